@@ -1,0 +1,52 @@
+//! The envelope: who sent it, who shall have it, and where it came in.
+
+use std::net::IpAddr;
+
+use crate::address::{Address, ReversePath};
+
+/// What the sender said of the content's octets (`BODY=`, RFC 6152, RFC 3030).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub enum BodyType {
+    /// ASCII only; also what silence means.
+    #[default]
+    SevenBit,
+    /// Octets above 127 may occur.
+    EightBitMime,
+}
+
+/// One recipient of an envelope.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recipient {
+    /// The address as RCPT spelled it.
+    pub address: Address,
+}
+
+/// Where a message came in: kept so that each decision can be explained later.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// The client's address; none for what the relay itself wrote, such as a DSN.
+    pub client: Option<IpAddr>,
+    /// What the client called itself in EHLO or HELO; empty if there was no client.
+    pub helo: Box<str>,
+    /// The name of the listener.
+    pub listener: Box<str>,
+    /// The inbound connector that let it in.
+    pub connector: Box<str>,
+    /// TLS version and cipher suite, if there was TLS: `TLS1_3 TLS_AES_256_GCM_SHA384`.
+    pub tls: Option<Box<str>>,
+}
+
+/// All that SMTP says of a message besides its content.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Envelope {
+    /// Who is told of failure.
+    pub sender: ReversePath,
+    /// Who shall have it, in RCPT's order, never empty; an outcome names one by its place here.
+    pub recipients: Vec<Recipient>,
+    /// What `BODY=` said.
+    pub body_type: BodyType,
+    /// Whether `SMTPUTF8` stood in MAIL: the next hop must offer it (RFC 6531 §3.4).
+    pub needs_smtputf8: bool,
+    /// Where it came in.
+    pub origin: Origin,
+}

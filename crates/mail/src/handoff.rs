@@ -1,0 +1,58 @@
+//! The values that pass from stage to stage.
+//!
+//! Reception → `Accepted` → queue → `Attempt` → delivery → `AttemptEnd` → queue.
+//! Ids travel; content stays in the spool.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::destination::Destination;
+use crate::envelope::Envelope;
+use crate::id::MessageId;
+use crate::outcome::Outcome;
+use crate::time::Timestamp;
+
+/// A message that the spool holds and the queue has not seen.
+///
+/// Dropped, it waits for the scan at the next start; it is never lost.
+#[must_use = "dropped here, it waits for the next recovery scan"]
+#[derive(Clone, Debug)]
+pub struct Accepted {
+    /// Its key in the spool.
+    pub id: MessageId,
+    /// Who it is for; the queue keeps only the destinations.
+    pub envelope: Arc<Envelope>,
+    /// When its 250 was due.
+    pub received_at: Timestamp,
+    /// Size of the content with trace headers, in octets.
+    pub octets: u64,
+}
+
+/// One try at one message for one destination.
+#[must_use = "an attempt holds a slot of its destination until its end is reported"]
+#[derive(Clone, Debug)]
+pub struct Attempt {
+    /// The message.
+    pub id: MessageId,
+    /// Where to. The recipients are those of the stored envelope that are not settled and whose
+    /// route is this destination.
+    pub destination: Destination,
+    /// How many tries went before.
+    pub tries: u16,
+    /// When the message was received.
+    pub received_at: Timestamp,
+}
+
+/// The return arrow: what became of an attempt.
+#[must_use = "unreported, the message waits for the next recovery scan"]
+#[derive(Clone, Debug)]
+pub struct AttemptEnd {
+    /// The attempt.
+    pub attempt: Attempt,
+    /// What became of it.
+    pub outcome: Outcome,
+    /// Time spent to get a usable connection; zero if one was reused.
+    pub connect_wait: Duration,
+    /// Time from MAIL to the last reply.
+    pub transmit_wait: Duration,
+}

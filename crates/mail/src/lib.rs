@@ -1,0 +1,27 @@
+//! The nouns of mail: what RFC 5321, 3461 and 3463 talk about, and the values one stage hands to the next.
+//!
+//! **Takes** parsed parts. **Gives** small immutable values that keep their original spelling.
+//! **Never** touches a socket, a disk or a clock; parses no commands (`smtp-codec` does).
+//! RFC 5321 §2.3, RFC 3463, RFC 6531.
+
+mod address;
+mod destination;
+mod domain;
+mod envelope;
+mod handoff;
+mod id;
+mod outcome;
+mod reply;
+mod status;
+mod time;
+
+pub use address::{Address, AddressError, ReversePath};
+pub use destination::Destination;
+pub use domain::{Domain, DomainError};
+pub use envelope::{BodyType, Envelope, Origin, Recipient};
+pub use handoff::{Accepted, Attempt, AttemptEnd};
+pub use id::{IdError, MessageId};
+pub use outcome::{Fate, Outcome, Peer, RecipientOutcome};
+pub use reply::Reply;
+pub use status::EnhancedStatus;
+pub use time::Timestamp;

@@ -1,0 +1,75 @@
+//! What became of an attempt.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use crate::reply::Reply;
+
+/// What a try meant for one recipient.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Fate {
+    /// The next hop took responsibility.
+    Delivered,
+    /// Not now; a later try may do.
+    Deferred,
+    /// Never; the sender is told.
+    Failed,
+}
+
+impl fmt::Display for Fate {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            Self::Delivered => "delivered",
+            Self::Deferred => "deferred",
+            Self::Failed => "failed",
+        })
+    }
+}
+
+/// The host that answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// Its name as looked up: an MX name or the smart host's name.
+    pub host: Box<str>,
+    /// The address that was connected to.
+    pub address: SocketAddr,
+    /// TLS version and cipher suite, if there was TLS.
+    pub tls: Option<Box<str>>,
+}
+
+impl fmt::Display for Peer {
+    /// `mx.example.com[192.0.2.1]:25`.
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}[{}]:{}", self.host, self.address.ip(), self.address.port())
+    }
+}
+
+/// What became of one recipient.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecipientOutcome {
+    /// The recipient's place in the envelope.
+    pub recipient: u32,
+    /// What it means.
+    pub fate: Fate,
+    /// The reply that decided it; our own words if `peer` is none.
+    pub reply: Reply,
+    /// Who said so; none if it was decided here (no connection, null MX, expiry).
+    pub peer: Option<Arc<Peer>>,
+}
+
+/// What became of one attempt.
+#[derive(Clone, Debug)]
+pub enum Outcome {
+    /// Each recipient of the attempt has its answer.
+    Answered(Vec<RecipientOutcome>),
+    /// No host of the destination could be talked to: the whole destination rests for a while.
+    Unreachable {
+        /// Why, as a 4yz reply in our own words, naming the last host tried.
+        reply: Reply,
+        /// The last host tried, if it got as far as an address.
+        peer: Option<Arc<Peer>>,
+    },
+    /// The spool has the message no more, or could not read it; the spool has reported why.
+    Missing,
+}
