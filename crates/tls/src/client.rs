@@ -1,0 +1,219 @@
+//! The client's side.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{ClientSessionMemoryCache, Resumption, WebPkiServerVerifier};
+use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_rustls::TlsConnector;
+
+use crate::pem::{self, CertificateError};
+use crate::provider::{VERSIONS, provider};
+use crate::words::HandshakeError;
+
+/// A client's side of a TLS session; `tls::facts(stream.get_ref().1)` says what it runs on.
+pub type Stream<S> = tokio_rustls::client::TlsStream<S>;
+
+/// Sessions kept for resumption, per verification.
+const SESSIONS_MAX: usize = 1024;
+
+/// Whom to trust when a host is verified.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// PEM file with further certificate authorities, such as a company's own. A connector with `tls = "verify"`
+    /// trusts them as it trusts the system's.
+    pub roots: Option<PathBuf>,
+    /// Whether the authorities that the system trusts are trusted; where the system has none, Mozilla's list as
+    /// compiled in. With `false` only `roots` counts.
+    pub trusts_system: bool,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { roots: None, trusts_system: true }
+    }
+}
+
+/// How far the host is verified in a handshake.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Verification {
+    /// Any certificate will do: against who only listens (RFC 7435).
+    None,
+    /// A trusted authority must have issued it, for the name that was asked for (RFC 6125).
+    AuthorityAndName,
+}
+
+/// Starts TLS to hosts; one shared configuration, thus one session cache, per verification. Cheap to clone.
+#[derive(Clone)]
+pub struct Connectors {
+    unverified: TlsConnector,
+    verified: TlsConnector,
+}
+
+impl std::fmt::Debug for Connectors {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str("Connectors")
+    }
+}
+
+impl Connectors {
+    /// Reads the roots of trust. Blocks on files; done once at start.
+    pub fn open(config: &Config) -> Result<Self, CertificateError> {
+        let provider = provider();
+        let schemes = provider.signature_verification_algorithms.supported_schemes();
+        let any: Arc<dyn ServerCertVerifier> = Arc::new(AnyCertificate { schemes });
+        let roots = roots(config)?;
+        let verified: Arc<dyn ServerCertVerifier> = if roots.is_empty() {
+            Arc::new(NoCertificate)
+        } else {
+            WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build().map_err(
+                |error| CertificateError::Setup(rustls::Error::General(error.to_string())),
+            )?
+        };
+        Ok(Self { unverified: connector(any)?, verified: connector(verified)? })
+    }
+
+    /// Does the handshake with `host` (a name in A-labels or an IP address) on `stream`. The caller
+    /// bounds the time.
+    pub async fn connect<S>(
+        &self,
+        verification: Verification,
+        host: &str,
+        stream: S,
+    ) -> Result<Stream<S>, HandshakeError>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let name = ServerName::try_from(host.trim_end_matches('.').to_owned())
+            .map_err(|_| HandshakeError::new("the host's name is not one that TLS can ask for"))?;
+        let connector = match verification {
+            Verification::None => &self.unverified,
+            Verification::AuthorityAndName => &self.verified,
+        };
+        connector.connect(name, stream).await.map_err(|error| HandshakeError::explain(&error))
+    }
+}
+
+fn connector(verifier: Arc<dyn ServerCertVerifier>) -> Result<TlsConnector, CertificateError> {
+    let mut config = ClientConfig::builder_with_provider(provider())
+        .with_protocol_versions(VERSIONS)
+        .map_err(CertificateError::Setup)?
+        .dangerous()
+        .with_custom_certificate_verifier(verifier)
+        .with_no_client_auth();
+    config.resumption = Resumption::store(Arc::new(ClientSessionMemoryCache::new(SESSIONS_MAX)));
+    Ok(TlsConnector::from(Arc::new(config)))
+}
+
+fn roots(config: &Config) -> Result<RootCertStore, CertificateError> {
+    let mut store = RootCertStore::empty();
+    if config.trusts_system {
+        let system = rustls_native_certs::load_native_certs();
+        let (taken, left_out) = store.add_parsable_certificates(system.certs);
+        if taken == 0 {
+            store.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+            tracing::debug!("the system trusts no authority, the compiled-in list is used");
+        }
+        tracing::debug!(taken, left_out, "roots of trust read");
+    }
+    if let Some(path) = &config.roots {
+        for certificate in pem::certificates(path)? {
+            store
+                .add(certificate)
+                .map_err(|source| CertificateError::Root { path: path.clone(), source })?;
+        }
+    }
+    Ok(store)
+}
+
+/// Accepts whatever is shown. Signatures are not checked either: without an authenticated key they prove nothing,
+/// and odd certificates would push mail to clear text (RFC 7435 §3).
+#[derive(Debug)]
+struct AnyCertificate {
+    schemes: Vec<SignatureScheme>,
+}
+
+impl ServerCertVerifier for AnyCertificate {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.schemes.clone()
+    }
+}
+
+/// Stands in where no authority is trusted at all: verification fails closed.
+#[derive(Debug)]
+struct NoCertificate;
+
+impl NoCertificate {
+    const REFUSAL: rustls::Error =
+        rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer);
+}
+
+impl ServerCertVerifier for NoCertificate {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Err(Self::REFUSAL)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Err(Self::REFUSAL)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Err(Self::REFUSAL)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        vec![SignatureScheme::ECDSA_NISTP256_SHA256]
+    }
+}

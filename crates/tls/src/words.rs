@@ -1,0 +1,118 @@
+//! Handshake failures in words.
+
+use std::io;
+
+use rustls::{AlertDescription, CertificateError, Error, PeerIncompatible};
+
+/// Why a handshake failed, for the log and for the reply that ends up in a report.
+///
+/// Holds no control character. `From` turns it into an [`io::Error`] that prints the same.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{words}")]
+pub struct HandshakeError {
+    words: Box<str>,
+}
+
+impl HandshakeError {
+    /// A failure that `words` explain.
+    pub(crate) fn new(words: impl Into<Box<str>>) -> Self {
+        Self { words: words.into() }
+    }
+
+    /// Explains what tokio-rustls gave.
+    pub(crate) fn explain(error: &io::Error) -> Self {
+        let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>());
+        Self::new(match inner {
+            Some(error) => tls_words(error),
+            None => match error.kind() {
+                io::ErrorKind::UnexpectedEof
+                | io::ErrorKind::ConnectionReset
+                | io::ErrorKind::BrokenPipe => {
+                    "the other side closed the connection during the TLS handshake".to_owned()
+                }
+                _ => format!("the connection failed during the TLS handshake: {error}"),
+            },
+        })
+    }
+}
+
+impl From<HandshakeError> for io::Error {
+    fn from(error: HandshakeError) -> Self {
+        Self::new(io::ErrorKind::InvalidData, error)
+    }
+}
+
+fn tls_words(error: &Error) -> String {
+    match error {
+        Error::InvalidCertificate(error) => certificate_words(error),
+        Error::AlertReceived(alert) => alert_words(*alert),
+        Error::PeerIncompatible(PeerIncompatible::NoCipherSuitesInCommon) => {
+            "no TLS cipher suite in common".to_owned()
+        }
+        Error::PeerIncompatible(reason) => {
+            format!(
+                "no TLS version or parameters in common, 1.2 and 1.3 are spoken here ({reason:?})"
+            )
+        }
+        Error::InvalidMessage(_) => "what came is not TLS".to_owned(),
+        Error::NoCertificatesPresented => "the host shows no certificate".to_owned(),
+        error => format!("TLS handshake failed: {error}").replace(char::is_control, "?"),
+    }
+}
+
+fn certificate_words(error: &CertificateError) -> String {
+    match error {
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+            "the certificate has expired".to_owned()
+        }
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+            "the certificate is not valid yet".to_owned()
+        }
+        CertificateError::UnknownIssuer => {
+            "the certificate was issued by no authority that is trusted here".to_owned()
+        }
+        CertificateError::NotValidForName => "the certificate is for another name".to_owned(),
+        CertificateError::NotValidForNameContext { expected, presented } => {
+            // The names come from the peer: few, short, without controls.
+            let names: Vec<_> = presented.iter().take(3).map(String::as_str).collect();
+            let names: String = names.join(", ").chars().take(200).collect();
+            format!("the certificate is not for {} but for {names}", expected.to_str())
+                .replace(char::is_control, "?")
+        }
+        CertificateError::Revoked => "the certificate has been revoked".to_owned(),
+        CertificateError::BadEncoding => "the certificate is malformed".to_owned(),
+        CertificateError::BadSignature => "the certificate's signature is wrong".to_owned(),
+        error => {
+            format!("the certificate cannot be accepted: {error}").replace(char::is_control, "?")
+        }
+    }
+}
+
+fn alert_words(alert: AlertDescription) -> String {
+    match alert {
+        AlertDescription::HandshakeFailure => {
+            "the other side refused the handshake: no parameters in common".to_owned()
+        }
+        AlertDescription::ProtocolVersion => {
+            "the other side speaks none of TLS 1.2 and 1.3".to_owned()
+        }
+        AlertDescription::UnknownCA => {
+            "the other side does not trust the issuer of our certificate".to_owned()
+        }
+        AlertDescription::BadCertificate
+        | AlertDescription::CertificateUnknown
+        | AlertDescription::UnsupportedCertificate => {
+            "the other side does not accept our certificate".to_owned()
+        }
+        AlertDescription::CertificateExpired => {
+            "the other side says that our certificate has expired".to_owned()
+        }
+        AlertDescription::CertificateRequired => {
+            "the other side wants a client certificate".to_owned()
+        }
+        AlertDescription::UnrecognisedName => {
+            "the other side does not serve the name that was asked for".to_owned()
+        }
+        alert => format!("the other side ended the handshake with alert {alert:?}"),
+    }
+}
