@@ -1,0 +1,91 @@
+//! What the spool knows of a message besides its envelope and content.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use mail::{Envelope, Fate, MessageId, Timestamp};
+
+/// Where one recipient stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RecipientState {
+    /// Still to be delivered.
+    Waiting {
+        /// Tries that went before.
+        tries: u16,
+        /// When the next one is due.
+        next_try_at: Timestamp,
+        /// The last reply in words, if there was one.
+        last: Option<Box<str>>,
+    },
+    /// Done with: delivered or given up.
+    Settled {
+        /// What became of it.
+        fate: Fate,
+        /// When.
+        at: Timestamp,
+        /// The reply that decided it, in words.
+        reply: Box<str>,
+    },
+}
+
+impl RecipientState {
+    /// The state of a recipient that nothing was written about: due since `received_at`.
+    pub const fn fresh(received_at: Timestamp) -> Self {
+        Self::Waiting { tries: 0, next_try_at: received_at, last: None }
+    }
+
+    /// Whether it still is to be delivered.
+    pub const fn is_waiting(&self) -> bool {
+        matches!(self, Self::Waiting { .. })
+    }
+}
+
+/// One message as the scan at start finds it.
+#[derive(Clone, Debug)]
+pub struct Recovered {
+    /// Its key.
+    pub id: MessageId,
+    /// Its envelope.
+    pub envelope: Arc<Envelope>,
+    /// When its 250 was due.
+    pub received_at: Timestamp,
+    /// Size of the content.
+    pub octets: u64,
+    /// One state per recipient, in the envelope's order.
+    pub recipients: Vec<RecipientState>,
+}
+
+/// What the scan at start found in all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Recovery {
+    /// Messages handed over.
+    pub messages: u64,
+    /// Their content in octets.
+    pub octets: u64,
+    /// Records set aside because they could not be read.
+    pub corrupt: u64,
+}
+
+/// A change to what is written about a message.
+#[derive(Clone, Debug)]
+pub struct Settlement {
+    /// The message.
+    pub id: MessageId,
+    /// New states, by the recipient's place in the envelope.
+    pub recipients: Vec<(u32, RecipientState)>,
+    /// Whether no recipient waits any more: the message is removed and its space reclaimed.
+    pub is_finished: bool,
+    /// A message to store in the same write, such as the DSN about this one.
+    pub report: Option<Report>,
+}
+
+/// A message that the relay itself wrote.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// Its envelope.
+    pub envelope: Envelope,
+    /// Its content, trace headers included.
+    pub content: Bytes,
+    /// When it was written.
+    pub received_at: Timestamp,
+}
