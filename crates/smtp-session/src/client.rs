@@ -1,0 +1,14 @@
+//! The client's side: one transaction on a connection whose greeting, EHLO and STARTTLS are done.
+//!
+//! The driver moves bytes and hands the content; the pipelined order, the reading of each reply and the time-outs live
+//! here. Calls in: [`Transaction::receive`], [`Transaction::body`], [`Transaction::body_ended`],
+//! [`Transaction::expire`], [`Transaction::closed`]. After each of them the driver takes [`Transaction::next_step`]
+//! until it is none, then waits for bytes or for [`Transaction::deadline`].
+
+mod extensions;
+mod outgoing;
+mod transaction;
+
+pub use extensions::Extensions;
+pub use outgoing::{After, Answer, End, Outgoing, Step, Timeouts};
+pub use transaction::Transaction;

@@ -1,0 +1,14 @@
+//! The server's side of a session.
+//!
+//! The driver moves bytes and answers questions; the order of commands, the replies and the limits live here. Calls in:
+//! [`Session::receive`], [`Session::decide`], [`Session::stored`], [`Session::not_stored`], [`Session::tls_started`],
+//! [`Session::expire`], [`Session::shut_down`], [`Session::input_ended`]. After each of them the driver takes
+//! [`Session::next_step`] until it is none, then reads more if [`Session::wants_input`].
+
+mod session;
+mod settings;
+mod step;
+
+pub use session::Session;
+pub use settings::{Security, Settings};
+pub use step::{Question, Reason, Step, Transaction, Verdict};

@@ -1,0 +1,43 @@
+//! What a server session is told at its start.
+
+use std::time::Duration;
+
+/// Names and limits of a listener's sessions; shared by all of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// What the relay calls itself in the greeting, in EHLO's reply and in 421.
+    pub hostname: Box<str>,
+    /// Largest content taken; announced as SIZE. Above it: 552 5.3.4 at MAIL if declared, else at the end of the content.
+    pub message_octets_max: u64,
+    /// Most recipients of one transaction; above it 452 4.5.3 at RCPT.
+    pub recipients_max: usize,
+    /// Longest command line with its CRLF; above it 500 5.5.2.
+    pub command_octets_max: usize,
+    /// Largest header; above it 552 5.3.4 at the end of the content.
+    pub header_octets_max: u64,
+    /// Longest line of the content without its CRLF; above it 554 5.6.0 at the end of the content.
+    pub text_line_octets_max: u64,
+    /// Most `Received` fields in the header; above it 554 5.4.6 at the end of the content (RFC 5321 §6.3).
+    pub hops_max: u32,
+    /// Most commands that are unknown, malformed or out of order since the last accepted message; at it 421 4.7.0.
+    pub bad_commands_max: u32,
+    /// Longest wait for a whole command; after it 421 4.4.2 (RFC 5321 §4.5.3.2.7).
+    pub idle_wait_max: Duration,
+    /// Longest wait for the next octets of content; after it 421 4.4.2.
+    pub data_wait_max: Duration,
+    /// Longest life of a session; after it 421 4.4.2.
+    pub session_wait_max: Duration,
+    /// Most transactions of a session; above it 421 4.7.0 at MAIL.
+    pub transactions_max: u32,
+}
+
+/// How a session stands to TLS.
+///
+/// Under implicit TLS both are false, since nothing is left to ask for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Security {
+    /// EHLO offers STARTTLS.
+    pub offers_starttls: bool,
+    /// Mail is taken under TLS only; before it 530 5.7.0 (RFC 3207 §4).
+    pub requires_tls: bool,
+}

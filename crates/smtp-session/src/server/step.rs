@@ -1,0 +1,97 @@
+//! What a server session and its driver tell each other.
+
+use bytes::Bytes;
+use mail::{Address, BodyType, Recipient, Reply, ReversePath};
+
+/// What the driver does next.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Write these bytes: one or more whole replies.
+    Send(Bytes),
+    /// Answer by [`decide`](super::Session::decide); no step follows before.
+    Ask(Question),
+    /// Append these octets to the content. Never empty.
+    Body(Bytes),
+    /// The content is whole: store it, then call [`stored`](super::Session::stored) or
+    /// [`not_stored`](super::Session::not_stored); no step follows before.
+    Commit(Transaction),
+    /// Drop the content that came so far; no more of it comes.
+    Abandon,
+    /// Start the handshake, then call [`tls_started`](super::Session::tls_started). What was read before is void.
+    StartTls,
+    /// Close the connection. The last step.
+    Close(Reason),
+}
+
+/// What the session cannot decide alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Question {
+    /// May this sender begin a transaction?
+    Mail {
+        /// Who is told of failure.
+        sender: ReversePath,
+        /// What `SIZE=` said (RFC 1870).
+        octets_declared: Option<u64>,
+    },
+    /// Is mail for this address taken?
+    Recipient {
+        /// The address as spelled.
+        address: Address,
+    },
+    /// Is there a place for the content? Asked once, before 354 or for the first BDAT;
+    /// [`transaction`](super::Session::transaction) tells whose it is.
+    Content,
+}
+
+/// The answer to a [`Question`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Yes.
+    Accept,
+    /// No; the reply, a 4yz or 5yz, goes to the client.
+    Refuse(Reply),
+}
+
+/// A message that is not ours yet: all that was said of it besides its content.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Transaction {
+    /// What the client called itself.
+    pub helo: Box<str>,
+    /// Whether it said EHLO.
+    pub is_esmtp: bool,
+    /// Who is told of failure.
+    pub sender: ReversePath,
+    /// Who shall have it, in RCPT's order; never empty once content is asked for.
+    pub recipients: Vec<Recipient>,
+    /// What `BODY=` said.
+    pub body_type: BodyType,
+    /// Whether MAIL said SMTPUTF8.
+    pub needs_smtputf8: bool,
+    /// What `SIZE=` said.
+    pub octets_declared: Option<u64>,
+    /// Octets of content so far; all of them at [`Step::Commit`].
+    pub octets: u64,
+}
+
+/// Why a session ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Reason {
+    /// The client said QUIT.
+    Quit,
+    /// The client closed without QUIT.
+    InputEnded,
+    /// The client was silent for too long.
+    Idle,
+    /// The session was open for too long.
+    TotalTime,
+    /// Too many commands were unknown, malformed or out of order.
+    BadCommands,
+    /// The session had its share of transactions.
+    Transactions,
+    /// The client speaks another protocol, such as HTTP.
+    ForeignProtocol,
+    /// The greeting was a refusal.
+    Refused,
+    /// The relay stops.
+    ShutDown,
+}
