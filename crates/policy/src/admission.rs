@@ -1,0 +1,89 @@
+//! Which inbound connector lets a client in.
+
+use std::net::IpAddr;
+
+use ipnet::{IpNet, Ipv4Net};
+
+use crate::config::InboundConnector;
+
+/// The networks that may relay, most specific first.
+#[derive(Clone, Debug)]
+pub struct Admission {
+    connectors: Vec<InboundConnector>,
+    /// Each network with the place of its connector; ties keep the order of the settings.
+    networks: Vec<(IpNet, usize)>,
+}
+
+impl Admission {
+    /// Makes the table; disabled connectors let nobody in.
+    pub fn new(connectors: Vec<InboundConnector>) -> Self {
+        let enabled = connectors.iter().enumerate().filter(|(_, connector)| connector.enabled);
+        let mut networks: Vec<_> = enabled
+            .flat_map(|(place, connector)| {
+                connector.networks.iter().map(move |network| (canonical(*network), place))
+            })
+            .collect();
+        networks.sort_by_key(|(network, _)| std::cmp::Reverse(network.prefix_len()));
+        Self { connectors, networks }
+    }
+
+    /// The connector that lets `client` relay; none if it may not.
+    ///
+    /// An IPv4 address that a dual-stack socket shows as `::ffff:192.0.2.1` counts as IPv4.
+    pub fn admit(&self, client: IpAddr) -> Option<&InboundConnector> {
+        let client = client.to_canonical();
+        let (_, place) = self.networks.iter().find(|(network, _)| network.contains(&client))?;
+        self.connectors.get(*place)
+    }
+}
+
+/// Turns a network of IPv4-mapped addresses into the IPv4 network it means.
+fn canonical(network: IpNet) -> IpNet {
+    const MAPPED_BITS: u8 = 96;
+    let IpNet::V6(v6) = network else { return network };
+    let mapped = v6.addr().to_ipv4_mapped().zip(v6.prefix_len().checked_sub(MAPPED_BITS));
+    mapped.and_then(|(address, bits)| Ipv4Net::new(address, bits).ok()).map_or(network, IpNet::V4)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn admission() -> Admission {
+        let connector = |name: &str, enabled, networks: &[&str]| InboundConnector {
+            name: name.to_owned(),
+            enabled,
+            networks: networks.iter().map(|text| text.parse().unwrap()).collect(),
+        };
+        Admission::new(vec![
+            connector("wide", true, &["10.0.0.0/8", "2001:db8::/32"]),
+            connector("off", false, &["0.0.0.0/0", "::/0"]),
+            connector("narrow", true, &["10.1.0.0/16", "10.0.0.0/8"]),
+            connector("mapped", true, &["::ffff:192.0.2.0/120"]),
+        ])
+    }
+
+    #[test]
+    fn the_most_specific_network_wins() {
+        let admission = admission();
+        for (client, want) in [
+            ("10.2.3.4", Some("wide")),
+            ("10.1.3.4", Some("narrow")),
+            ("::ffff:10.1.3.4", Some("narrow")),
+            ("192.0.2.9", Some("mapped")),
+            ("2001:db8::1", Some("wide")),
+            ("192.0.3.1", None),
+            ("2001:db9::1", None),
+            ("127.0.0.1", None),
+        ] {
+            let got = admission.admit(client.parse().unwrap());
+            assert_eq!(got.map(|connector| connector.name.as_str()), want, "{client}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_open_by_default() {
+        let admission = Admission::new(vec![InboundConnector::default()]);
+        assert_eq!(admission.admit("127.0.0.1".parse().unwrap()), None);
+    }
+}

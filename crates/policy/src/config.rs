@@ -1,0 +1,73 @@
+//! The connectors as an operator writes them.
+
+mod outbound;
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use schemars::JsonSchema;
+use serde::{Deserialize, Deserializer, Serialize};
+
+pub use outbound::{Limits, OutboundConnector, SmartHost, Timeouts, TlsLevel};
+
+/// Who may relay: mail from these networks is taken for any recipient that has a route.
+///
+/// A client that no enabled inbound connector lists is answered 550 5.7.1 at RCPT. When several
+/// networks hold the client's address, the most specific one wins.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct InboundConnector {
+    /// Its name in logs, metrics and `chasqui queue`; unique among inbound connectors.
+    pub name: String,
+    /// Whether it is used. A disabled connector lets nobody in.
+    pub enabled: bool,
+    /// Networks and single addresses whose clients may relay, such as `["192.0.2.0/24", "::1"]`.
+    /// Empty lets nobody in.
+    #[serde(deserialize_with = "networks")]
+    #[schemars(with = "Vec<String>")]
+    pub networks: Vec<IpNet>,
+}
+
+impl Default for InboundConnector {
+    fn default() -> Self {
+        Self { name: String::new(), enabled: true, networks: Vec::new() }
+    }
+}
+
+/// Reads networks; an address alone means just that one.
+fn networks<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<IpNet>, D::Error> {
+    let texts = Vec::<String>::deserialize(from)?;
+    texts.iter().map(|text| network(text).ok_or_else(|| wrong(text))).collect()
+}
+
+fn network(text: &str) -> Option<IpNet> {
+    text.parse().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))
+}
+
+fn wrong<E: serde::de::Error>(text: &str) -> E {
+    E::custom(format_args!(
+        "`{text}` is not a network: write an address or an address and a prefix length, such as \"192.0.2.0/24\""
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn networks_may_be_single_addresses() {
+        let read: InboundConnector =
+            serde_json::from_str(r#"{"name":"a","networks":["192.0.2.0/24","192.0.2.7","::1"]}"#)
+                .unwrap();
+        let texts: Vec<_> = read.networks.iter().map(ToString::to_string).collect();
+        assert_eq!(texts, ["192.0.2.0/24", "192.0.2.7/32", "::1/128"]);
+        assert!(read.enabled);
+    }
+
+    #[test]
+    fn a_wrong_network_or_key_is_refused_in_words() {
+        let parse = |text| serde_json::from_str::<InboundConnector>(text).unwrap_err().to_string();
+        assert!(parse(r#"{"networks":["192.0.2.0/33"]}"#).contains("is not a network"));
+        assert!(parse(r#"{"network":[]}"#).contains("unknown field"));
+    }
+}

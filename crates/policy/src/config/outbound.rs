@@ -1,0 +1,150 @@
+//! Outbound connectors.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use units::Span;
+
+/// Where mail for some recipient domains goes, and how.
+///
+/// The most specific recipient domain wins: an exact name, then the longest `*.` pattern, then `*`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct OutboundConnector {
+    /// Its name in logs, metrics and `chasqui queue`; unique among outbound connectors.
+    pub name: String,
+    /// Whether it is used. Mail that only a disabled connector would take finds no route.
+    pub enabled: bool,
+    /// Recipient domains that go this way: `example.com` itself, `*.example.com` for every name
+    /// below it, `*` for all others. A domain may stand in one enabled connector only.
+    pub recipient_domains: Vec<String>,
+    /// The smart hosts that take this mail. Empty: the mail exchangers (MX) of the recipient's
+    /// domain take it.
+    pub hosts: Vec<SmartHost>,
+    /// The port of mail exchangers; smart hosts name their own.
+    pub port: u16,
+    /// How much TLS is asked for before mail is handed over.
+    pub tls: TlsLevel,
+    /// What is asked of one destination at most.
+    pub limits: Limits,
+    /// How long each step of a session may take (RFC 5321 §4.5.3.2).
+    pub timeouts: Timeouts,
+}
+
+impl Default for OutboundConnector {
+    fn default() -> Self {
+        Self {
+            name: String::new(),
+            enabled: true,
+            recipient_domains: vec!["*".to_owned()],
+            hosts: Vec::new(),
+            port: 25,
+            tls: TlsLevel::default(),
+            limits: Limits::default(),
+            timeouts: Timeouts::default(),
+        }
+    }
+}
+
+/// A next hop given by name or address.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct SmartHost {
+    /// A host name, whose addresses are looked up (A, AAAA), or an address.
+    pub host: String,
+    /// The port.
+    pub port: u16,
+    /// Hosts of the smallest order are tried first; the next order is tried when none of them
+    /// could be talked to.
+    pub order: u16,
+    /// The share of mail among hosts of the same order; 0 takes mail only when the others fail.
+    pub weight: u16,
+}
+
+impl Default for SmartHost {
+    fn default() -> Self {
+        Self { host: String::new(), port: 25, order: 10, weight: 1 }
+    }
+}
+
+/// How much TLS is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum TlsLevel {
+    /// No TLS, even if the host offers it.
+    None,
+    /// STARTTLS when offered, with any certificate; clear text otherwise (RFC 7435).
+    #[default]
+    Opportunistic,
+    /// STARTTLS with any certificate; without it the mail waits.
+    Encrypt,
+    /// STARTTLS with a certificate that names the host and chains to a trusted root; without it
+    /// the mail waits.
+    Verify,
+}
+
+/// What is asked of one destination at most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Connections to one destination at the same time, which is also how many of its messages are
+    /// tried at the same time; further ones wait in the queue.
+    pub connections_max: u32,
+    /// Recipients in one transaction; a message with more is sent in several
+    /// (RFC 5321 §4.5.3.1.8 lets every server take 100).
+    pub recipients_per_transaction_max: u32,
+    /// Messages sent over one connection before it is closed.
+    pub messages_per_connection_max: u32,
+    /// Age after which a connection is closed at the end of its transaction.
+    pub connection_age_max: Span,
+    /// How long a connection is kept open without mail.
+    pub connection_idle_max: Span,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections_max: 20,
+            recipients_per_transaction_max: 100,
+            messages_per_connection_max: 100,
+            connection_age_max: Span::minutes(5),
+            connection_idle_max: Span::seconds(5),
+        }
+    }
+}
+
+/// How long each step of a session may take; the mail is tried again later when one is exceeded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Timeouts {
+    /// Until the TCP connection stands.
+    pub connect: Span,
+    /// Until the 220 (RFC 5321 §4.5.3.2.1).
+    pub greeting: Span,
+    /// Until the reply to EHLO, HELO or STARTTLS, and for the TLS handshake.
+    pub ehlo: Span,
+    /// Until the reply to MAIL (RFC 5321 §4.5.3.2.2).
+    pub mail: Span,
+    /// Until each reply to RCPT (RFC 5321 §4.5.3.2.3).
+    pub rcpt: Span,
+    /// Until the 354 (RFC 5321 §4.5.3.2.4).
+    pub data: Span,
+    /// Until the peer takes a further block of content (RFC 5321 §4.5.3.2.5).
+    pub block: Span,
+    /// Until the reply to the final dot (RFC 5321 §4.5.3.2.6). Too short a time makes duplicates.
+    pub dot: Span,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            connect: Span::seconds(30),
+            greeting: Span::minutes(5),
+            ehlo: Span::minutes(5),
+            mail: Span::minutes(5),
+            rcpt: Span::minutes(5),
+            data: Span::minutes(2),
+            block: Span::minutes(3),
+            dot: Span::minutes(10),
+        }
+    }
+}
