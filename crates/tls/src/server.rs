@@ -36,7 +36,7 @@ pub struct Config {
 pub struct Acceptor {
     config: Config,
     current: Arc<Current>,
-    acceptor: Handshaker,
+    handshaker: Handshaker,
 }
 
 #[derive(Clone)]
@@ -69,8 +69,8 @@ impl Acceptor {
             .with_cert_resolver(Arc::clone(&current) as Arc<dyn ResolvesServerCert>);
         rustls_config.ticketer =
             rustls::crypto::aws_lc_rs::Ticketer::new().map_err(CertificateError::Setup)?;
-        let acceptor = Handshaker(TlsAcceptor::from(Arc::new(rustls_config)));
-        Ok(Self { config: config.clone(), current, acceptor })
+        let handshaker = Handshaker(TlsAcceptor::from(Arc::new(rustls_config)));
+        Ok(Self { config: config.clone(), current, handshaker })
     }
 
     /// Reads the files again; handshakes from now on, by this acceptor and its clones, show what they hold.
@@ -90,7 +90,7 @@ impl Acceptor {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let accepted = self.acceptor.0.accept(stream).await;
+        let accepted = self.handshaker.0.accept(stream).await;
         accepted.map_err(|error| HandshakeError::explain(&error).into())
     }
 }

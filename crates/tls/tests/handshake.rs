@@ -1,5 +1,5 @@
 //! Handshakes over an in-memory pipe, with certificates made on the spot.
-#![expect(missing_docs, reason = "tests")]
+#![expect(clippy::unwrap_used, reason = "a test may stop")]
 
 use std::path::Path;
 
@@ -15,10 +15,14 @@ struct Authority {
 }
 
 fn authority() -> Authority {
+    named("Test Authority")
+}
+
+fn named(name: &str) -> Authority {
     let key = KeyPair::generate().unwrap();
     let mut params = CertificateParams::new(vec![]).unwrap();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    params.distinguished_name.push(rcgen::DnType::CommonName, "Test Authority");
+    params.distinguished_name.push(rcgen::DnType::CommonName, name);
     let pem = params.self_signed(&key).unwrap().pem();
     Authority { pem, issuer: Issuer::new(params, key) }
 }
@@ -57,7 +61,7 @@ async fn shake(
         // TLS 1.3 tells the server of a refused certificate only behind its own handshake.
         let mut octet = [0];
         stream.read_exact(&mut octet).await.map_err(|error| error.to_string())?;
-        Ok(facts(stream.get_ref().1))
+        Ok((facts(stream.get_ref().1), stream))
     };
     let client = async {
         let mut stream = connectors
@@ -66,9 +70,10 @@ async fn shake(
             .map_err(|error| error.to_string())?;
         stream.write_all(b"x").await.unwrap();
         stream.flush().await.unwrap();
-        Ok(facts(stream.get_ref().1))
+        Ok((facts(stream.get_ref().1), stream))
     };
-    tokio::join!(client, server)
+    let (client, server) = tokio::join!(client, server);
+    (client.map(|(facts, _)| facts), server.map(|(facts, _): (_, server::Stream<_>)| facts))
 }
 
 #[tokio::test]
@@ -88,7 +93,7 @@ async fn both_sides_agree_and_say_on_what() {
 #[tokio::test]
 async fn verification_names_what_is_wrong_and_none_takes_it_all() {
     let (folder, authority) = (tempfile::tempdir().unwrap(), authority());
-    let stranger = self::authority();
+    let stranger = named("Somebody Else");
     let cases = [
         (&authority, "other.example", (2020, 2999), "not for mx.example but for"),
         (&stranger, "mx.example", (2020, 2999), "no authority that is trusted"),
