@@ -1,0 +1,117 @@
+//! The client of the control API.
+
+use std::error::Error;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use reqwest::{RequestBuilder, Response};
+use serde::de::DeserializeOwned;
+
+use crate::view::{Changed, ErrorBody, Filter, Message, QueueList, Selection, Status};
+
+/// A list of a long queue takes its time.
+const ANSWER_WAIT_MAX: Duration = Duration::from_secs(60);
+/// The host is the other end of the socket, whatever it is called.
+const BASE: &str = "http://relay";
+
+/// Why the relay did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ClientError {
+    /// Nobody answers at the socket: the relay does not run, or has another socket.
+    #[error("no relay answers at {}", .0.display())]
+    NotRunning(PathBuf),
+    /// The socket may not be opened: run as root or as the relay's user.
+    #[error("the admin socket {} may not be opened by this user", .0.display())]
+    Denied(PathBuf),
+    /// The relay answered that it will not or cannot.
+    #[error("{error}")]
+    Refused {
+        /// Why.
+        error: String,
+        /// What to do.
+        hint: Option<String>,
+    },
+    /// The conversation broke.
+    #[error("the relay did not answer as expected")]
+    Broken(#[from] reqwest::Error),
+}
+
+/// Talks to a running relay over its Unix socket.
+#[derive(Clone, Debug)]
+pub struct Client {
+    http: reqwest::Client,
+    socket: PathBuf,
+}
+
+impl Client {
+    /// A client of the relay at `socket`; nothing is opened yet.
+    pub fn new(socket: &Path) -> Result<Self, ClientError> {
+        let http = reqwest::Client::builder()
+            .unix_socket(socket)
+            .no_proxy()
+            .timeout(ANSWER_WAIT_MAX)
+            .build()?;
+        Ok(Self { http, socket: socket.to_owned() })
+    }
+
+    /// How the relay is.
+    pub async fn status(&self) -> Result<Status, ClientError> {
+        self.answer(self.http.get(format!("{BASE}/v1/status"))).await
+    }
+
+    /// Queued messages, oldest first.
+    pub async fn list(&self, filter: &Filter) -> Result<QueueList, ClientError> {
+        self.answer(self.http.get(format!("{BASE}/v1/queue")).query(filter)).await
+    }
+
+    /// One message in full.
+    pub async fn show(&self, id: &str) -> Result<Message, ClientError> {
+        // Whatever is no id must not become another path.
+        let id: String = id.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
+        self.answer(self.http.get(format!("{BASE}/v1/messages/{id}"))).await
+    }
+
+    /// Tries messages now.
+    pub async fn retry(&self, selection: &Selection) -> Result<Changed, ClientError> {
+        self.answer(self.http.post(format!("{BASE}/v1/queue/retry")).json(selection)).await
+    }
+
+    /// Takes messages out of the queue for good.
+    pub async fn cancel(&self, selection: &Selection) -> Result<Changed, ClientError> {
+        self.answer(self.http.post(format!("{BASE}/v1/queue/cancel")).json(selection)).await
+    }
+
+    async fn answer<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T, ClientError> {
+        let response = request.send().await.map_err(|error| self.explained(error))?;
+        if response.status().is_success() {
+            return Ok(response.json().await?);
+        }
+        Err(refused(response).await)
+    }
+
+    fn explained(&self, error: reqwest::Error) -> ClientError {
+        let mut cause: Option<&(dyn Error + 'static)> = Some(&error);
+        let mut kind = None;
+        while let Some(this) = cause {
+            kind = this.downcast_ref::<io::Error>().map(io::Error::kind).or(kind);
+            cause = this.source();
+        }
+        match kind {
+            Some(io::ErrorKind::PermissionDenied) => ClientError::Denied(self.socket.clone()),
+            Some(io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {
+                ClientError::NotRunning(self.socket.clone())
+            }
+            _ => ClientError::Broken(error),
+        }
+    }
+}
+
+async fn refused(response: Response) -> ClientError {
+    let code = response.status();
+    match response.json::<ErrorBody>().await {
+        Ok(body) => ClientError::Refused { error: body.error, hint: body.hint },
+        Err(_) => ClientError::Refused { error: format!("the relay answered {code}"), hint: None },
+    }
+}

@@ -1,0 +1,76 @@
+//! What a request that cannot be served is told.
+
+use axum::Json;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+
+use crate::view::ErrorBody;
+
+/// Why the relay cannot do what a request asks.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Failure {
+    /// The request makes no sense as it stands: change it.
+    #[error("{error}")]
+    Wrong {
+        /// What is wrong.
+        error: String,
+        /// What to do.
+        hint: String,
+    },
+    /// What it names is not there (any more).
+    #[error("{error}")]
+    Missing {
+        /// What is missing.
+        error: String,
+        /// What to do.
+        hint: String,
+    },
+    /// The relay is busy or stopping: try again shortly.
+    #[error("{0}")]
+    Busy(String),
+    /// The relay could not do its own part; its log says more.
+    #[error("{0}")]
+    Broken(String),
+}
+
+impl Failure {
+    /// Says what is wrong with a request, and what to do.
+    pub fn wrong(error: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self::Wrong { error: error.into(), hint: hint.into() }
+    }
+
+    /// Says what is missing, and what to do.
+    pub fn missing(error: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self::Missing { error: error.into(), hint: hint.into() }
+    }
+
+    const fn code(&self) -> StatusCode {
+        match self {
+            Self::Wrong { .. } => StatusCode::BAD_REQUEST,
+            Self::Missing { .. } => StatusCode::NOT_FOUND,
+            Self::Busy(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Broken(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    fn into_body(self) -> ErrorBody {
+        match self {
+            Self::Wrong { error, hint } | Self::Missing { error, hint } => {
+                ErrorBody { error, hint: Some(hint) }
+            }
+            Self::Busy(error) => {
+                ErrorBody { error, hint: Some("try again in a few seconds".to_owned()) }
+            }
+            Self::Broken(error) => {
+                ErrorBody { error, hint: Some("the relay's log says more".to_owned()) }
+            }
+        }
+    }
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        (self.code(), Json(self.into_body())).into_response()
+    }
+}

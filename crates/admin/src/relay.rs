@@ -1,0 +1,28 @@
+//! What the API asks of the relay.
+
+use std::future::Future;
+
+use crate::failure::Failure;
+use crate::view::{Changed, Filter, Health, Message, QueueList, Selection, Status};
+
+/// The relay as operators see it; the binary implements it over the handles of its services.
+pub trait Relay: Send + Sync + 'static {
+    /// How it is.
+    fn status(&self) -> impl Future<Output = Result<Status, Failure>> + Send;
+
+    /// Whether it takes mail now. Must answer at once: probes wait for it.
+    fn health(&self) -> Health;
+
+    /// Queued messages, oldest first.
+    fn list(&self, filter: Filter) -> impl Future<Output = Result<QueueList, Failure>> + Send;
+
+    /// One message in full.
+    fn show(&self, id: String) -> impl Future<Output = Result<Message, Failure>> + Send;
+
+    /// Tries messages now, whatever their rest.
+    fn retry(&self, selection: Selection) -> impl Future<Output = Result<Changed, Failure>> + Send;
+
+    /// Takes messages out of the queue for good; nobody is told.
+    fn cancel(&self, selection: Selection)
+    -> impl Future<Output = Result<Changed, Failure>> + Send;
+}

@@ -1,0 +1,221 @@
+//! What the control API says, as values that become JSON.
+//!
+//! Times are RFC 3339 in UTC. Sizes are in octets. An absent value is `null`.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+/// How the relay is.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Status {
+    /// The version that runs.
+    pub version: String,
+    /// The name it gives itself.
+    pub hostname: String,
+    /// Its process id.
+    pub pid: u32,
+    /// How long it has been up.
+    pub uptime_seconds: u64,
+    /// Whether it takes mail.
+    pub health: Health,
+    /// Where it takes mail.
+    pub listeners: Vec<Listener>,
+    /// What rests on the device.
+    pub spool: Spool,
+    /// What waits to go out.
+    pub queue: Queue,
+    /// The queues between its parts.
+    pub channels: Vec<Channel>,
+}
+
+/// Whether the relay takes mail now, and if not, why.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Health {
+    /// Whether it takes mail.
+    pub ready: bool,
+    /// Why not; empty when ready.
+    pub reasons: Vec<String>,
+}
+
+/// One listener.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Listener {
+    /// Its name in the settings.
+    pub name: String,
+    /// The address it is bound to.
+    pub address: SocketAddr,
+}
+
+/// The spool in figures.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Spool {
+    /// Its folder.
+    pub path: PathBuf,
+    /// Messages in it.
+    pub messages: u64,
+    /// Octets of content in it.
+    pub octets: u64,
+    /// How large bodies are written: `io_uring` or `threads`.
+    pub body_io: String,
+}
+
+/// The queue in figures.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Queue {
+    /// Messages that wait or are on their way.
+    pub messages: u64,
+    /// Of these, the message-destination pairs that may go now.
+    pub ready: u64,
+    /// Those that rest until a later try.
+    pub resting: u64,
+    /// Those being tried now.
+    pub in_flight: u64,
+    /// Destinations with mail.
+    pub destinations: u64,
+    /// Age of the oldest message.
+    pub oldest_seconds: Option<u64>,
+}
+
+/// One of the queues between the relay's parts.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Channel {
+    /// Its name, as in the metric `chasqui_channel_depth`.
+    pub name: String,
+    /// Values that wait.
+    pub depth: u64,
+    /// Values that fit.
+    pub capacity: u64,
+}
+
+/// A part of the queue, oldest message first.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct QueueList {
+    /// The messages.
+    pub messages: Vec<QueueEntry>,
+    /// Whether more fit the filter than were asked for.
+    pub more: bool,
+}
+
+/// One queued message in one line.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct QueueEntry {
+    /// Its id.
+    pub id: String,
+    /// `ready`, `resting` or `in_flight`.
+    pub state: String,
+    /// When it came.
+    pub received_at: String,
+    /// Its size.
+    pub octets: Option<u64>,
+    /// Its sender; empty for a report.
+    pub sender: Option<String>,
+    /// How many recipients still wait.
+    pub recipients: Option<u64>,
+    /// Where it goes: a connector, or a connector and a domain.
+    pub destination: String,
+    /// Tries so far.
+    pub tries: u32,
+    /// When the next try is due.
+    pub next_try_at: Option<String>,
+    /// What was last said of it.
+    pub last_reply: Option<String>,
+}
+
+/// One message in full.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Message {
+    /// Its id.
+    pub id: String,
+    /// Its sender; empty for a report.
+    pub sender: String,
+    /// When it came.
+    pub received_at: String,
+    /// Its size.
+    pub octets: u64,
+    /// `7BIT` or `8BITMIME`.
+    pub body_type: String,
+    /// Whether its next hop must know SMTPUTF8.
+    pub needs_smtputf8: bool,
+    /// Where it came in.
+    pub origin: Origin,
+    /// Its recipients, in the order given.
+    pub recipients: Vec<Recipient>,
+}
+
+/// Where a message came in.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Origin {
+    /// The client's address; none for the relay's own reports.
+    pub client: Option<String>,
+    /// What it called itself.
+    pub helo: String,
+    /// The listener it came through.
+    pub listener: String,
+    /// The inbound connector that admitted it.
+    pub connector: String,
+    /// Version and cipher suite, if it came by TLS.
+    pub tls: Option<String>,
+}
+
+/// One recipient of a message.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Recipient {
+    /// The address.
+    pub address: String,
+    /// `waiting`, `delivered`, `deferred` or `failed`.
+    pub state: String,
+    /// Where it goes, if a connector covers it.
+    pub destination: Option<String>,
+    /// Tries so far.
+    pub tries: Option<u32>,
+    /// When the next try is due.
+    pub next_try_at: Option<String>,
+    /// The last reply.
+    pub reply: Option<String>,
+}
+
+/// Which messages a request means: all conditions given must hold; none given means none.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Selection {
+    /// Every message.
+    pub all: bool,
+    /// These messages.
+    pub ids: Vec<String>,
+    /// Messages for this destination, as `queue list` prints it.
+    pub destination: Option<String>,
+}
+
+/// Which messages to list: all conditions given must hold.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Filter {
+    /// Only for this destination.
+    pub destination: Option<String>,
+    /// At most so many, the oldest first.
+    pub limit: usize,
+}
+
+impl Default for Filter {
+    fn default() -> Self {
+        Self { destination: None, limit: 100 }
+    }
+}
+
+/// How many messages a request changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Changed {
+    /// Messages changed.
+    pub messages: u64,
+}
+
+/// Why a request was not served.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct ErrorBody {
+    /// What was wrong.
+    pub error: String,
+    /// What to do.
+    pub hint: Option<String>,
+}

@@ -1,0 +1,159 @@
+//! Server and client over real sockets.
+
+#![expect(clippy::unwrap_used, reason = "a test says what is wrong by failing")]
+
+use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use admin::view::{
+    Changed, Filter, Health, Message, Queue, QueueList, Selection, Spool, Status,
+};
+use admin::{BindError, Client, ClientError, Config, Failure, Relay, Server};
+use telemetry::Registry;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::watch;
+
+#[derive(Default)]
+struct Fake {
+    is_full: AtomicBool,
+}
+
+impl Relay for Fake {
+    async fn status(&self) -> Result<Status, Failure> {
+        Ok(Status {
+            version: "1".to_owned(),
+            hostname: "relay.example".to_owned(),
+            pid: 1,
+            uptime_seconds: 2,
+            health: self.health(),
+            listeners: Vec::new(),
+            spool: Spool {
+                path: PathBuf::from("/spool"),
+                messages: 3,
+                octets: 4,
+                body_io: "threads".to_owned(),
+            },
+            queue: Queue::default(),
+            channels: Vec::new(),
+        })
+    }
+
+    fn health(&self) -> Health {
+        let is_full = self.is_full.load(Ordering::Relaxed);
+        let reasons = is_full.then(|| "the device is full".to_owned()).into_iter().collect();
+        Health { ready: !is_full, reasons }
+    }
+
+    async fn list(&self, filter: Filter) -> Result<QueueList, Failure> {
+        assert_eq!(filter, Filter { destination: Some("internet/a b.example".to_owned()), limit: 10_000 });
+        Ok(QueueList { messages: Vec::new(), more: true })
+    }
+
+    async fn show(&self, id: String) -> Result<Message, Failure> {
+        Err(Failure::missing(format!("no message {id}"), "look at `chasqui queue list`"))
+    }
+
+    async fn retry(&self, selection: Selection) -> Result<Changed, Failure> {
+        Ok(Changed { messages: selection.ids.len() as u64 })
+    }
+
+    async fn cancel(&self, _: Selection) -> Result<Changed, Failure> {
+        Err(Failure::Busy("the queue is stopping".to_owned()))
+    }
+}
+
+struct Running {
+    client: Client,
+    relay: Arc<Fake>,
+    address: SocketAddr,
+    config: Config,
+    stop: watch::Sender<bool>,
+    task: tokio::task::JoinHandle<()>,
+    _folder: tempfile::TempDir,
+}
+
+async fn started() -> Running {
+    let folder = tempfile::tempdir().unwrap();
+    let config = Config {
+        socket: folder.path().join("admin.sock"),
+        listen: "127.0.0.1:0".parse().unwrap(),
+        ..Config::default()
+    };
+    let server = Server::bind(&config).await.unwrap();
+    let address = server.address().unwrap();
+    let (relay, registry) = (Arc::new(Fake::default()), Arc::new(Registry::new()));
+    let (stop, stopped) = watch::channel(false);
+    let task = tokio::spawn(server.run(Arc::clone(&relay), registry, stopped));
+    let client = Client::new(&config.socket).unwrap();
+    Running { client, relay, address, config, stop, task, _folder: folder }
+}
+
+async fn get(address: SocketAddr, path: &str) -> String {
+    let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).await.unwrap();
+    text
+}
+
+#[tokio::test]
+async fn the_client_gets_what_the_relay_says() {
+    let running = started().await;
+    let client = &running.client;
+    assert_eq!(client.status().await.unwrap().spool.messages, 3);
+    // Longer lists than the bound are cut to it.
+    let filter = Filter { destination: Some("internet/a b.example".to_owned()), limit: usize::MAX };
+    assert!(client.list(&filter).await.unwrap().more);
+    let ids = Selection { ids: vec!["a".to_owned(), "b".to_owned()], ..Selection::default() };
+    assert_eq!(client.retry(&ids).await.unwrap(), Changed { messages: 2 });
+}
+
+#[tokio::test]
+async fn refusals_come_with_what_to_do() {
+    let running = started().await;
+    let check = |result: Result<(), ClientError>, want: &str| match result {
+        Err(ClientError::Refused { error, hint: Some(hint) }) => {
+            assert_eq!(format!("{error}: {hint}"), want);
+        }
+        other => panic!("{other:?}"),
+    };
+    let client = &running.client;
+    check(client.show("../x").await.map(drop), "no message ___x: look at `chasqui queue list`");
+    let all = Selection { all: true, ..Selection::default() };
+    check(client.cancel(&all).await.map(drop), "the queue is stopping: try again in a few seconds");
+    let none = client.cancel(&Selection::default()).await.unwrap_err();
+    assert!(none.to_string().contains("names no message"), "{none}");
+}
+
+#[tokio::test]
+async fn tcp_only_reads() {
+    let running = started().await;
+    assert!(get(running.address, "/health/ready").await.starts_with("HTTP/1.1 200"));
+    running.relay.is_full.store(true, Ordering::Relaxed);
+    let ready = get(running.address, "/health/ready").await;
+    assert!(ready.starts_with("HTTP/1.1 503") && ready.contains("device is full"), "{ready}");
+    assert!(get(running.address, "/health/live").await.starts_with("HTTP/1.1 200"));
+    let metrics = get(running.address, "/metrics").await;
+    assert!(metrics.contains("chasqui_admin_requests_total{code_class=\"5xx\"} 1"), "{metrics}");
+    let control = get(running.address, "/v1/status").await;
+    assert!(control.starts_with("HTTP/1.1 404") && control.contains("Unix socket"), "{control}");
+}
+
+#[tokio::test]
+async fn the_socket_is_private_and_goes_with_the_relay() {
+    let running = started().await;
+    let mode = std::fs::metadata(&running.config.socket).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    assert!(matches!(Server::bind(&running.config).await, Err(BindError::Taken(_))));
+    running.stop.send(true).unwrap();
+    running.task.await.unwrap();
+    assert!(!running.config.socket.exists());
+    assert!(matches!(running.client.status().await, Err(ClientError::NotRunning(_))));
+    // What a killed relay left behind is replaced.
+    drop(std::os::unix::net::UnixListener::bind(&running.config.socket).unwrap());
+    Server::bind(&running.config).await.unwrap();
+}
