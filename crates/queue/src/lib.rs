@@ -1,0 +1,18 @@
+//! The queue: one task that owns the schedule.
+//!
+//! **Takes** accepted messages, the ends of attempts, and what operators ask.
+//! **Gives** attempts to delivery, settlements and reports to the spool, one log line per outcome.
+//! **Never** holds content, opens a socket, or forgets a message that the spool still has.
+//! RFC 5321 §4.5.4, §6.1.
+
+mod config;
+mod request;
+mod service;
+
+pub use config::{Config, RetryConnect, RetryReply};
+pub use request::{
+    Cancelled, DestinationLine, Gone, Handle, Line, Listing, Request, Selection, Shown,
+    ShownRecipient, Summary,
+};
+pub use schedule::State;
+pub use service::{Parts, run};

@@ -1,0 +1,10 @@
+//! What is due, for whom, when: one entry for each message and destination, held in memory.
+//!
+//! **Takes** messages with their destinations, the ends of attempts, and `now`.
+//! **Gives** the next attempt, fair over destinations, and the moment to ask again.
+//! **Never** reads a clock, knows an envelope, or loses or doubles an entry.
+//! RFC 5321 §4.5.4.1.
+
+mod state;
+
+pub use state::State;
