@@ -1,0 +1,63 @@
+//! Who is at the other end of a connection, as logs, envelopes and the trace field tell it.
+
+use std::fmt;
+use std::net::SocketAddr;
+
+use mail::Origin;
+
+/// A connected client.
+#[derive(Debug)]
+pub(crate) struct Client {
+    /// The session's name in logs.
+    pub(crate) session: SessionId,
+    pub(crate) address: SocketAddr,
+    /// The inbound connector that lets it relay, if one does.
+    pub(crate) connector: Option<Box<str>>,
+    /// TLS version and cipher suite, once there is TLS.
+    pub(crate) tls: Option<Box<str>>,
+}
+
+impl Client {
+    /// Where a message came in.
+    pub(crate) fn origin(&self, listener: &str, helo: Box<str>) -> Origin {
+        Origin {
+            client: Some(self.address.ip().to_canonical()),
+            helo,
+            listener: listener.into(),
+            connector: self.connector.clone().unwrap_or_default(),
+            tls: self.tls.clone(),
+        }
+    }
+}
+
+/// Names a session in logs; no two of one machine are alike.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SessionId(pub(crate) u64);
+
+impl fmt::Display for SessionId {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{:x}", self.0)
+    }
+}
+
+/// A client's words without what could forge or garble a log line.
+pub(crate) struct Plain<'a>(pub(crate) &'a str);
+
+impl fmt::Display for Plain<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        use fmt::Write as _;
+        // U+2028 and U+2029 end lines in some viewers; U+202A..=U+202E turn the direction of text.
+        let is_bad = |c: char| c.is_control() || ('\u{2028}'..='\u{202e}').contains(&c);
+        self.0.chars().try_for_each(|c| out.write_char(if is_bad(c) { '?' } else { c }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_line_cannot_be_forged() {
+        assert_eq!(Plain("a\u{1b}[31m\r\nb\u{2028}\u{fc}").to_string(), "a?[31m??b?\u{fc}");
+    }
+}

@@ -1,0 +1,202 @@
+//! What an operator sets of a listener.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use units::{ByteSize, Span};
+
+/// One address that takes mail, with its own limits.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Listener {
+    /// Name in logs, metrics and `chasqui status`; each listener has its own.
+    pub name: String,
+    /// IP address and port. `0.0.0.0` is every IPv4 address and `[::]` every IPv6 address of the
+    /// machine; list two listeners for both. Port 0 lets the system choose.
+    pub address: SocketAddr,
+    /// Whether and how TLS is spoken.
+    pub tls: ListenerTls,
+    /// PEM file with the certificate, then its intermediates. Needed for `starttls` and `implicit`;
+    /// read again on reload.
+    pub certificate: Option<PathBuf>,
+    /// PEM file with the private key, not encrypted.
+    pub key: Option<PathBuf>,
+    /// With `tls = "starttls"`: whether MAIL is refused with 530 5.7.0 until STARTTLS has been done
+    /// (RFC 3207 §4). Not for a port that takes mail from the whole Internet.
+    pub requires_tls: bool,
+    /// Connections open at once. One more is answered 421 4.3.2 and closed; on an implicit TLS port it
+    /// is closed without a word.
+    pub connections_max: usize,
+    /// Connections open at once from one IPv4 address or one IPv6 /64 network. One more is answered
+    /// 421 4.7.0 and closed.
+    pub connections_per_client_max: usize,
+    /// TLS handshakes going on at once. One more waits; past `handshake_wait_max` it is closed.
+    pub handshakes_max: usize,
+    /// Connections that the system holds until they are accepted.
+    pub backlog: u32,
+    /// Largest message taken. Announced as `SIZE` (RFC 1870); larger mail is refused with
+    /// 552 5.3.4 at MAIL if declared, else at the end of its content.
+    pub message_octets_max: ByteSize,
+    /// Recipients of one transaction, at least 100 (RFC 5321 §4.5.3.1.8). One more is refused with
+    /// 452 4.5.3; the client sends the rest in a further transaction.
+    pub recipients_max: usize,
+    /// Longest command line with its CRLF, at least 512 (RFC 5321 §4.5.3.1.4). A longer one is
+    /// refused with 500 5.5.2.
+    pub command_octets_max: ByteSize,
+    /// Largest header of a message. A larger one is refused with 552 5.3.4 at the end of the content.
+    pub header_octets_max: ByteSize,
+    /// Longest line of content with its CRLF, at least 1000 (RFC 5321 §4.5.3.1.6). A message with a
+    /// longer one is refused with 554 5.6.0 at the end of the content.
+    pub text_line_octets_max: ByteSize,
+    /// `Received` fields from which on a message is taken to go in circles, at least 100 (RFC 5321
+    /// §6.3). It is refused with 554 5.4.6.
+    pub hops_max: u32,
+    /// Commands that may fail in one session. One more ends it with 421 4.7.0.
+    pub bad_commands_max: u32,
+    /// Messages in one session. The next MAIL is answered 421 4.7.0 and the session ends; a client
+    /// that has more connects again.
+    pub transactions_max: u32,
+    /// Wait for the next command, at least 5m on the Internet (RFC 5321 §4.5.3.2.7). Then the session
+    /// ends with 421 4.4.2.
+    pub idle_wait_max: Span,
+    /// Wait for more of a message's content. Then the session ends with 421 4.4.2.
+    pub data_wait_max: Span,
+    /// Length of a whole session. Then it ends with 421 4.4.2, but not in the middle of a commit.
+    pub session_wait_max: Span,
+    /// Wait for a client to read a reply. Then the connection is closed.
+    pub write_wait_max: Span,
+    /// Wait for a TLS handshake, in line and under way. Then the connection is closed.
+    pub handshake_wait_max: Span,
+    /// Wait for the spool to take a piece of content. Then the message is refused with 451 4.3.0.
+    pub store_wait_max: Span,
+}
+
+impl Default for Listener {
+    fn default() -> Self {
+        Self {
+            name: "smtp".to_owned(),
+            address: SocketAddr::from(([0, 0, 0, 0], 25)),
+            tls: ListenerTls::None,
+            certificate: None,
+            key: None,
+            requires_tls: false,
+            connections_max: 2000,
+            connections_per_client_max: 200,
+            handshakes_max: 256,
+            backlog: 1024,
+            message_octets_max: ByteSize::mib(50),
+            recipients_max: 1000,
+            command_octets_max: ByteSize::kib(4),
+            header_octets_max: ByteSize::kib(256),
+            text_line_octets_max: ByteSize::mib(1),
+            hops_max: 100,
+            bad_commands_max: 20,
+            transactions_max: 10_000,
+            idle_wait_max: Span::minutes(5),
+            data_wait_max: Span::minutes(5),
+            session_wait_max: Span::hours(2),
+            write_wait_max: Span::minutes(1),
+            handshake_wait_max: Span::seconds(30),
+            store_wait_max: Span::seconds(30),
+        }
+    }
+}
+
+/// Whether and how a listener speaks TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ListenerTls {
+    /// Never.
+    #[default]
+    None,
+    /// When the client asks for it (RFC 3207).
+    StartTls,
+    /// From the first octet (RFC 8314), as on port 465.
+    Implicit,
+}
+
+/// What is wrong with a listener's settings.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// `tls` is on and a file is missing.
+    #[error("listener \"{0}\": tls needs both `certificate` and `key`")]
+    NoCertificate(String),
+    /// `requires_tls` where there is none.
+    #[error("listener \"{0}\": requires_tls needs tls = \"starttls\" or \"implicit\"")]
+    RequiresTls(String),
+    /// A limit under what it must be.
+    #[error("listener \"{listener}\": {key} is less than {least}")]
+    TooSmall {
+        /// The listener.
+        listener: String,
+        /// The setting.
+        key: &'static str,
+        /// What it must be at least.
+        least: u64,
+    },
+}
+
+impl Listener {
+    /// Says all that is wrong; empty when nothing is.
+    pub fn problems(&self) -> Vec<ConfigError> {
+        let name = || self.name.clone();
+        let mut problems = Vec::new();
+        if self.tls != ListenerTls::None && (self.certificate.is_none() || self.key.is_none()) {
+            problems.push(ConfigError::NoCertificate(name()));
+        }
+        if self.tls == ListenerTls::None && self.requires_tls {
+            problems.push(ConfigError::RequiresTls(name()));
+        }
+        let count = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
+        let limits = [
+            ("connections_max", count(self.connections_max), 1),
+            ("connections_per_client_max", count(self.connections_per_client_max), 1),
+            ("handshakes_max", count(self.handshakes_max), 1),
+            ("message_octets_max", self.message_octets_max.as_octets(), 64 << 10),
+            ("recipients_max", count(self.recipients_max), 1),
+            ("command_octets_max", self.command_octets_max.as_octets(), 512),
+            ("header_octets_max", self.header_octets_max.as_octets(), 1024),
+            ("text_line_octets_max", self.text_line_octets_max.as_octets(), 1000),
+            ("hops_max", u64::from(self.hops_max), 1),
+            ("transactions_max", u64::from(self.transactions_max), 1),
+        ];
+        for (key, value, least) in limits {
+            if value < least {
+                problems.push(ConfigError::TooSmall { listener: name(), key, least });
+            }
+        }
+        problems
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_sound() {
+        assert_eq!(Listener::default().problems(), []);
+    }
+
+    #[test]
+    fn all_that_is_wrong_is_named_at_once() {
+        let listener = Listener {
+            tls: ListenerTls::StartTls,
+            command_octets_max: ByteSize::octets(100),
+            ..Listener::default()
+        };
+        let words: Vec<_> = listener.problems().iter().map(ToString::to_string).collect();
+        assert_eq!(
+            words,
+            [
+                "listener \"smtp\": tls needs both `certificate` and `key`",
+                "listener \"smtp\": command_octets_max is less than 512",
+            ]
+        );
+        let listener = Listener { requires_tls: true, ..Listener::default() };
+        assert_eq!(listener.problems(), [ConfigError::RequiresTls("smtp".to_owned())]);
+    }
+}

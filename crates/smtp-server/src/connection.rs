@@ -1,0 +1,262 @@
+//! One connection: moves octets between the client, its session and the spool.
+//!
+//! The session says what to do next; this loop does it. Nothing is read while a step is under way, so a client
+//! can be no faster than the spool, and what it pipelines waits in the system's buffers.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use channel::TrySendError;
+use mail::{Accepted, Envelope};
+use smtp_session::server::{self, Reason, Session, Step};
+use tokio::net::TcpStream;
+use tokio::sync::oneshot;
+use tokio::time::{sleep_until, timeout};
+
+use crate::client::{Client, Plain};
+use crate::config::ListenerTls;
+use crate::metrics::{Handshake, Limit};
+use crate::reception::Reception;
+use crate::stream::{Expected, Stream};
+use crate::transaction::Transaction;
+
+/// One client's connection.
+pub(crate) struct Connection {
+    pub(crate) reception: Arc<Reception>,
+    pub(crate) client: Client,
+    pub(crate) session: Session,
+    pub(crate) transaction: Transaction,
+    stream: Stream,
+    /// Stored and answered for, but the queue had no room yet. Nothing is read until it has.
+    unqueued: Option<Accepted>,
+}
+
+/// How a connection ended.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum End {
+    /// The session closed it.
+    #[error("session closed: {0:?}")]
+    Closed(Reason),
+    /// The connection broke.
+    #[error("connection lost: {0}")]
+    Lost(#[from] io::Error),
+    /// The client read no reply for `write_wait_max`.
+    #[error("the client reads no replies")]
+    NotReading,
+    /// No TLS within `handshake_wait_max`.
+    #[error("tls handshake took too long")]
+    HandshakeTimedOut,
+    /// TLS could not be agreed on.
+    #[error("tls handshake failed: {0}")]
+    HandshakeFailed(io::Error),
+}
+
+impl Connection {
+    /// Talks with the client until either side ends it. A message goes on to its end after `stop` is dropped.
+    pub(crate) async fn run(
+        reception: Arc<Reception>,
+        socket: TcpStream,
+        mut client: Client,
+        stop: oneshot::Receiver<()>,
+    ) -> End {
+        let mut stream = Stream::new(socket);
+        if reception.config.tls == ListenerTls::Implicit {
+            match handshake(&reception, &mut stream).await {
+                Ok(facts) => client.tls = Some(facts),
+                Err(end) => return end,
+            }
+        }
+        let now = reception.clock.now();
+        let session = Session::new(Arc::clone(&reception.settings), reception.security(), now);
+        let transaction = Transaction::new(now);
+        let mut connection =
+            Self { reception, client, session, transaction, stream, unqueued: None };
+        let end = match connection.talk(stop).await {
+            Ok(reason) => End::Closed(reason),
+            Err(end) => end,
+        };
+        connection.content_dropped();
+        connection.queue().await;
+        if let End::Closed(_) = end {
+            connection.stream.close().await;
+        }
+        end
+    }
+
+    async fn talk(&mut self, mut stop: oneshot::Receiver<()>) -> Result<Reason, End> {
+        let alarm = sleep_until(self.session.deadline().into());
+        tokio::pin!(alarm);
+        let mut is_stopping = false;
+        loop {
+            while let Some(step) = self.session.next_step() {
+                match step {
+                    Step::Send(replies) => self.send(replies).await?,
+                    Step::Ask(question) => {
+                        let verdict = self.verdict(question).await;
+                        self.session.decide(verdict, self.now());
+                    }
+                    Step::Body(chunk) => self.store(chunk).await,
+                    Step::Commit(transaction) => self.commit(transaction).await,
+                    Step::Abandon => self.content_dropped(),
+                    Step::StartTls => self.start_tls().await?,
+                    Step::Close(reason) => return Ok(reason),
+                }
+            }
+            self.queue().await;
+            // The alarm is set anew only when it rings or comes too late, not at each command.
+            let deadline = tokio::time::Instant::from_std(self.session.deadline());
+            if alarm.is_elapsed() || deadline < alarm.deadline() {
+                alarm.as_mut().reset(deadline);
+            }
+            let expected = self.expected();
+            tokio::select! {
+                biased;
+                _ = &mut stop, if !is_stopping => {
+                    is_stopping = true;
+                    self.session.shut_down(self.now());
+                }
+                read = self.stream.read(expected), if self.session.wants_input() => match read {
+                    Ok(octets) if octets.is_empty() => self.session.input_ended(self.now()),
+                    Ok(octets) => self.receive(octets),
+                    Err(error) => return Err(error.into()),
+                },
+                () = alarm.as_mut() => self.session.expire(self.now()),
+            }
+        }
+    }
+
+    fn now(&self) -> Instant {
+        self.reception.clock.now()
+    }
+
+    fn expected(&self) -> Expected {
+        if self.transaction.takes_content() { Expected::Content } else { Expected::Commands }
+    }
+
+    /// Hands octets to the session. A client that drips without end never lets the alarm ring, so the session's
+    /// time is looked at here too.
+    fn receive(&mut self, octets: Bytes) {
+        let now = self.now();
+        let is_late = self.session.deadline() <= now;
+        self.session.receive(octets, now);
+        if is_late {
+            self.session.expire(now);
+        }
+    }
+
+    async fn send(&mut self, replies: Bytes) -> Result<(), End> {
+        let wait_max = self.reception.config.write_wait_max.as_duration();
+        match timeout(wait_max, self.stream.write(&replies)).await {
+            Ok(written) => written.map_err(End::Lost),
+            Err(_) => Err(End::NotReading),
+        }
+    }
+
+    async fn store(&mut self, chunk: Bytes) {
+        let wait_max = self.reception.config.store_wait_max.as_duration();
+        if let Err(reply) = self.transaction.write(chunk, wait_max).await {
+            self.refused(&reply);
+            self.session.not_stored(reply, self.now());
+        }
+    }
+
+    /// Puts the message on the device; a 250 follows only from [`Session::stored`].
+    async fn commit(&mut self, received: server::Transaction) {
+        let now = self.now();
+        let transaction = std::mem::replace(&mut self.transaction, Transaction::new(now));
+        let begun_at = transaction.begun_at;
+        let helo = received.helo;
+        let envelope = Envelope {
+            sender: received.sender,
+            recipients: received.recipients,
+            body_type: received.body_type,
+            needs_smtputf8: received.needs_smtputf8,
+            origin: self.client.origin(&self.reception.config.name, helo),
+        };
+        self.queue().await;
+        match transaction.commit(envelope).await {
+            Ok(accepted) => {
+                let now = self.now();
+                self.session.stored(&accepted, now);
+                self.reception.metrics.accepted(accepted.octets, now.duration_since(begun_at));
+                self.log_accepted(&accepted);
+                // If the queue is gone the relay is stopping: the scan at the next start finds the message.
+                if let Err(TrySendError::Full(accepted)) =
+                    self.reception.accepted.try_send(accepted)
+                {
+                    self.unqueued = Some(accepted);
+                }
+            }
+            Err(reply) => {
+                self.refused(&reply);
+                self.session.not_stored(reply, self.now());
+            }
+        }
+    }
+
+    /// Waits until the queue has room for the message that it had no room for.
+    async fn queue(&mut self) {
+        if let Some(accepted) = self.unqueued.take() {
+            self.reception.accepted.send(accepted).await.ok();
+        }
+    }
+
+    async fn start_tls(&mut self) -> Result<(), End> {
+        let facts = handshake(&self.reception, &mut self.stream).await?;
+        self.client.tls = Some(facts);
+        self.session.tls_started(self.now());
+        Ok(())
+    }
+
+    fn log_accepted(&self, accepted: &Accepted) {
+        tracing::info!(
+            session = %self.client.session,
+            message = %accepted.id,
+            listener = %self.reception.config.name,
+            connector = self.client.connector.as_deref(),
+            client = %self.client.address,
+            helo = %Plain(&accepted.envelope.origin.helo),
+            sender = %accepted.envelope.sender,
+            recipients = accepted.envelope.recipients.len(),
+            octets = accepted.octets,
+            tls = self.client.tls.as_deref(),
+            "message accepted"
+        );
+    }
+}
+
+/// Does the TLS handshake: waits for its turn, within the time limit for both.
+async fn handshake(reception: &Reception, stream: &mut Stream) -> Result<Box<str>, End> {
+    let Some(acceptor) = &reception.acceptor else {
+        return Err(End::HandshakeFailed(io::ErrorKind::Unsupported.into()));
+    };
+    let metrics = &reception.metrics;
+    let mut has_turn = false;
+    let under_way = async {
+        // Never closed.
+        let _turn = reception.handshakes.acquire().await;
+        has_turn = true;
+        stream.start_tls(acceptor).await
+    };
+    let wait_max = reception.config.handshake_wait_max.as_duration();
+    match timeout(wait_max, under_way).await {
+        Ok(Ok(facts)) => {
+            metrics.handshake(Handshake::Done);
+            Ok(facts)
+        }
+        Ok(Err(error)) => {
+            metrics.handshake(Handshake::Failed);
+            Err(End::HandshakeFailed(error))
+        }
+        Err(_) if has_turn => {
+            metrics.handshake(Handshake::TimedOut);
+            Err(End::HandshakeTimedOut)
+        }
+        Err(_) => {
+            metrics.shed(Limit::Handshakes);
+            Err(End::HandshakeTimedOut)
+        }
+    }
+}

@@ -1,0 +1,27 @@
+//! Reception: listeners and connections that take mail by SMTP into the spool.
+//!
+//! **Takes** TCP connections, verdicts of `policy`, places in the spool. **Gives** `Accepted` to the queue, and a
+//! 250 only for what is on the device.
+//! **Never** decides the order of commands (`smtp-session` does), keeps a message in memory, or grows past a limit.
+//! RFC 5321, RFC 3207, RFC 3848, RFC 8314.
+//!
+//! Start reading at `connection.rs`.
+
+mod client;
+pub mod config;
+mod connection;
+mod connections;
+mod gate;
+mod listener;
+mod metrics;
+mod reception;
+mod reply;
+mod server;
+mod slot;
+mod stream;
+mod trace;
+mod transaction;
+mod verdict;
+
+pub use config::{Listener, ListenerTls};
+pub use server::{BindError, Certificates, Parts, Server};

@@ -1,0 +1,187 @@
+//! One listener: accepts connections within its limits and ends them when the relay stops.
+
+use std::fs::File;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use mail::Reply;
+use rustix::io::Errno;
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+use crate::client::{Client, SessionId};
+use crate::config::{Listener, ListenerTls};
+use crate::connection::Connection;
+use crate::connections::Connections;
+use crate::gate::Gate;
+use crate::metrics::Limit;
+use crate::reception::Reception;
+use crate::reply;
+use crate::slot::{NoSlot, Slots};
+
+/// Rest after the system gave no connection. Without it a full descriptor table would be asked without end.
+const ACCEPT_REST: Duration = Duration::from_millis(100);
+
+/// A bound listener and its connections.
+#[derive(Debug)]
+pub(crate) struct Listening {
+    reception: Arc<Reception>,
+    socket: TcpListener,
+    slots: Arc<Slots>,
+    connections: Connections,
+    sessions: Arc<AtomicU64>,
+    /// Given up for a moment when there is no other descriptor, to tell a client so.
+    spare: Option<File>,
+    gate: Gate,
+}
+
+/// Opens the socket that `config` wants.
+pub(crate) fn open(config: &Listener) -> io::Result<TcpListener> {
+    let domain = Domain::for_address(config.address);
+    let socket = Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    // Connections inherit it: replies go out at once.
+    socket.set_tcp_nodelay(true)?;
+    if domain == Domain::IPV6 {
+        // So that a listener means the same on every machine, whatever its defaults.
+        socket.set_only_v6(true)?;
+    }
+    socket.set_nonblocking(true)?;
+    socket.bind(&config.address.into())?;
+    socket.listen(i32::try_from(config.backlog).unwrap_or(i32::MAX))?;
+    TcpListener::from_std(socket.into())
+}
+
+/// Waits for the order to stop; a sender that is gone gives it too.
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    drop(stop.wait_for(|is_stopping| *is_stopping).await);
+}
+
+fn spare() -> io::Result<File> {
+    File::open("/dev/null")
+}
+
+impl Listening {
+    pub(crate) fn new(
+        reception: Arc<Reception>,
+        socket: TcpListener,
+        sessions: Arc<AtomicU64>,
+    ) -> io::Result<Self> {
+        let config = &reception.config;
+        let slots = Slots::new(config.connections_max, config.connections_per_client_max);
+        let connections = Connections::new(reception.metrics.clone());
+        let spare = Some(spare()?);
+        let gate = Gate::default();
+        Ok(Self { reception, socket, slots, connections, sessions, spare, gate })
+    }
+
+    /// Name and address.
+    pub(crate) fn address(&self) -> (String, SocketAddr) {
+        let config = &self.reception.config;
+        (config.name.clone(), self.socket.local_addr().unwrap_or(config.address))
+    }
+
+    /// Accepts until `stop`, then ends the connections within `drain_wait_max`.
+    pub(crate) async fn run(mut self, mut stop: watch::Receiver<bool>, drain_wait_max: Duration) {
+        loop {
+            tokio::select! {
+                () = stopped(&mut stop) => break,
+                () = self.connections.ended() => {}
+                accepted = self.socket.accept() => match accepted {
+                    Ok((socket, client)) => self.take(socket, client),
+                    // The client went while it waited; the next one may be there.
+                    Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+                    Err(error) => {
+                        self.not_accepted(&error);
+                        // Ends early if the relay stops.
+                        timeout(ACCEPT_REST, stopped(&mut stop)).await.ok();
+                    }
+                },
+            }
+        }
+        drop(self.socket);
+        let name = &self.reception.config.name;
+        let cut_off = self.connections.drain(self.reception.clock.now() + drain_wait_max).await;
+        tracing::info!(listener = %name, cut_off, "listener closed");
+    }
+
+    /// Begins a connection, or turns it away before any work is done for it.
+    fn take(&mut self, socket: TcpStream, address: SocketAddr) {
+        let slot = match self.slots.take(address.ip()) {
+            Ok(slot) => slot,
+            Err(NoSlot::Total) => {
+                let reply = reply::connections_full();
+                return self.turn_away(
+                    &SockRef::from(&socket),
+                    address,
+                    Limit::Connections,
+                    &reply,
+                );
+            }
+            Err(NoSlot::Client) => {
+                let reply = reply::client_connections_full(address.ip().to_canonical());
+                return self.turn_away(
+                    &SockRef::from(&socket),
+                    address,
+                    Limit::ClientConnections,
+                    &reply,
+                );
+            }
+        };
+        let session = SessionId(self.sessions.fetch_add(1, Ordering::Relaxed));
+        let connector = self.reception.admission.admit(address.ip());
+        let connector = connector.map(|connector| connector.name.as_str().into());
+        let client = Client { session, address, connector, tls: None };
+        let reception = Arc::clone(&self.reception);
+        self.connections.begin(|stop| async move {
+            let listener = Arc::clone(&reception);
+            let end = Connection::run(reception, socket, client, stop).await;
+            tracing::debug!(
+                %session,
+                listener = %listener.config.name,
+                client = %address,
+                end = %end,
+                "connection ended"
+            );
+            drop(slot);
+        });
+    }
+
+    /// Says `reply` in the one packet that always fits, and closes.
+    fn turn_away(&mut self, socket: &Socket, client: SocketAddr, limit: Limit, reply: &Reply) {
+        self.reception.metrics.shed(limit);
+        if self.reception.config.tls != ListenerTls::Implicit {
+            // A client that went meanwhile misses nothing.
+            socket.send(reply::line(reply).as_bytes()).ok();
+        }
+        if let Some(others) = self.gate.open(self.reception.clock.now()) {
+            let listener = &self.reception.config.name;
+            tracing::warn!(%listener, %client, %reply, others, "connection turned away");
+        }
+    }
+
+    /// The system gave no connection. If it has no descriptor left, the spare one serves to tell a client.
+    fn not_accepted(&mut self, error: &io::Error) {
+        self.reception.metrics.accept_failed();
+        if let Some(others) = self.gate.open(self.reception.clock.now()) {
+            let listener = &self.reception.config.name;
+            tracing::error!(%listener, %error, others, "connection not accepted");
+        }
+        if matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE)) {
+            self.spare = None;
+            if let Ok((socket, client)) = SockRef::from(&self.socket).accept() {
+                let client = client.as_socket().unwrap_or(self.reception.config.address);
+                let socket = SockRef::from(&socket);
+                self.turn_away(&socket, client, Limit::Descriptors, &reply::descriptors_full());
+            }
+        }
+        if self.spare.is_none() {
+            self.spare = spare().ok();
+        }
+    }
+}

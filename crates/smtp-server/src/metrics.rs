@@ -1,0 +1,184 @@
+//! Metrics of reception.
+
+use std::time::Duration;
+
+use mail::Reply;
+use telemetry::{Counter, Gauge, Histogram, Registry};
+
+/// A limit that turned work away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Limit {
+    /// `connections_max`.
+    Connections,
+    /// `connections_per_client_max`.
+    ClientConnections,
+    /// No file descriptor was left.
+    Descriptors,
+    /// `handshakes_max`.
+    Handshakes,
+    /// The channel to the queue is nearly full.
+    Queue,
+    /// The spool takes no message.
+    Spool,
+}
+
+impl Limit {
+    const ALL: [(Self, &'static str); 6] = [
+        (Self::Connections, "connections"),
+        (Self::ClientConnections, "client_connections"),
+        (Self::Descriptors, "descriptors"),
+        (Self::Handshakes, "handshakes"),
+        (Self::Queue, "queue"),
+        (Self::Spool, "spool"),
+    ];
+}
+
+/// How a TLS handshake ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Handshake {
+    Done,
+    Failed,
+    TimedOut,
+}
+
+/// Handles of this crate's metrics, for one listener.
+#[derive(Clone, Debug)]
+pub(crate) struct Metrics {
+    accepted: Counter,
+    refused_for_now: Counter,
+    refused_for_good: Counter,
+    abandoned: Counter,
+    opened: Counter,
+    open: Gauge,
+    octets: Counter,
+    receive: Histogram,
+    shed: Vec<(Limit, Counter)>,
+    handshakes_done: Counter,
+    handshakes_failed: Counter,
+    handshakes_timed_out: Counter,
+    accept_failed: Counter,
+    panics: Counter,
+}
+
+impl Metrics {
+    /// Makes the handles for the listener named `listener`.
+    pub(crate) fn register(registry: &Registry, listener: &str) -> Self {
+        let accept = |result, code_class| {
+            registry.counter(
+                "accept_total",
+                "Transactions by their end: accepted, refused, or abandoned by the client.",
+                &[("listener", listener), ("result", result), ("code_class", code_class)],
+            )
+        };
+        let handshakes = |result| {
+            registry.counter(
+                "reception_tls_handshakes_total",
+                "TLS handshakes of clients by their end.",
+                &[("listener", listener), ("result", result)],
+            )
+        };
+        let of_listener = [("listener", listener)];
+        Self {
+            accepted: accept("accepted", "2xx"),
+            refused_for_now: accept("refused", "4xx"),
+            refused_for_good: accept("refused", "5xx"),
+            abandoned: accept("abandoned", "none"),
+            opened: registry.counter(
+                "reception_connections_opened_total",
+                "Connections taken, refused ones not counted.",
+                &of_listener,
+            ),
+            open: registry.gauge("reception_connections", "Connections open now.", &of_listener),
+            octets: registry.counter(
+                "reception_octets_total",
+                "Octets of content accepted.",
+                &of_listener,
+            ),
+            receive: registry.histogram(
+                "reception_receive_seconds",
+                "Time from MAIL to the message being on the device: the receive stage of the delay.",
+                &of_listener,
+            ),
+            shed: Limit::ALL.map(|(limit, cause)| (limit, shed(registry, listener, cause))).into(),
+            handshakes_done: handshakes("done"),
+            handshakes_failed: handshakes("failed"),
+            handshakes_timed_out: handshakes("timed_out"),
+            accept_failed: registry.counter(
+                "reception_accept_failed_total",
+                "Failed attempts to accept a connection.",
+                &of_listener,
+            ),
+            panics: registry.counter(
+                "panic_total",
+                "Tasks ended by a fault in the program; each ended only its own work.",
+                &[("service", "reception")],
+            ),
+        }
+    }
+
+    /// A message is on the device, `wait` after its MAIL.
+    pub(crate) fn accepted(&self, octets: u64, wait: Duration) {
+        self.accepted.increment(1);
+        self.octets.increment(octets);
+        self.receive.record(wait.as_secs_f64());
+    }
+
+    /// A transaction was refused with `reply`.
+    pub(crate) fn refused(&self, reply: &Reply) {
+        if reply.is_permanent() {
+            self.refused_for_good.increment(1);
+        } else {
+            self.refused_for_now.increment(1);
+        }
+    }
+
+    /// A client went in the middle of a message.
+    pub(crate) fn abandoned(&self) {
+        self.abandoned.increment(1);
+    }
+
+    /// A connection was taken; `open` are open now.
+    pub(crate) fn connected(&self) {
+        self.opened.increment(1);
+        self.open.increment(1.0);
+    }
+
+    /// A connection that was taken has ended.
+    pub(crate) fn disconnected(&self) {
+        self.open.decrement(1.0);
+    }
+
+    /// `limit` turned a connection or a transaction away.
+    pub(crate) fn shed(&self, limit: Limit) {
+        if let Some((_, counter)) = self.shed.iter().find(|(of, _)| *of == limit) {
+            counter.increment(1);
+        }
+    }
+
+    /// A handshake ended.
+    pub(crate) fn handshake(&self, end: Handshake) {
+        match end {
+            Handshake::Done => self.handshakes_done.increment(1),
+            Handshake::Failed => self.handshakes_failed.increment(1),
+            Handshake::TimedOut => self.handshakes_timed_out.increment(1),
+        }
+    }
+
+    /// The system did not give a connection.
+    pub(crate) fn accept_failed(&self) {
+        self.accept_failed.increment(1);
+    }
+
+    /// A connection's task ended by a panic.
+    pub(crate) fn panicked(&self) {
+        self.panics.increment(1);
+    }
+}
+
+fn shed(registry: &Registry, listener: &str, cause: &str) -> Counter {
+    registry.counter(
+        "load_shed_total",
+        "Connections and transactions turned away by a limit.",
+        &[("listener", listener), ("cause", cause)],
+    )
+}

@@ -1,0 +1,63 @@
+//! What all connections of a listener share.
+
+use std::sync::Arc;
+
+use channel::{Depth, Sender};
+use mail::Accepted;
+use policy::{Admission, Router};
+use smtp_session::server::{Security, Settings};
+use spool::Spool;
+use tokio::sync::Semaphore;
+use units::Clock;
+
+use crate::config::{Listener, ListenerTls};
+use crate::metrics::Metrics;
+
+/// The fixed parts of a listener; nothing here is locked on the way of a message.
+#[derive(Debug)]
+pub(crate) struct Reception {
+    pub(crate) config: Listener,
+    /// What sessions are told: `config` in their words.
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) admission: Arc<Admission>,
+    pub(crate) router: Arc<Router>,
+    pub(crate) spool: Spool,
+    pub(crate) accepted: Sender<Accepted>,
+    pub(crate) accepted_depth: Depth,
+    pub(crate) clock: Clock,
+    pub(crate) metrics: Metrics,
+    pub(crate) acceptor: Option<tls::server::Acceptor>,
+    /// Permits for handshakes, `handshakes_max` of them.
+    pub(crate) handshakes: Semaphore,
+}
+
+impl Reception {
+    /// Whether the queue is so far behind that a message begun now might find no room at its end.
+    pub(crate) fn is_queue_nearly_full(&self) -> bool {
+        self.accepted_depth.len() * 8 >= self.accepted_depth.capacity() * 7
+    }
+
+    /// How a new session stands to TLS.
+    pub(crate) fn security(&self) -> Security {
+        let offers_starttls = self.config.tls == ListenerTls::StartTls;
+        Security { offers_starttls, requires_tls: offers_starttls && self.config.requires_tls }
+    }
+}
+
+/// A listener's limits as its sessions take them.
+pub(crate) fn session_settings(config: &Listener, hostname: &str) -> Settings {
+    Settings {
+        hostname: hostname.into(),
+        message_octets_max: config.message_octets_max.as_octets(),
+        recipients_max: config.recipients_max,
+        command_octets_max: config.command_octets_max.as_usize(),
+        header_octets_max: config.header_octets_max.as_octets(),
+        text_line_octets_max: config.text_line_octets_max.as_octets(),
+        hops_max: config.hops_max,
+        bad_commands_max: config.bad_commands_max,
+        idle_wait_max: config.idle_wait_max.as_duration(),
+        data_wait_max: config.data_wait_max.as_duration(),
+        session_wait_max: config.session_wait_max.as_duration(),
+        transactions_max: config.transactions_max,
+    }
+}

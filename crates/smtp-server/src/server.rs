@@ -1,0 +1,186 @@
+//! All listeners together.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use channel::Sender;
+use mail::Accepted;
+use policy::{Admission, Router};
+use spool::Spool;
+use telemetry::Registry;
+use tls::CertificateError;
+use tls::server::Acceptor;
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+use units::Clock;
+
+use crate::config::{ConfigError, Listener, ListenerTls};
+use crate::listener::{Listening, open};
+use crate::metrics::Metrics;
+use crate::reception::{Reception, session_settings};
+
+/// What reception is made of.
+#[derive(Debug)]
+pub struct Parts<'a> {
+    /// Where it listens, with the limits.
+    pub listeners: Vec<Listener>,
+    /// Who may relay.
+    pub admission: Arc<Admission>,
+    /// Where mail can go; a recipient that no connector takes is refused at RCPT.
+    pub router: Arc<Router>,
+    /// Where messages rest.
+    pub spool: Spool,
+    /// Takes each message that is stored. Nearly full, it makes MAIL fail with 452 4.3.1.
+    pub accepted: Sender<Accepted>,
+    /// The time.
+    pub clock: Clock,
+    /// The relay's name in greetings and trace fields.
+    pub hostname: Box<str>,
+    /// Where the metrics go.
+    pub registry: &'a Registry,
+}
+
+/// Why reception cannot begin.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BindError {
+    /// A setting is wrong.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The address cannot be listened on.
+    #[error("listener \"{listener}\": cannot listen on {address}")]
+    Listen {
+        /// The listener.
+        listener: String,
+        /// Its address.
+        address: SocketAddr,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// The certificate cannot be used.
+    #[error("listener \"{listener}\": the certificate cannot be used")]
+    Certificate {
+        /// The listener.
+        listener: String,
+        /// Why.
+        #[source]
+        source: CertificateError,
+    },
+    /// No spare file descriptor could be had.
+    #[error("no file descriptor left for the listeners")]
+    Descriptor(#[source] io::Error),
+}
+
+/// The listeners, bound and not yet accepting.
+#[derive(Debug)]
+pub struct Server {
+    listening: Vec<Listening>,
+    certificates: Certificates,
+}
+
+/// The certificates of the listeners, for a reload while they run. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Certificates {
+    acceptors: Arc<[(String, Acceptor)]>,
+}
+
+impl Certificates {
+    /// Reads all certificates again; handshakes from now on show them. Blocks on files.
+    ///
+    /// # Errors
+    /// The listeners whose files could not be used: they keep their old certificates, the others have new ones.
+    pub fn reload(&self) -> Result<(), Vec<(String, CertificateError)>> {
+        let reload = |(listener, acceptor): &(String, Acceptor)| {
+            acceptor.reload().err().map(|error| (listener.clone(), error))
+        };
+        let failures: Vec<_> = self.acceptors.iter().filter_map(reload).collect();
+        if failures.is_empty() { Ok(()) } else { Err(failures) }
+    }
+}
+
+impl Server {
+    /// Binds all listeners, or none. Connections wait in the system's backlog until [`Self::run`].
+    ///
+    /// Reads certificates, so it blocks on files; needs to be called within a tokio runtime.
+    pub fn bind(parts: Parts<'_>) -> Result<Self, BindError> {
+        let sessions = Arc::new(AtomicU64::new(parts.clock.unix_millis() << 16));
+        let mut listening = Vec::new();
+        let mut acceptors = Vec::new();
+        for config in parts.listeners.clone() {
+            if let Some(problem) = config.problems().into_iter().next() {
+                return Err(problem.into());
+            }
+            let acceptor = acceptor(&config)?;
+            acceptors.extend(acceptor.clone().map(|acceptor| (config.name.clone(), acceptor)));
+            let socket = open(&config).map_err(|source| BindError::Listen {
+                listener: config.name.clone(),
+                address: config.address,
+                source,
+            })?;
+            let reception = Arc::new(reception(&parts, config, acceptor));
+            let sessions = Arc::clone(&sessions);
+            listening
+                .push(Listening::new(reception, socket, sessions).map_err(BindError::Descriptor)?);
+        }
+        Ok(Self { listening, certificates: Certificates { acceptors: acceptors.into() } })
+    }
+
+    /// Names and addresses, in the order of the settings; ports chosen by the system are told here.
+    pub fn addresses(&self) -> Vec<(String, SocketAddr)> {
+        self.listening.iter().map(Listening::address).collect()
+    }
+
+    /// A handle for reloading certificates while the server runs.
+    pub fn certificates(&self) -> Certificates {
+        self.certificates.clone()
+    }
+
+    /// Takes mail until `stop` turns true or its sender is gone.
+    ///
+    /// Then the listeners close, sessions between messages end with 421 4.3.2, and messages under way have
+    /// `drain_wait_max` to come to their end. What still runs then is cut off: nothing of it was answered with 250.
+    pub async fn run(self, stop: watch::Receiver<bool>, drain_wait_max: Duration) {
+        let mut running = JoinSet::new();
+        for listening in self.listening {
+            running.spawn(listening.run(stop.clone(), drain_wait_max));
+        }
+        while let Some(ended) = running.join_next().await {
+            if let Err(error) = ended {
+                tracing::error!(error = %error, "listener ended by a fault in the program");
+            }
+        }
+    }
+}
+
+fn acceptor(config: &Listener) -> Result<Option<Acceptor>, BindError> {
+    let (Some(certificate), Some(key)) = (&config.certificate, &config.key) else {
+        return Ok(None);
+    };
+    if config.tls == ListenerTls::None {
+        return Ok(None);
+    }
+    let files = tls::server::Config { certificate: certificate.clone(), key: key.clone() };
+    Acceptor::open(&files)
+        .map(Some)
+        .map_err(|source| BindError::Certificate { listener: config.name.clone(), source })
+}
+
+fn reception(parts: &Parts<'_>, config: Listener, acceptor: Option<Acceptor>) -> Reception {
+    Reception {
+        settings: Arc::new(session_settings(&config, &parts.hostname)),
+        admission: Arc::clone(&parts.admission),
+        router: Arc::clone(&parts.router),
+        spool: parts.spool.clone(),
+        accepted: parts.accepted.clone(),
+        accepted_depth: parts.accepted.depth(),
+        clock: parts.clock.clone(),
+        metrics: Metrics::register(parts.registry, &config.name),
+        acceptor,
+        handshakes: Semaphore::new(config.handshakes_max.min(Semaphore::MAX_PERMITS)),
+        config,
+    }
+}

@@ -1,0 +1,73 @@
+//! The driver's side of a transaction: the place in the spool, the content on its way there, the times.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use mail::{Accepted, Envelope, MessageId, Reply, Timestamp};
+use spool::Writer;
+use tokio::time::timeout;
+
+use crate::reply;
+
+/// A transaction from its MAIL on.
+pub(crate) struct Transaction {
+    /// When MAIL came.
+    pub(crate) begun_at: Instant,
+    /// Whether its refusal has been counted and logged; the first reason stands for all.
+    pub(crate) is_refusal_told: bool,
+    content: Option<Content>,
+}
+
+/// Content on its way into the spool. Dropped, nothing of it is kept.
+struct Content {
+    writer: Writer,
+    received_at: Timestamp,
+}
+
+impl Transaction {
+    pub(crate) const fn new(begun_at: Instant) -> Self {
+        Self { begun_at, is_refusal_told: false, content: None }
+    }
+
+    /// Whether content has a place and is not dropped.
+    pub(crate) const fn takes_content(&self) -> bool {
+        self.content.is_some()
+    }
+
+    /// Takes the place for the content, which begins with the trace field.
+    pub(crate) async fn begin_content(
+        &mut self,
+        writer: Writer,
+        received_at: Timestamp,
+        trace: String,
+    ) -> Result<(), Reply> {
+        self.content = Some(Content { writer, received_at });
+        self.write(trace.into(), TRACE_WAIT_MAX).await
+    }
+
+    /// Appends to the content, or drops it and says why.
+    pub(crate) async fn write(&mut self, chunk: Bytes, wait_max: Duration) -> Result<(), Reply> {
+        let Some(content) = &mut self.content else { return Ok(()) };
+        let refusal = match timeout(wait_max, content.writer.write(chunk)).await {
+            Ok(Ok(())) => return Ok(()),
+            Ok(Err(error)) => error.reply(),
+            Err(_) => reply::spool_slow(),
+        };
+        self.content = None;
+        Err(refusal)
+    }
+
+    /// Puts the message on the device; only then there is something to say 250 for.
+    pub(crate) async fn commit(self, envelope: Envelope) -> Result<Accepted, Reply> {
+        let content = self.content.ok_or_else(reply::spool_slow)?;
+        content.writer.commit(envelope, content.received_at).await.map_err(|error| error.reply())
+    }
+
+    /// Drops what came of the content; its id, if it had a place.
+    pub(crate) fn abandon(&mut self) -> Option<MessageId> {
+        self.content.take().map(|content| content.writer.id())
+    }
+}
+
+/// The trace field goes to a buffer; a wait means that the spool is stuck.
+const TRACE_WAIT_MAX: Duration = Duration::from_secs(30);

@@ -1,0 +1,149 @@
+//! The answers to the session's questions: who may relay, where to, and whether there is room.
+
+use mail::{Address, Reply, ReversePath};
+use smtp_session::server::{Question, Verdict};
+
+use crate::client::Plain;
+use crate::connection::Connection;
+use crate::metrics::Limit;
+use crate::reply;
+use crate::trace::{Protocol, Received};
+use crate::transaction::Transaction;
+
+impl Connection {
+    /// Answers `question`, counting and logging a refusal.
+    pub(crate) async fn verdict(&mut self, question: Question) -> Verdict {
+        let answer = match &question {
+            Question::Mail { octets_declared, .. } => self.may_begin(*octets_declared),
+            Question::Recipient { address } => self.may_have(address),
+            Question::Content => self.begin_content().await,
+        };
+        match answer {
+            Ok(()) => Verdict::Accept,
+            Err(reply) => {
+                self.question_refused(&question, &reply);
+                Verdict::Refuse(reply)
+            }
+        }
+    }
+
+    /// MAIL: looks whether there is room now. The place itself is taken when the content comes, so that a client
+    /// that goes no further holds none.
+    fn may_begin(&mut self, octets_declared: Option<u64>) -> Result<(), Reply> {
+        self.transaction = Transaction::new(self.reception.clock.now());
+        if self.reception.is_queue_nearly_full() {
+            self.reception.metrics.shed(Limit::Queue);
+            return Err(reply::queue_full());
+        }
+        let place = self.reception.spool.reserve(octets_declared).map_err(|full| {
+            self.reception.metrics.shed(Limit::Spool);
+            full.reply()
+        })?;
+        drop(place);
+        Ok(())
+    }
+
+    /// RCPT: only listed clients relay, and only where a connector leads.
+    fn may_have(&self, address: &Address) -> Result<(), Reply> {
+        if self.client.connector.is_none() {
+            return Err(reply::relay_denied(self.client.address.ip().to_canonical()));
+        }
+        self.reception.router.route(address).map(drop).map_err(|no_route| no_route.reply())
+    }
+
+    /// DATA or the first BDAT: takes the place and writes the trace field.
+    async fn begin_content(&mut self) -> Result<(), Reply> {
+        let Some(transaction) = self.session.transaction() else {
+            return Err(reply::spool_slow());
+        };
+        let place = self.reception.spool.reserve(transaction.octets_declared).map_err(|full| {
+            self.reception.metrics.shed(Limit::Spool);
+            full.reply()
+        })?;
+        let writer = self.reception.spool.writer(place);
+        let received_at = mail::Timestamp::from_millis(self.reception.clock.unix_millis());
+        let recipient = match transaction.recipients.as_slice() {
+            [only] => Some(&only.address),
+            _ => None,
+        };
+        let trace = Received {
+            helo: &transaction.helo,
+            client: self.client.address.ip(),
+            hostname: &self.reception.settings.hostname,
+            protocol: Protocol::of(
+                transaction.is_esmtp,
+                transaction.needs_smtputf8,
+                self.client.tls.is_some(),
+            ),
+            tls: self.client.tls.as_deref(),
+            id: writer.id(),
+            recipient,
+            received_at,
+        };
+        self.transaction.begin_content(writer, received_at, trace.field()).await
+    }
+
+    fn question_refused(&mut self, question: &Question, reply: &Reply) {
+        match question {
+            Question::Mail { sender, .. } => self.tell_refusal(Some(sender), None, reply),
+            Question::Recipient { address } => {
+                let sender = self.session.transaction().map(|it| it.sender.clone());
+                self.tell_refusal(sender.as_ref(), Some(address), reply);
+            }
+            Question::Content => self.refused(reply),
+        }
+    }
+
+    /// Counts and logs that the transaction is refused with `reply`.
+    pub(crate) fn refused(&mut self, reply: &Reply) {
+        let sender = self.session.transaction().map(|it| it.sender.clone());
+        self.tell_refusal(sender.as_ref(), None, reply);
+    }
+
+    /// Counts and logs a refusal, once for a transaction: a client that tries a thousand recipients is told a
+    /// thousand times, the operator once.
+    fn tell_refusal(
+        &mut self,
+        sender: Option<&ReversePath>,
+        recipient: Option<&Address>,
+        reply: &Reply,
+    ) {
+        if std::mem::replace(&mut self.transaction.is_refusal_told, true) {
+            return;
+        }
+        self.reception.metrics.refused(reply);
+        let transaction = self.session.transaction();
+        tracing::info!(
+            session = %self.client.session,
+            listener = %self.reception.config.name,
+            connector = self.client.connector.as_deref(),
+            client = %self.client.address,
+            helo = transaction.map(|it| tracing::field::display(Plain(&it.helo))),
+            sender = sender.map(tracing::field::display),
+            recipient = recipient.map(tracing::field::display),
+            recipients = transaction.map(|it| it.recipients.len()),
+            octets = transaction.map(|it| it.octets),
+            tls = self.client.tls.as_deref(),
+            status = reply.code(),
+            reply = %reply,
+            "transaction refused"
+        );
+    }
+
+    /// Drops the content that came so far, if any: the client went, said RSET, or the session refuses it.
+    pub(crate) fn content_dropped(&mut self) {
+        let Some(message) = self.transaction.abandon() else { return };
+        if std::mem::replace(&mut self.transaction.is_refusal_told, true) {
+            return;
+        }
+        self.reception.metrics.abandoned();
+        tracing::info!(
+            session = %self.client.session,
+            message = %message,
+            listener = %self.reception.config.name,
+            client = %self.client.address,
+            tls = self.client.tls.as_deref(),
+            "message abandoned"
+        );
+    }
+}
