@@ -5,6 +5,15 @@
 //! **Never** reads a clock, knows an envelope, or loses or doubles an entry.
 //! RFC 5321 §4.5.4.1.
 
+mod backoff;
+mod entry;
+mod place;
+mod schedule;
+mod slab;
 mod state;
 
+pub use backoff::Backoff;
+pub use schedule::{
+    After, Cancel, Due, End, Ended, Entry, EntryView, Leaving, PlaceView, Schedule, Settings, Why,
+};
 pub use state::State;

@@ -1,0 +1,267 @@
+//! What becomes of entries: the ends of attempts, expiry, cancelling, settling.
+
+use std::time::Instant;
+
+use mail::{Destination, MessageId, Reply, Timestamp};
+
+use super::{Schedule, Timer};
+use crate::entry::{At, List};
+use crate::place::Health;
+
+/// How an attempt ended, as far as the schedule is concerned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum End {
+    /// The destination was talked to: it counts as well, whatever it said of the message.
+    Answered,
+    /// No host of the destination could be talked to: the destination rests.
+    Unreachable(Reply),
+    /// Nothing was tried, so nothing is known.
+    NotTried,
+}
+
+/// What follows from the end of an attempt, if the message still waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// Tries so far, this one included.
+    pub tries: u16,
+    /// When it is tried next, unless something else comes between.
+    pub next_try: Instant,
+    /// Whether it is tried again at all.
+    pub after: After,
+}
+
+/// Whether an entry that still waits is tried again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum After {
+    /// It is.
+    Keep,
+    /// It has become too old.
+    Expire,
+    /// An operator took it out meanwhile.
+    Cancel,
+}
+
+/// An entry that leaves without a further try.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Leaving {
+    /// The message.
+    pub id: MessageId,
+    /// Where it would have gone.
+    pub destination: Destination,
+    /// When it was received.
+    pub received_at: Timestamp,
+    /// Tries so far.
+    pub tries: u16,
+    /// Why it leaves.
+    pub why: Why,
+}
+
+/// Why an entry leaves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// It became too old at a destination that cannot be connected to, which last said this.
+    Expired(Option<Reply>),
+    /// An operator took it out.
+    Cancelled,
+}
+
+/// What came of cancelling an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cancel {
+    /// It leaves.
+    Leaves,
+    /// It is being tried or settled: it leaves afterwards, if anything of it still waits.
+    AfterThisTry,
+}
+
+impl Schedule {
+    /// Ends the attempt at an entry; it then is in the spool's hands until [`Self::settle`].
+    ///
+    /// None if no such attempt is under way: the end is a stray, to be dropped.
+    pub fn end(
+        &mut self,
+        id: MessageId,
+        destination: &Destination,
+        end: End,
+        now: Instant,
+    ) -> Option<Ended> {
+        let key = self.find(id, destination)?;
+        if self.entries[key].at != At::InFlight {
+            return None;
+        }
+        let now = self.millis(now);
+        let place = self.entries[key].place;
+        // During a probe only the probe counts.
+        let is_late =
+            matches!(self.places[place].health, Health::Probe(probe) if probe != Some(key));
+        self.release(key);
+        if end != End::NotTried {
+            self.entries[key].tries = self.entries[key].tries.saturating_add(1);
+        }
+        let (at, due) = match end {
+            End::Answered => {
+                self.open(place);
+                (At::Settling, self.rested_after_reply(key, now))
+            }
+            End::Unreachable(_) if is_late => (At::SettlingReady, now),
+            End::Unreachable(reply) => (At::SettlingReady, self.rest_place(place, reply, now)),
+            End::NotTried => (At::SettlingReady, now),
+        };
+        let entry = &mut self.entries[key];
+        entry.at = at;
+        entry.due = due.min(entry.expires.max(now));
+        let (tries, due) = (entry.tries, entry.due);
+        let after = match (entry.is_cancelled, entry.expires <= now) {
+            (true, _) => After::Cancel,
+            (false, true) => After::Expire,
+            (false, false) => After::Keep,
+        };
+        self.touch(place);
+        Some(Ended { tries, next_try: self.instant(due), after })
+    }
+
+    /// Ends the spool's hold on an entry: it waits on, or is gone.
+    pub fn settle(&mut self, id: MessageId, destination: &Destination, after: After, now: Instant) {
+        let Some(key) = self.find(id, destination) else { return };
+        let at = self.entries[key].at;
+        match (at, after) {
+            (At::Settling | At::SettlingReady, After::Expire | After::Cancel) => self.remove(key),
+            (At::Settling, After::Keep) => self.keep(key, now),
+            (At::SettlingReady, After::Keep) => {
+                let place = self.entries[key].place;
+                self.entries[key].at = At::Ready;
+                self.places[place].ready.push_back(key, &mut self.entries);
+                if self.entries[key].is_cancelled {
+                    self.leave(key);
+                }
+                self.touch(place);
+            }
+            (At::Ready | At::Resting | At::InFlight | At::Leaving, _) => {}
+        }
+    }
+
+    /// Takes an entry that leaves without a further try into the spool's hands.
+    pub fn next_leaving(&mut self) -> Option<Leaving> {
+        let key = self.leaving.pop_front(&mut self.entries)?;
+        let entry = &mut self.entries[key];
+        entry.at = At::Settling;
+        let place = &self.places[entry.place];
+        let why = if entry.is_cancelled {
+            Why::Cancelled
+        } else {
+            Why::Expired(place.last_failure.as_deref().cloned())
+        };
+        Some(Leaving {
+            id: entry.id(),
+            destination: place.destination.clone(),
+            received_at: entry.received_at,
+            tries: entry.tries,
+            why,
+        })
+    }
+
+    /// Takes an entry out: at once, or after the try that is under way. None if it is not there.
+    pub fn cancel(&mut self, id: MessageId, destination: &Destination) -> Option<Cancel> {
+        let key = self.find(id, destination)?;
+        self.entries[key].is_cancelled = true;
+        match self.entries[key].at {
+            At::Resting => {
+                self.timers.remove(&(self.entries[key].due, Timer::Entry(key)));
+                self.wake(key);
+                self.leave(key);
+            }
+            At::Ready => self.leave(key),
+            At::Leaving => {}
+            At::InFlight | At::Settling | At::SettlingReady => return Some(Cancel::AfterThisTry),
+        }
+        Some(Cancel::Leaves)
+    }
+
+    /// Forgets a message that the spool has no more, but for entries that are in other hands.
+    pub fn forget(&mut self, id: MessageId) {
+        let keys: Vec<_> = self.chain(id).collect();
+        for key in keys {
+            let place = self.entries[key].place;
+            match self.entries[key].at {
+                At::Resting => {
+                    self.timers.remove(&(self.entries[key].due, Timer::Entry(key)));
+                    let place = &mut self.places[place];
+                    place.resting = place.resting.saturating_sub(1);
+                }
+                At::Ready => self.places[place].ready.remove(key, &mut self.entries),
+                At::Leaving => self.leaving.remove(key, &mut self.entries),
+                At::InFlight | At::Settling | At::SettlingReady => continue,
+            }
+            self.remove(key);
+        }
+    }
+
+    /// How many entries a message has.
+    pub fn open_entries(&self, id: MessageId) -> usize {
+        self.chain(id).count()
+    }
+
+    /// Whether a message is there for a destination.
+    pub fn contains(&self, id: MessageId, destination: &Destination) -> bool {
+        self.find(id, destination).is_some()
+    }
+
+    /// Puts an entry that the spool held in the timers, or where its cancelling sends it.
+    fn keep(&mut self, key: u32, now: Instant) {
+        if self.entries[key].is_cancelled {
+            self.entries[key].due = 0;
+        }
+        let now = self.millis(now);
+        self.rest_or_ready(key, now);
+        if self.entries[key].is_cancelled {
+            self.leave(key);
+        }
+    }
+
+    fn rested_after_reply(&mut self, key: u32, now: u64) -> u64 {
+        let rest = self.settings.reply.rest(self.entries[key].tries, &mut self.random);
+        now.saturating_add(super::whole_millis(rest))
+    }
+
+    /// Notes that a destination was talked to.
+    fn open(&mut self, key: u32) {
+        let place = &mut self.places[key];
+        if let Health::Rest(until) = place.health {
+            self.timers.remove(&(until, Timer::Place(key)));
+        }
+        let place = &mut self.places[key];
+        place.health = Health::Open;
+        place.failures = 0;
+        place.last_failure = None;
+    }
+
+    /// Notes that a destination could not be connected to; returns when its rest ends.
+    ///
+    /// Of attempts that were under way together only the first to fail begins a rest; else a burst of
+    /// failures would count as many.
+    fn rest_place(&mut self, key: u32, reply: Reply, now: u64) -> u64 {
+        let place = &mut self.places[key];
+        if let Health::Rest(until) = place.health {
+            return until;
+        }
+        place.failures = place.failures.saturating_add(1);
+        place.last_failure = Some(Box::new(reply));
+        let rest = self.settings.connect.rest(place.failures, &mut self.random);
+        let until = now.saturating_add(super::whole_millis(rest)).max(now.saturating_add(1));
+        place.health = Health::Rest(until);
+        self.timers.insert((until, Timer::Place(key)));
+        self.expire_ready(key, now);
+        until
+    }
+
+    /// Lets leave what waits at a destination that just failed, and has become too old.
+    fn expire_ready(&mut self, place: u32, now: u64) {
+        let mut next = self.places[place].ready.first();
+        while let Some(key) = next {
+            next = List::behind(key, &self.entries);
+            if self.entries[key].expires <= now {
+                self.leave(key);
+            }
+        }
+    }
+}
