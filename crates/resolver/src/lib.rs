@@ -14,4 +14,5 @@ mod resolver;
 
 pub use config::Config;
 pub use error::{LookupError, OpenError};
+pub use order::Dice;
 pub use resolver::{Exchanger, Resolver};

@@ -4,16 +4,18 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A seeded generator that many tasks may use at once (`SplitMix64`); for spreading load, not for secrets.
 #[derive(Debug)]
-pub(crate) struct Dice(AtomicU64);
+pub struct Dice(AtomicU64);
 
 const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 
 impl Dice {
-    pub(crate) const fn new(seed: u64) -> Self {
+    /// Begins at `seed`.
+    pub const fn new(seed: u64) -> Self {
         Self(AtomicU64::new(seed))
     }
 
-    fn roll(&self) -> u64 {
+    /// The next number.
+    pub fn roll(&self) -> u64 {
         let mut z = self.0.fetch_add(GOLDEN, Ordering::Relaxed).wrapping_add(GOLDEN);
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

@@ -1,0 +1,353 @@
+//! One attempt: a message, a destination, an outcome per recipient.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use mail::{Attempt, AttemptEnd, Fate, Outcome, Peer, RecipientOutcome, Reply};
+use policy::config::OutboundConnector;
+use smtp_session::client::{After, Answer, Outgoing, Timeouts, Transaction};
+use spool::{LoadError, ReadError, Stored};
+
+use crate::connection::Connection;
+use crate::dial::{Dial, NoConnection, stopping};
+use crate::drive::{Driven, drive};
+use crate::metrics::ConnectorMetrics;
+use crate::shared::Shared;
+use crate::words::{BAD_CONNECTION, NO_ROUTE, OUR_SIDE, later};
+
+/// What an attempt leaves behind.
+pub(crate) struct Finished {
+    /// What the queue is told; nothing if the relay stopped before anything was tried, so that the message waits for
+    /// the scan at the next start as if it had not been handed out.
+    pub(crate) end: Option<AttemptEnd>,
+    /// A connection that is to be left in good order.
+    pub(crate) connection: Option<Connection>,
+}
+
+/// Tries to deliver.
+pub(crate) async fn run(shared: &Shared, attempt: Attempt) -> Finished {
+    let unreachable = |reply| Outcome::Unreachable { reply, peer: None };
+    let name = attempt.destination.connector();
+    let connector = shared.router.connector(name).zip(shared.metrics.connector(name));
+    let stored = shared.spool.load(attempt.id).await;
+    let outcome = match (stored, connector) {
+        (Ok(stored), Some((connector, metrics))) => {
+            let destination = attempt.destination.clone();
+            let dial = Dial::new(shared, &destination, connector, metrics);
+            return Sending::new(shared, &attempt, stored, (connector, metrics), dial).run().await;
+        }
+        (Ok(_), None) => {
+            unreachable(later(NO_ROUTE, format!("no outbound connector is called {name}")))
+        }
+        (Err(LoadError::Missing(_) | LoadError::Corrupt(_)), _) => Outcome::Missing,
+        (Err(error), _) => unreachable(later(OUR_SIDE, error.to_string())),
+    };
+    Finished { end: Some(end_of(attempt, outcome)), connection: None }
+}
+
+/// The end of an attempt on which no time was spent.
+pub(crate) const fn end_of(attempt: Attempt, outcome: Outcome) -> AttemptEnd {
+    AttemptEnd { attempt, outcome, connect_wait: Duration::ZERO, transmit_wait: Duration::ZERO }
+}
+
+struct Sending<'a> {
+    shared: &'a Shared,
+    attempt: &'a Attempt,
+    stored: Stored,
+    connector: &'a OutboundConnector,
+    metrics: &'a Arc<ConnectorMetrics>,
+    dial: Dial<'a>,
+    connection: Option<Connection>,
+    /// Transactions to come: each the places in the envelope of its recipients.
+    batches: VecDeque<Vec<usize>>,
+    outcomes: Vec<RecipientOutcome>,
+    /// Some host took part in a transaction, so the destination itself need not rest.
+    was_answered: bool,
+    connect_wait: Duration,
+    transmit_wait: Duration,
+}
+
+impl<'a> Sending<'a> {
+    fn new(
+        shared: &'a Shared,
+        attempt: &'a Attempt,
+        stored: Stored,
+        (connector, metrics): (&'a OutboundConnector, &'a Arc<ConnectorMetrics>),
+        dial: Dial<'a>,
+    ) -> Self {
+        let is_ours = |place: &usize| {
+            let waits =
+                stored.recipients.get(*place).is_some_and(spool::RecipientState::is_waiting);
+            let address = stored.envelope.recipients.get(*place).map(|it| &it.address);
+            let route = address.map(|address| shared.router.route(address));
+            waits && route.is_some_and(|route| route.as_ref() == Ok(&attempt.destination))
+        };
+        let places: Vec<_> = (0..stored.envelope.recipients.len()).filter(is_ours).collect();
+        let recipients_max =
+            usize::try_from(connector.limits.recipients_per_transaction_max).unwrap_or(usize::MAX);
+        let batches = places.chunks(recipients_max.max(1)).map(<[usize]>::to_vec).collect();
+        Self {
+            shared,
+            attempt,
+            stored,
+            connector,
+            metrics,
+            dial,
+            connection: None,
+            batches,
+            outcomes: Vec::with_capacity(places.len()),
+            was_answered: false,
+            connect_wait: Duration::ZERO,
+            transmit_wait: Duration::ZERO,
+        }
+    }
+
+    async fn run(mut self) -> Finished {
+        while let Some(batch) = self.batches.pop_front() {
+            let connection = match self.connect().await {
+                Ok(connection) => connection,
+                Err(error) => {
+                    self.batches.push_front(batch);
+                    return self.give_up(error);
+                }
+            };
+            if let Err(error) = self.send(connection, batch).await {
+                tracing::error!(message = %self.attempt.id, %error, "content unreadable");
+                let outcome = match error {
+                    ReadError::Device { .. } => Outcome::Unreachable {
+                        reply: later(OUR_SIDE, error.to_string()),
+                        peer: None,
+                    },
+                    _ => Outcome::Missing,
+                };
+                // What was answered before counts; the rest is found unreadable again by the next attempt.
+                if self.outcomes.is_empty() {
+                    return self.finish(outcome);
+                }
+                self.answer_rest(Fate::Deferred, &later(OUR_SIDE, error.to_string()), None);
+            }
+        }
+        self.finish_answered()
+    }
+
+    /// The connection at hand, an idle one or a fresh one.
+    async fn connect(&mut self) -> Result<Connection, NoConnection> {
+        if self.shared.is_stopping() {
+            return Err(NoConnection::Stopping);
+        }
+        let (limits, now) = (&self.connector.limits, self.shared.clock.now());
+        if let Some(connection) = self.connection.take() {
+            if connection.may_go_on(limits, now) {
+                return Ok(connection);
+            }
+            connection.quit().await;
+        }
+        let is_usable = |connection: &mut Connection| !connection.is_stale(limits, now);
+        if let Some(connection) = self.shared.pool.take(&self.attempt.destination, is_usable) {
+            return Ok(connection);
+        }
+        let connection = self.dial.next().await;
+        self.connect_wait += self.since(now);
+        connection
+    }
+
+    fn since(&self, start: Instant) -> Duration {
+        self.shared.clock.now().saturating_duration_since(start)
+    }
+
+    /// Sends one transaction and sorts its answers.
+    async fn send(
+        &mut self,
+        mut connection: Connection,
+        batch: Vec<usize>,
+    ) -> Result<(), ReadError> {
+        let is_reused = connection.is_reused();
+        if is_reused {
+            self.metrics.reused();
+        }
+        connection.used();
+        let start = self.shared.clock.now();
+        let mut transaction = Transaction::new(
+            self.outgoing(&batch),
+            connection.extensions,
+            timeouts(self.connector),
+            start,
+        );
+        let mut content = self.stored.content();
+        let driven =
+            drive(&mut connection, &mut transaction, &mut content, &self.shared.clock).await;
+        self.transmit_wait += self.since(start);
+        let (end, is_dot_sent) = match driven {
+            Driven::Ended { end, is_dot_sent } => (end, is_dot_sent),
+            Driven::Unreadable(error) => {
+                self.batches.push_front(batch);
+                return Err(error);
+            }
+            Driven::Stuck => {
+                let reply =
+                    later(BAD_CONNECTION, format!("{} lost the connection", connection.peer));
+                self.answer(&batch, Fate::Deferred, &reply, None);
+                return Ok(());
+            }
+        };
+        if end.was_dead_before_first_reply {
+            if let Some(answer) = end.recipients.first().filter(|_| !is_reused) {
+                self.dial.failed(&connection.peer, &in_words(answer, &connection.peer));
+            }
+            // Not a try: the next connection takes over at once. Idle ones are few and hosts are counted, so this ends.
+            self.batches.push_front(batch);
+            return Ok(());
+        }
+        self.was_answered = true;
+        let is_lost = end.connection == After::Close && !is_dot_sent;
+        self.sort(&batch, end.recipients, &end.retry_rest, (is_lost, &connection.peer));
+        if end.connection == After::Reuse {
+            // This host works: should its connection reach its limits, it is the first to be dialled again.
+            self.dial =
+                Dial::new(self.shared, &self.attempt.destination, self.connector, self.metrics);
+            self.connection = Some(connection);
+        }
+        Ok(())
+    }
+
+    /// Notes what each recipient got; those that another connection or transaction may still serve go back in line.
+    fn sort(
+        &mut self,
+        batch: &[usize],
+        answers: Vec<Answer>,
+        retry_rest: &[usize],
+        (is_lost, peer): (bool, &Arc<Peer>),
+    ) {
+        let (mut too_many, mut lost) = (Vec::new(), Vec::new());
+        for (at, (place, answer)) in batch.iter().zip(answers).enumerate() {
+            let is_gone = is_lost
+                && answer.fate == Fate::Deferred
+                && (!answer.is_remote || answer.reply.code() == 421);
+            if retry_rest.contains(&at) {
+                too_many.push(*place);
+            } else if is_gone {
+                lost.push((*place, in_words(&answer, peer)));
+            } else {
+                let reply = in_words(&answer, peer);
+                let who = answer.is_remote.then(|| Arc::clone(peer));
+                self.note(*place, answer.fate, &reply, who);
+            }
+        }
+        if let Some((_, reply)) = lost.first() {
+            // Another host may take them now (RFC 5321 §4.5.4.1); if none is left, this is what they are told.
+            self.dial.failed(peer, reply);
+            self.batches.push_front(lost.into_iter().map(|(place, _)| place).collect());
+        }
+        if !too_many.is_empty() {
+            self.batches.push_front(too_many);
+        }
+    }
+
+    fn outgoing(&self, batch: &[usize]) -> Outgoing {
+        let envelope = &self.stored.envelope;
+        let address = |place: &usize| envelope.recipients.get(*place).map(|it| it.address.clone());
+        Outgoing {
+            sender: envelope.sender.clone(),
+            recipients: batch.iter().filter_map(address).collect(),
+            octets: self.stored.octets,
+            body_type: envelope.body_type,
+            needs_smtputf8: envelope.needs_smtputf8,
+        }
+    }
+
+    fn give_up(mut self, error: NoConnection) -> Finished {
+        let has_nothing = self.outcomes.is_empty() && !self.was_answered;
+        match error {
+            NoConnection::Unreachable(reply, peer) if has_nothing => {
+                tracing::info!(
+                    message = %self.attempt.id, destination = %self.attempt.destination, %reply,
+                    "destination unreachable"
+                );
+                return self.finish(Outcome::Unreachable { reply, peer });
+            }
+            NoConnection::Unreachable(reply, _) => self.answer_rest(Fate::Deferred, &reply, None),
+            NoConnection::Never(reply) => self.answer_rest(Fate::Failed, &reply, None),
+            NoConnection::Stopping if has_nothing => {
+                return Finished { end: None, connection: self.connection.take() };
+            }
+            NoConnection::Stopping => self.answer_rest(Fate::Deferred, &stopping(), None),
+        }
+        self.finish_answered()
+    }
+
+    fn answer_rest(&mut self, fate: Fate, reply: &Reply, peer: Option<&Arc<Peer>>) {
+        for batch in std::mem::take(&mut self.batches) {
+            self.answer(&batch, fate, reply, peer);
+        }
+    }
+
+    fn answer(&mut self, batch: &[usize], fate: Fate, reply: &Reply, peer: Option<&Arc<Peer>>) {
+        for place in batch {
+            self.note(*place, fate, reply, peer.cloned());
+        }
+    }
+
+    fn note(&mut self, place: usize, fate: Fate, reply: &Reply, peer: Option<Arc<Peer>>) {
+        self.metrics.recipient_ended(fate);
+        let recipient = self.stored.envelope.recipients.get(place);
+        tracing::info!(
+            message = %self.attempt.id,
+            recipient = recipient.map(|it| it.address.as_str()).unwrap_or_default(),
+            destination = %self.attempt.destination,
+            host = peer.as_deref().map(tracing::field::display),
+            tls = peer.as_deref().and_then(|peer| peer.tls.as_deref()),
+            %reply,
+            status = %fate,
+            "recipient tried"
+        );
+        let recipient = u32::try_from(place).unwrap_or(u32::MAX);
+        self.outcomes.push(RecipientOutcome { recipient, fate, reply: reply.clone(), peer });
+    }
+
+    fn finish_answered(mut self) -> Finished {
+        let outcomes = std::mem::take(&mut self.outcomes);
+        self.finish(Outcome::Answered(outcomes))
+    }
+
+    /// Keeps the connection for the next message, before the queue learns that its slot is free.
+    fn finish(mut self, outcome: Outcome) -> Finished {
+        let now = self.shared.clock.now();
+        let connection = self.connection.take().and_then(|connection| {
+            let may_stay =
+                connection.may_go_on(&self.connector.limits, now) && !self.shared.is_stopping();
+            if may_stay {
+                self.shared.pool.put(&self.attempt.destination, connection, now)
+            } else {
+                Some(connection)
+            }
+        });
+        let end = AttemptEnd {
+            attempt: self.attempt.clone(),
+            outcome,
+            connect_wait: self.connect_wait,
+            transmit_wait: self.transmit_wait,
+        };
+        Finished { end: Some(end), connection }
+    }
+}
+
+/// The reply as it came, or our own words with the host they are about.
+fn in_words(answer: &Answer, peer: &Peer) -> Reply {
+    if answer.is_remote {
+        return answer.reply.clone();
+    }
+    let (code, status) = (answer.reply.code(), answer.reply.status());
+    Reply::new(code, status, format!("{peer}: {}", answer.reply.text()))
+}
+
+fn timeouts(connector: &OutboundConnector) -> Timeouts {
+    let timeouts = &connector.timeouts;
+    Timeouts {
+        mail: timeouts.mail.as_duration(),
+        rcpt: timeouts.rcpt.as_duration(),
+        data: timeouts.data.as_duration(),
+        block: timeouts.block.as_duration(),
+        dot: timeouts.dot.as_duration(),
+    }
+}

@@ -1,0 +1,82 @@
+//! Moves bytes between a transaction, its connection and the spool.
+
+use std::time::Instant;
+
+use smtp_session::client::{End, Step, Transaction};
+use spool::{Content, ReadError};
+use units::Clock;
+
+use crate::connection::{Connection, Event, Pieces};
+
+/// So much is put together before it is written.
+const PIECES_OCTETS_MAX: usize = 64 << 10;
+
+/// How a transaction ended.
+#[derive(Debug)]
+pub(crate) enum Driven {
+    /// It has its answers.
+    Ended {
+        /// The answers.
+        end: End,
+        /// The final dot may have reached the peer.
+        is_dot_sent: bool,
+    },
+    /// The content could not be read; the connection is to be dropped, so that the peer throws the rest away.
+    Unreadable(ReadError),
+    /// It came to no end though the connection is over.
+    Stuck,
+}
+
+/// Runs `transaction` on `connection` to its end.
+pub(crate) async fn drive(
+    connection: &mut Connection,
+    transaction: &mut Transaction,
+    content: &mut Content,
+    clock: &Clock,
+) -> Driven {
+    let mut pieces = Pieces::default();
+    let (mut is_dot_sent, mut is_over) = (false, false);
+    loop {
+        let step = if pieces.octets() < PIECES_OCTETS_MAX { transaction.next_step() } else { None };
+        let event = match step {
+            Some(Step::Send(bytes)) => {
+                pieces.push(bytes);
+                continue;
+            }
+            Some(Step::NeedBody) => {
+                match content.next().await {
+                    Ok(Some(chunk)) => transaction.body(chunk, clock.now()),
+                    Ok(None) => {
+                        is_dot_sent = true;
+                        transaction.body_ended(clock.now());
+                    }
+                    Err(error) => return Driven::Unreadable(error),
+                }
+                continue;
+            }
+            Some(Step::Done(end)) => return Driven::Ended { end, is_dot_sent },
+            None if is_over => return Driven::Stuck,
+            None if pieces.octets() > 0 => {
+                let deadline: Instant = transaction.deadline();
+                connection.send(&mut pieces, deadline).await
+            }
+            None => connection.receive(transaction.deadline()).await,
+        };
+        let now = clock.now();
+        match event {
+            Event::Sent => {}
+            Event::Received(octets) => transaction.receive(connection.received(octets), now),
+            Event::Closed => {
+                is_over = true;
+                pieces.clear();
+                transaction.closed(now);
+            }
+            Event::Late => {
+                // Written pieces would now only be thrown away.
+                pieces.clear();
+                transaction.expire(now.max(transaction.deadline()));
+                is_over = true;
+            }
+        }
+    }
+}

@@ -1,0 +1,26 @@
+//! Hands messages to the next hop.
+//!
+//! **Takes** attempts: a message's id and a destination. **Gives** for each attempt one end: an outcome per recipient,
+//! or that no host could be talked to.
+//! **Never** schedules, never writes to the spool, never decides whether a report is sent; never holds a whole message
+//! in memory; never sends clear text where a connector asks for TLS.
+//! RFC 5321 §3.3, §4.2.1, §4.5.3.2, §5.1, RFC 2920, RFC 3207, RFC 7435.
+
+mod attempt;
+mod config;
+mod connection;
+mod dial;
+mod drive;
+mod hello;
+mod hosts;
+mod lines;
+mod metrics;
+mod pool;
+mod rests;
+mod service;
+mod shared;
+mod socket;
+mod words;
+
+pub use config::Config;
+pub use service::{Parts, run};

@@ -1,0 +1,195 @@
+//! Metrics.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use mail::Fate;
+use policy::config::{OutboundConnector, TlsLevel};
+use telemetry::{Counter, Gauge, Registry};
+
+/// What delivery counts, by connector.
+#[derive(Clone)]
+pub(crate) struct Metrics {
+    connectors: HashMap<Box<str>, Arc<ConnectorMetrics>>,
+    panics: Counter,
+}
+
+/// What is counted of one connector.
+pub(crate) struct ConnectorMetrics {
+    active: Gauge,
+    idle: Gauge,
+    reuse: Counter,
+    failures: [Counter; Stage::ALL.len()],
+    recipients: [Counter; 3],
+    tls: [Counter; TlsResult::ALL.len()],
+}
+
+/// How far a connection came before it failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    LookUp,
+    Connect,
+    Greeting,
+    Ehlo,
+    Tls,
+}
+
+/// What a connector's TLS level led to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TlsResult {
+    Encrypted,
+    Clear,
+    NotOffered,
+    Failed,
+}
+
+impl Stage {
+    const ALL: [Self; 5] = [Self::LookUp, Self::Connect, Self::Greeting, Self::Ehlo, Self::Tls];
+
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::LookUp => "look_up",
+            Self::Connect => "connect",
+            Self::Greeting => "greeting",
+            Self::Ehlo => "ehlo",
+            Self::Tls => "tls",
+        }
+    }
+}
+
+impl TlsResult {
+    const ALL: [Self; 4] = [Self::Encrypted, Self::Clear, Self::NotOffered, Self::Failed];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Encrypted => "encrypted",
+            Self::Clear => "clear",
+            Self::NotOffered => "not_offered",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+impl Metrics {
+    pub(crate) fn register(registry: &Registry, connectors: &[OutboundConnector]) -> Self {
+        let of = |connector: &OutboundConnector| {
+            let metrics = ConnectorMetrics::register(registry, connector);
+            (connector.name.as_str().into(), Arc::new(metrics))
+        };
+        let help = "Tasks that panicked; each ended alone.";
+        Self {
+            connectors: connectors.iter().map(of).collect(),
+            panics: registry.counter("panic_total", help, &[("stage", "delivery")]),
+        }
+    }
+
+    /// What is counted of the connector called `name`.
+    pub(crate) fn connector(&self, name: &str) -> Option<&Arc<ConnectorMetrics>> {
+        self.connectors.get(name)
+    }
+
+    /// An attempt's task panicked.
+    pub(crate) fn panicked(&self) {
+        self.panics.increment(1);
+    }
+}
+
+impl ConnectorMetrics {
+    fn register(registry: &Registry, connector: &OutboundConnector) -> Self {
+        let name = connector.name.as_str();
+        let open = |state| {
+            let help = "Connections to next hops that are open.";
+            registry.gauge("connections", help, &[("connector", name), ("state", state)])
+        };
+        let failed = |stage: Stage| {
+            let help = "Hosts that could not be talked to, by the stage that failed.";
+            let labels = [("connector", name), ("stage", stage.name())];
+            registry.counter("connect_failures_total", help, &labels)
+        };
+        let recipients = |result| {
+            let help = "Recipients whose try has ended, by result.";
+            registry.counter("delivery_total", help, &[("connector", name), ("result", result)])
+        };
+        let tls = |result: TlsResult| {
+            let help = "Connections by the TLS level asked for and what came of it.";
+            let level = match connector.tls {
+                TlsLevel::None => "none",
+                TlsLevel::Opportunistic => "opportunistic",
+                TlsLevel::Encrypt => "encrypt",
+                TlsLevel::Verify => "verify",
+            };
+            // Connectors of the same level share the series.
+            let labels = [("policy", level), ("result", result.name())];
+            registry.counter("tls_policy_total", help, &labels)
+        };
+        let help = "Messages sent over a connection that had sent others before.";
+        Self {
+            active: open("active"),
+            idle: open("idle"),
+            reuse: registry.counter("connection_reuse_total", help, &[("connector", name)]),
+            failures: Stage::ALL.map(failed),
+            recipients: ["delivered", "deferred", "failed"].map(recipients),
+            tls: TlsResult::ALL.map(tls),
+        }
+    }
+
+    /// A connection is used once more.
+    pub(crate) fn reused(&self) {
+        self.reuse.increment(1);
+    }
+
+    /// A host could not be talked to.
+    pub(crate) fn host_failed(&self, stage: Stage) {
+        count(&self.failures, Stage::ALL.iter().position(|one| *one == stage));
+    }
+
+    /// A connection has got TLS, or not.
+    pub(crate) fn tls_ended(&self, result: TlsResult) {
+        count(&self.tls, TlsResult::ALL.iter().position(|one| *one == result));
+    }
+
+    /// A recipient has an outcome.
+    pub(crate) fn recipient_ended(&self, fate: Fate) {
+        let place = match fate {
+            Fate::Delivered => 0,
+            Fate::Deferred => 1,
+            Fate::Failed => 2,
+        };
+        count(&self.recipients, Some(place));
+    }
+}
+
+fn count(counters: &[Counter], place: Option<usize>) {
+    if let Some(counter) = place.and_then(|place| counters.get(place)) {
+        counter.increment(1);
+    }
+}
+
+/// Counts a connection for as long as it is open.
+pub(crate) struct Open {
+    metrics: Arc<ConnectorMetrics>,
+    is_idle: bool,
+}
+
+impl Open {
+    pub(crate) fn new(metrics: &Arc<ConnectorMetrics>) -> Self {
+        metrics.active.increment(1.0);
+        Self { metrics: Arc::clone(metrics), is_idle: false }
+    }
+
+    pub(crate) fn set_idle(&mut self, is_idle: bool) {
+        self.gauge().decrement(1.0);
+        self.is_idle = is_idle;
+        self.gauge().increment(1.0);
+    }
+
+    fn gauge(&self) -> &Gauge {
+        if self.is_idle { &self.metrics.idle } else { &self.metrics.active }
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.gauge().decrement(1.0);
+    }
+}

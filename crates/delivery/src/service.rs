@@ -1,0 +1,133 @@
+//! The service: takes attempts, runs a bounded number of them at a time, sends their ends.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use channel::{Receiver, Sender};
+use futures_util::FutureExt;
+use mail::{Attempt, AttemptEnd, Outcome};
+use policy::Router;
+use resolver::{Dice, Resolver};
+use spool::Spool;
+use telemetry::Registry;
+use tls::client::Connectors;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use units::Clock;
+
+use crate::attempt::{self, Finished, end_of};
+use crate::config::Config;
+use crate::connection::Connection;
+use crate::metrics::Metrics;
+use crate::pool::Pool;
+use crate::rests::Rests;
+use crate::shared::Shared;
+use crate::words::{OUR_SIDE, later};
+
+/// How often idle connections are looked at.
+const SWEEP_EVERY: Duration = Duration::from_secs(1);
+/// Connections that are closed politely at the same time; further ones are just closed.
+const GOODBYES_MAX: usize = 256;
+
+/// What the service is made of.
+#[derive(Debug)]
+pub struct Parts {
+    /// The settings.
+    pub config: Config,
+    /// What EHLO says, and who we are in an MX list.
+    pub hostname: Box<str>,
+    /// What time it is.
+    pub clock: Clock,
+    /// Decides the order among equals.
+    pub seed: u64,
+    /// Where the metrics are.
+    pub registry: Arc<Registry>,
+    /// Where the messages are.
+    pub spool: Spool,
+    /// Which way they go.
+    pub router: Arc<Router>,
+    /// Who the hosts are.
+    pub resolver: Resolver,
+    /// How TLS is started.
+    pub connectors: Connectors,
+    /// What to try.
+    pub attempts: Receiver<Attempt>,
+    /// What became of it.
+    pub ends: Sender<AttemptEnd>,
+}
+
+/// Delivers until `stop` says true or no attempts come any more; then transactions under way are finished, what has
+/// not begun is left to the next start, and idle connections are closed.
+///
+/// The caller bounds the stop: dropped earlier, transactions under way are cut, and their messages stay in the spool.
+pub async fn run(parts: Parts, stop: watch::Receiver<bool>) {
+    let Parts { mut attempts, ends, config, registry, router, .. } = parts;
+    let metrics = Metrics::register(&registry, router.connectors());
+    let transactions_max = usize::try_from(config.transactions_max).unwrap_or(usize::MAX).max(1);
+    let idle_max = usize::try_from(config.idle_connections_max).unwrap_or(usize::MAX);
+    let shared = Arc::new(Shared {
+        hostname: parts.hostname,
+        clock: parts.clock,
+        dice: Dice::new(parts.seed),
+        spool: parts.spool,
+        resolver: parts.resolver,
+        connectors: parts.connectors,
+        pool: Pool::new(idle_max),
+        rests: Rests::new(config.host_rest.as_duration()),
+        router,
+        metrics,
+        config,
+        stopping: stop,
+    });
+    let (mut tasks, mut goodbyes) = (JoinSet::new(), JoinSet::new());
+    let mut sweep = tokio::time::interval(SWEEP_EVERY);
+    loop {
+        tokio::select! {
+            biased;
+            () = shared.stop() => break,
+            // `try_one` catches panics, so that each attempt has an end.
+            Some(_) = tasks.join_next() => {}
+            Some(_) = goodbyes.join_next() => {}
+            _ = sweep.tick() => {
+                let stale = shared.pool.sweep(&shared.router, shared.clock.now());
+                say_goodbye(&mut goodbyes, stale);
+            }
+            attempt = attempts.recv(), if tasks.len() < transactions_max => match attempt {
+                Ok(attempt) => {
+                    tasks.spawn(try_one(Arc::clone(&shared), attempt, ends.clone()));
+                }
+                Err(channel::Closed) => break,
+            },
+        }
+    }
+    tracing::info!(transactions = tasks.len(), "delivery stops");
+    while tasks.join_next().await.is_some() {}
+    say_goodbye(&mut goodbyes, shared.pool.drain());
+    while goodbyes.join_next().await.is_some() {}
+}
+
+fn say_goodbye(goodbyes: &mut JoinSet<()>, connections: Vec<Connection>) {
+    let room = GOODBYES_MAX.saturating_sub(goodbyes.len());
+    for connection in connections.into_iter().take(room) {
+        goodbyes.spawn(connection.quit());
+    }
+}
+
+async fn try_one(shared: Arc<Shared>, attempt: Attempt, ends: Sender<AttemptEnd>) {
+    let trying = AssertUnwindSafe(attempt::run(&shared, attempt.clone())).catch_unwind();
+    let finished = trying.await.unwrap_or_else(|_| {
+        shared.metrics.panicked();
+        tracing::error!(message = %attempt.id, destination = %attempt.destination, "attempt panicked");
+        let reply = later(OUR_SIDE, "internal error");
+        let end = end_of(attempt, Outcome::Unreachable { reply, peer: None });
+        Finished { end: Some(end), connection: None }
+    });
+    if let Some(end) = finished.end {
+        // Without a queue the message waits for the scan at the next start.
+        drop(ends.send(end).await);
+    }
+    if let Some(connection) = finished.connection {
+        connection.quit().await;
+    }
+}

@@ -1,0 +1,45 @@
+//! What all attempts share.
+
+use std::sync::Arc;
+
+use policy::Router;
+use resolver::{Dice, Resolver};
+use spool::Spool;
+use tls::client::Connectors;
+use tokio::sync::watch;
+use units::Clock;
+
+use crate::config::Config;
+use crate::metrics::Metrics;
+use crate::pool::Pool;
+use crate::rests::Rests;
+
+/// Handed to each attempt's task by `Arc`.
+pub(crate) struct Shared {
+    pub(crate) config: Config,
+    pub(crate) hostname: Box<str>,
+    pub(crate) clock: Clock,
+    pub(crate) dice: Dice,
+    pub(crate) spool: Spool,
+    pub(crate) router: Arc<Router>,
+    pub(crate) resolver: Resolver,
+    pub(crate) connectors: Connectors,
+    pub(crate) metrics: Metrics,
+    pub(crate) pool: Pool,
+    pub(crate) rests: Rests,
+    pub(crate) stopping: watch::Receiver<bool>,
+}
+
+impl Shared {
+    /// Whether no new work is begun.
+    pub(crate) fn is_stopping(&self) -> bool {
+        *self.stopping.borrow()
+    }
+
+    /// Ends when no new work is to be begun.
+    pub(crate) async fn stop(&self) {
+        let mut stopping = self.stopping.clone();
+        // An error means that nobody is left who could say stop otherwise.
+        drop(stopping.wait_for(|is_stopping| *is_stopping).await);
+    }
+}
