@@ -1,6 +1,6 @@
 //! The conversation with the server.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::net::SocketAddr;
 
 use mail::{Address, EnhancedStatus, Reply};
@@ -194,7 +194,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<'_, S> {
         let submission = self.submission;
         let mut mail = format!("MAIL FROM:{}", submission.sender);
         if offered.has_capability(EXT_SIZE) {
-            mail.push_str(&format!(" SIZE={}", text.len()));
+            // Writing to a String cannot fail.
+            write!(mail, " SIZE={}", text.len()).ok();
         }
         if !text.is_ascii() && offered.has_capability(EXT_8BIT_MIME) {
             mail.push_str(" BODY=8BITMIME");
@@ -207,13 +208,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<'_, S> {
     }
 
     async fn data(&mut self, text: &[u8]) -> Result<Reply, SendError> {
+        let done = format!("DATA ({} octets)", text.len());
         // mail-send ends the text with CRLF itself.
         let text = text.strip_suffix(b"\r\n").unwrap_or(text);
         let said = match self.client.data(text).await {
             Ok(said) | Err(mail_send::Error::UnexpectedReply(said)) => reply(&said),
             Err(error) => return Err(broken("DATA", &error)),
         };
-        let done = format!("DATA ({} octets)", text.len());
         self.told(done, said).success("DATA")
     }
 
