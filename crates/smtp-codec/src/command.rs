@@ -264,7 +264,10 @@ mod tests {
 
     #[test]
     fn malformed_commands_say_what_is_wrong() {
-        use CommandError::{ArgumentMissing, ArgumentUnexpected, ChunkSize, FromMissing, Name, NotUtf8, Parameter, Recipient, Sender, ToMissing};
+        use CommandError::{
+            ArgumentMissing, ArgumentUnexpected, ChunkSize, FromMissing, Name, NotUtf8, Parameter,
+            Recipient, Sender, ToMissing,
+        };
         for (line, want) in [
             (&b"EHLO"[..], ArgumentMissing),
             (b"EHLO ", ArgumentMissing),

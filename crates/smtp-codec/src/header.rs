@@ -23,8 +23,8 @@ enum At {
     LineStartCr,
     /// In a field's name, of which so many octets are those of `Received`; none if it is another.
     Name(Option<usize>),
-    /// Behind a name and white space, before the colon.
-    NameSpace(bool),
+    /// Behind such a name and white space, before the colon.
+    NameSpace(Option<usize>),
     /// In a field's value.
     Value,
     /// In the body.
@@ -99,24 +99,23 @@ impl HeaderScan {
             (At::LineStart, b'\r') => At::LineStartCr,
             (At::LineStart | At::LineStartCr, b'\n') => At::Body,
             (At::LineStart, b' ' | b'\t') => At::Value,
-            (At::LineStart, b':') => self.not_a_field(byte),
+            (At::Name(matched) | At::NameSpace(matched), b':') => self.field(matched),
+            (At::Name(matched) | At::NameSpace(matched), b' ' | b'\t') => At::NameSpace(matched),
+            (At::LineStart, b':') | (At::LineStartCr | At::NameSpace(_), _) => {
+                self.not_a_field(byte)
+            }
             (At::LineStart, _) => {
                 Self::name(Some(0), byte).unwrap_or_else(|| self.not_a_field(byte))
             }
-            (At::Name(matched), b':') => self.field(matched == Some(RECEIVED.len())),
-            (At::Name(matched), b' ' | b'\t') => At::NameSpace(matched == Some(RECEIVED.len())),
             (At::Name(matched), _) => {
                 Self::name(matched, byte).unwrap_or_else(|| self.not_a_field(byte))
             }
-            (At::NameSpace(is_received), b':') => self.field(is_received),
-            (At::NameSpace(is_received), b' ' | b'\t') => At::NameSpace(is_received),
-            (At::LineStartCr | At::NameSpace(_), _) => self.not_a_field(byte),
             (at @ (At::Value | At::Body), _) => at,
         };
     }
 
-    fn field(&mut self, is_received: bool) -> At {
-        self.received = self.received.saturating_add(u32::from(is_received));
+    fn field(&mut self, matched: Option<usize>) -> At {
+        self.received = self.received.saturating_add(u32::from(matched == Some(RECEIVED.len())));
         At::Value
     }
 

@@ -7,26 +7,40 @@ use memchr::memchr2_iter;
 pub struct LineScan {
     line_octets: u64,
     line_octets_longest: u64,
-    is_behind_cr: bool,
+    last: Last,
     has_bare_end: bool,
     has_eight_bit: bool,
 }
 
+/// The last octet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Last {
+    Cr,
+    #[default]
+    Other,
+}
+
 impl LineScan {
     /// A scan at the start of a content.
-    pub fn new() -> Self {
-        Self::default()
+    pub const fn new() -> Self {
+        Self {
+            line_octets: 0,
+            line_octets_longest: 0,
+            last: Last::Other,
+            has_bare_end: false,
+            has_eight_bit: false,
+        }
     }
 
     /// Looks at the next piece.
     pub fn scan(&mut self, chunk: &[u8]) {
         let Some(last) = chunk.last() else { return };
         self.has_eight_bit |= !chunk.is_ascii();
-        if self.is_behind_cr && chunk.first() != Some(&b'\n') {
+        if self.last == Last::Cr && chunk.first() != Some(&b'\n') {
             self.has_bare_end = true;
         }
         let mut line_start = 0_usize;
-        let mut previous_cr = if self.is_behind_cr { Some(usize::MAX) } else { None };
+        let mut previous_cr = if self.last == Last::Cr { Some(usize::MAX) } else { None };
         for at in memchr2_iter(b'\r', b'\n', chunk) {
             let is_behind_cr = previous_cr.is_some_and(|cr| cr.wrapping_add(1) == at);
             if chunk.get(at) == Some(&b'\r') {
@@ -43,16 +57,16 @@ impl LineScan {
                 self.has_bare_end = true;
             }
         }
-        self.is_behind_cr = *last == b'\r';
-        self.has_bare_end |= previous_cr.is_some() && !self.is_behind_cr;
+        self.last = if *last == b'\r' { Last::Cr } else { Last::Other };
+        self.has_bare_end |= previous_cr.is_some() && self.last == Last::Other;
         let rest = octets(chunk.len().saturating_sub(line_start));
         self.line_octets = self.line_octets.saturating_add(rest);
-        self.saw_line(self.line_octets.saturating_sub(u64::from(self.is_behind_cr)));
+        self.saw_line(self.line_octets.saturating_sub(u64::from(self.last == Last::Cr)));
     }
 
     /// Whether a CR or LF stood alone. At the end of the content a last CR counts too.
     pub const fn has_bare_end(&self) -> bool {
-        self.has_bare_end || self.is_behind_cr
+        self.has_bare_end || matches!(self.last, Last::Cr)
     }
 
     /// Whether a CR or LF stood alone before the last octet.

@@ -62,7 +62,8 @@ fn theirs(line: &str) -> Result<String, String> {
 
 /// Both payloads, and whether each has ended.
 fn payloads(wire: &str) -> ((Vec<u8>, bool), (Vec<u8>, bool)) {
-    let (mut decoder, mut input, mut body) = (DataDecoder::new(), Bytes::from(wire.to_owned()), Vec::new());
+    let (mut decoder, mut input, mut body) =
+        (DataDecoder::new(), Bytes::from(wire.to_owned()), Vec::new());
     let mut is_ended = false;
     while let Some(decoded) = decoder.decode(&mut input) {
         match decoded {
@@ -86,13 +87,26 @@ fn plain_command() -> impl Strategy<Value = String> {
     prop_oneof![
         "[a-z][a-z0-9]{0,9}(\\.[a-z]{2,5}){1,3}".prop_map(|name| format!("EHLO {name}\r\n")),
         "[a-z][a-z0-9]{0,9}(\\.[a-z]{2,5}){1,3}".prop_map(|name| format!("HELO {name}\r\n")),
-        (address(), any::<u32>()).prop_map(|(path, size)| format!("MAIL FROM:<{path}> SIZE={size}\r\n")),
+        (address(), any::<u32>())
+            .prop_map(|(path, size)| format!("MAIL FROM:<{path}> SIZE={size}\r\n")),
         address().prop_map(|path| format!("mail from:<{path}> BODY=8BITMIME SMTPUTF8\r\n")),
         address().prop_map(|path| format!("RCPT TO:<{path}>\r\n")),
-        (any::<u32>(), any::<bool>())
-            .prop_map(|(octets, last)| format!("BDAT {octets}{}\r\n", if last { " LAST" } else { "" })),
-        prop_oneof!["MAIL FROM:<>", "DATA", "RSET", "NOOP", "QUIT", "STARTTLS", "HELP", "data", "Quit"]
-            .prop_map(|line| format!("{line}\r\n")),
+        (any::<u32>(), any::<bool>()).prop_map(|(octets, last)| format!(
+            "BDAT {octets}{}\r\n",
+            if last { " LAST" } else { "" }
+        )),
+        prop_oneof![
+            "MAIL FROM:<>",
+            "DATA",
+            "RSET",
+            "NOOP",
+            "QUIT",
+            "STARTTLS",
+            "HELP",
+            "data",
+            "Quit"
+        ]
+        .prop_map(|line| format!("{line}\r\n")),
     ]
 }
 
@@ -139,7 +153,7 @@ fn differences_in_commands_are_as_listed() {
         (3, "RCPT TO: <a@b.cd>\r\n", false, true),
         (5, "RCPT TO:<a@[127.0.0.1]>\r\n", true, false),
         (7, "MAIL FROM:<a@b.cd> XFOO=bar\r\n", true, false),
-        (8, "RCPT TO:<@a..b:u@c.de>\r\n", false, true),
+        (8, "RCPT TO:<@-:u@c.de>\r\n", false, true),
     ] {
         assert_eq!(ours(line).is_ok(), ours_takes, "{number}: {:?}", ours(line));
         assert_eq!(theirs(line).is_ok(), theirs_takes, "{number}: {:?}", theirs(line));
@@ -151,7 +165,9 @@ fn differences_in_commands_are_as_listed() {
     let mut input = Bytes::from_static(b"NOOP\n");
     assert_eq!(LineReader::new(100).read(&mut input), Some(Err(LineError::BareLf)));
     assert_eq!(Command::parse(b"DATA foo"), Err(CommandError::ArgumentUnexpected));
-    let Ok(Command::Mail { path, .. }) = Command::parse(b"MAIL FROM:<>") else { panic!("not a MAIL") };
+    let Ok(Command::Mail { path, .. }) = Command::parse(b"MAIL FROM:<>") else {
+        panic!("not a MAIL")
+    };
     assert_eq!(path, ReversePath::Null);
 }
 

@@ -5,9 +5,14 @@
 //! [`Session::expire`], [`Session::shut_down`], [`Session::input_ended`]. After each of them the driver takes
 //! [`Session::next_step`] until it is none, then reads more if [`Session::wants_input`].
 
+mod intake;
+mod mail_params;
+mod replies;
 mod session;
 mod settings;
+mod state;
 mod step;
+mod talk;
 
 pub use session::Session;
 pub use settings::{Security, Settings};

@@ -1,59 +1,159 @@
 //! The session as its driver sees it.
 
+use std::mem;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use mail::{Accepted, Reply};
+use smtp_codec::{Command, Decoded, LineReader};
 
+use crate::server::replies;
 use crate::server::settings::{Security, Settings};
-use crate::server::step::{Step, Transaction, Verdict};
+use crate::server::state::{Chunk, Next, State};
+use crate::server::step::{Reason, Step, Transaction, Verdict};
+use crate::server::talk::Talk;
 
 /// One connection's talk, from the greeting to the close.
+///
+/// It answers for the order of commands, the replies and the limits; it holds one unfinished command line, the replies
+/// of one burst and what was read but not yet taken, and never content.
 #[derive(Debug)]
 pub struct Session {
-    settings: Arc<Settings>,
-    security: Security,
+    state: State,
+    talk: Talk,
+    lines: LineReader,
+    input: Bytes,
+    ending: Ending,
     now: Instant,
+    /// Since when the client is waited for.
+    waiting_since: Instant,
+    ends_at: Instant,
 }
+
+/// What was said about the end before it was due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ending {
+    Open,
+    /// Nothing comes behind the input that is here.
+    InputEnded,
+    /// The relay stops.
+    ShutDown,
+}
+
+/// As good as never; a sum with it does not overflow.
+const FAR: Duration = Duration::from_hours(30 * 24);
 
 impl Session {
     /// Begins a session; the first step sends the greeting.
     pub fn new(settings: Arc<Settings>, security: Security, now: Instant) -> Self {
-        Self { settings, security, now }
+        let mut session = Self::start(State::Fresh, Talk::new(settings, security), now);
+        session.talk.say_greeting();
+        session
     }
 
     /// Begins a session whose greeting is `reply`.
     ///
     /// After a 421 it closes at once. After a 554 it answers 503 to all but QUIT, as RFC 5321 §3.1 wants.
     pub fn refused(settings: Arc<Settings>, reply: &Reply, now: Instant) -> Self {
-        let _ = reply;
-        Self { settings, security: Security::default(), now }
+        let state =
+            if reply.code() == 421 { State::Closing(Reason::Refused) } else { State::Turned };
+        let mut session = Self::start(state, Talk::new(settings, Security::default()), now);
+        session.talk.say_reply(reply);
+        session
+    }
+
+    fn start(state: State, talk: Talk, now: Instant) -> Self {
+        let lines = LineReader::new(talk.settings.command_octets_max);
+        let ends_at = later(now, talk.settings.session_wait_max);
+        let input = Bytes::new();
+        Self { state, talk, lines, input, ending: Ending::Open, now, waiting_since: now, ends_at }
     }
 
     /// Takes what was read from the client. Empty bytes change nothing.
     pub fn receive(&mut self, bytes: Bytes, now: Instant) {
-        let _ = (bytes, now);
+        self.now = now;
+        if bytes.is_empty() {
+            return;
+        }
+        match self.state {
+            // What is read in the clear behind STARTTLS, or behind the end, is void.
+            State::TlsDue
+            | State::Handshake
+            | State::Dropping(_)
+            | State::Closing(_)
+            | State::Closed => return,
+            State::Data(..) | State::Chunk(..) | State::Swallow(..) => self.waiting_since = now,
+            _ => {}
+        }
+        if self.input.is_empty() {
+            self.input = bytes;
+        } else {
+            let mut both = BytesMut::with_capacity(self.input.len().saturating_add(bytes.len()));
+            both.extend_from_slice(&self.input);
+            both.extend_from_slice(&bytes);
+            self.input = both.freeze();
+        }
     }
 
     /// Whether the driver should read: false while a question or a commit is open, at the handshake and at the end.
     pub fn wants_input(&self) -> bool {
-        true
+        !matches!(
+            self.state,
+            State::Asked(_)
+                | State::Storing(_)
+                | State::TlsDue
+                | State::Handshake
+                | State::Dropping(_)
+                | State::Closing(_)
+                | State::Closed
+        )
     }
 
     /// What to do next; none when only an event can move the session.
     pub fn next_step(&mut self) -> Option<Step> {
-        None
+        loop {
+            if self.talk.is_full() {
+                return self.talk.flush();
+            }
+            match self.state {
+                State::Asked(_) | State::Storing(_) | State::Handshake | State::Closed => {
+                    return self.talk.flush();
+                }
+                State::Dropping(reason) => {
+                    self.state = State::Closing(reason);
+                    return Some(Step::Abandon);
+                }
+                State::Closing(reason) => {
+                    return self.talk.flush().or_else(|| {
+                        self.state = State::Closed;
+                        Some(Step::Close(reason))
+                    });
+                }
+                State::TlsDue => {
+                    return self.talk.flush().or_else(|| {
+                        self.state = State::Handshake;
+                        Some(Step::StartTls)
+                    });
+                }
+                _ => {}
+            }
+            match self.advance() {
+                Progress::Step(step) => return Some(step),
+                Progress::More => {}
+                Progress::Starved => return self.talk.flush(),
+            }
+        }
     }
 
     /// Answers the open question; without one it changes nothing.
     pub fn decide(&mut self, verdict: Verdict, now: Instant) {
-        let _ = (verdict, now);
+        self.change(now, |state, talk| state.decide(verdict, talk));
     }
 
     /// The message is on the device: the one way to a 250 behind content.
     pub fn stored(&mut self, accepted: &Accepted, now: Instant) {
-        let _ = (accepted, now);
+        self.change(now, |state, talk| state.stored(accepted, talk));
     }
 
     /// The message was not stored: `reply`, a 4yz or 5yz, ends the transaction.
@@ -61,36 +161,182 @@ impl Session {
     /// May also be called while content still comes, when it cannot be written: the driver drops what it has, the
     /// session swallows the rest, and `reply` follows at the end of the content.
     pub fn not_stored(&mut self, reply: Reply, now: Instant) {
-        let _ = (reply, now);
+        self.change(now, |state, talk| state.not_stored(reply, talk));
     }
 
     /// The handshake is done: all that was said before is forgotten (RFC 3207 §4.2).
     pub fn tls_started(&mut self, now: Instant) {
-        let _ = now;
+        self.change(now, |state, talk| {
+            if !matches!(state, State::TlsDue | State::Handshake) {
+                return state;
+            }
+            talk.start_tls();
+            State::Fresh
+        });
     }
 
     /// Ends the session with 421 if its [`deadline`](Self::deadline) has passed.
     pub fn expire(&mut self, now: Instant) {
-        let _ = now;
+        self.now = now;
+        if now < self.deadline() {
+            return;
+        }
+        let reason = if now >= self.ends_at { Reason::TotalTime } else { Reason::Idle };
+        if !matches!(self.state, State::TlsDue | State::Handshake) {
+            // In a handshake nobody could read it.
+            self.talk.say_farewell(reason);
+        }
+        self.state = self.state.leave(reason);
     }
 
-    /// When to call [`expire`](Self::expire).
+    /// When to call [`expire`](Self::expire). While the driver is the one waited for, this is far away.
     pub fn deadline(&self) -> Instant {
-        self.now + self.settings.idle_wait_max
+        let settings = &self.talk.settings;
+        let wait_max = match self.state {
+            State::Data(..) | State::Chunk(..) | State::Swallow(..) => settings.data_wait_max,
+            State::Asked(_)
+            | State::Storing(_)
+            | State::Dropping(_)
+            | State::Closing(_)
+            | State::Closed => {
+                return later(self.now, FAR);
+            }
+            _ => settings.idle_wait_max,
+        };
+        later(self.waiting_since, wait_max).min(self.ends_at)
     }
 
     /// Ends the session with 421 4.3.2 as soon as no content is on its way.
     pub fn shut_down(&mut self, now: Instant) {
-        let _ = (now, self.security);
+        self.now = now;
+        if self.ending == Ending::Open {
+            self.ending = Ending::ShutDown;
+        }
     }
 
     /// The client will send no more. What came before is still answered.
     pub fn input_ended(&mut self, now: Instant) {
-        let _ = now;
+        self.now = now;
+        self.ending = Ending::InputEnded;
+        if matches!(self.state, State::TlsDue | State::Handshake) {
+            self.state = State::Closing(Reason::InputEnded);
+        }
     }
 
     /// The open transaction, from MAIL to [`Step::Commit`].
     pub fn transaction(&self) -> Option<&Transaction> {
-        None
+        self.state.transaction()
     }
+
+    fn change(&mut self, now: Instant, with: impl FnOnce(State, &mut Talk) -> State) {
+        self.now = now;
+        let was_content =
+            matches!(self.state, State::Data(..) | State::Chunk(..) | State::Chunks(_));
+        self.state = with(mem::replace(&mut self.state, State::Closed), &mut self.talk);
+        if !was_content {
+            self.waiting_since = now;
+        }
+    }
+
+    /// Takes the next piece of the input.
+    fn advance(&mut self) -> Progress {
+        let (next, progress) = match mem::replace(&mut self.state, State::Closed) {
+            State::Data(mut intake, mut decoder) => match decoder.decode(&mut self.input) {
+                Some(Decoded::Payload(piece)) => {
+                    let step = intake.take(piece, &self.talk.settings);
+                    (State::Data(intake, decoder), step.into())
+                }
+                Some(Decoded::End) => {
+                    let next = State::end_content(*intake, &mut self.talk);
+                    self.took(next)
+                }
+                None => self.starved(State::Data(intake, decoder)),
+            },
+            State::Chunk(mut intake, Chunk { mut octets, is_last }) => {
+                if octets.is_whole() {
+                    let next = State::end_chunk(intake, Chunk { octets, is_last }, &mut self.talk);
+                    self.took(next)
+                } else if let Some(piece) = octets.decode(&mut self.input) {
+                    let step = intake.take(piece, &self.talk.settings);
+                    (State::Chunk(intake, Chunk { octets, is_last }), step.into())
+                } else {
+                    self.starved(State::Chunk(intake, Chunk { octets, is_last }))
+                }
+            }
+            State::Swallow(back, mut octets, line) => {
+                if octets.is_whole() {
+                    self.talk.say(line);
+                    self.took((*back, None))
+                } else if octets.decode(&mut self.input).is_some() {
+                    (State::Swallow(back, octets, line), Progress::More)
+                } else {
+                    self.starved(State::Swallow(back, octets, line))
+                }
+            }
+            state => self.command(state),
+        };
+        self.state = next;
+        progress
+    }
+
+    fn command(&mut self, state: State) -> (State, Progress) {
+        if self.ending == Ending::ShutDown && !matches!(state, State::Chunks(_)) {
+            self.talk.say_farewell(Reason::ShutDown);
+            return (state.leave(Reason::ShutDown), Progress::More);
+        }
+        let next = match self.lines.read(&mut self.input) {
+            None => return self.starved(state),
+            Some(Err(error)) => {
+                self.talk.say(replies::line_error(error));
+                (state, None)
+            }
+            Some(Ok(line)) => match Command::parse(&line) {
+                Ok(command) => state.on(command, &mut self.talk),
+                Err(error) => state.on_error(error, &mut self.talk),
+            },
+        };
+        if matches!(next.0, State::TlsDue | State::Closing(_) | State::Dropping(_)) {
+            self.input.clear();
+        }
+        self.took(next)
+    }
+
+    /// A command or a content was done: the wait begins anew, unless there were too many bad ones.
+    fn took(&mut self, (mut state, step): Next) -> (State, Progress) {
+        self.waiting_since = self.now;
+        let is_over = matches!(state, State::Closing(_) | State::Dropping(_));
+        if self.talk.has_too_many_bad_commands() && !is_over && !matches!(state, State::Swallow(..))
+        {
+            self.talk.say_farewell(Reason::BadCommands);
+            state = state.leave(Reason::BadCommands);
+        }
+        (state, step.into())
+    }
+
+    fn starved(&mut self, state: State) -> (State, Progress) {
+        if self.ending == Ending::InputEnded {
+            return (state.leave(Reason::InputEnded), Progress::More);
+        }
+        (state, Progress::Starved)
+    }
+}
+
+/// How the input was taken.
+enum Progress {
+    /// It led to a step.
+    Step(Step),
+    /// It led on.
+    More,
+    /// There is too little of it.
+    Starved,
+}
+
+impl From<Option<Step>> for Progress {
+    fn from(step: Option<Step>) -> Self {
+        step.map_or(Self::More, Self::Step)
+    }
+}
+
+fn later(from: Instant, wait: Duration) -> Instant {
+    from.checked_add(wait.min(FAR)).unwrap_or(from)
 }

@@ -1,0 +1,106 @@
+//! Content as it comes in.
+
+use bytes::Bytes;
+use mail::Reply;
+use smtp_codec::{HeaderScan, LineScan};
+
+use crate::server::replies::Refusal;
+use crate::server::settings::Settings;
+use crate::server::step::{Step, Transaction};
+use crate::server::talk::Talk;
+
+/// A transaction whose content is on its way.
+///
+/// Content at fault is not passed on, but measured to its end, so that the reply does not depend on how it was cut.
+#[derive(Debug)]
+pub(super) struct Intake {
+    pub(super) transaction: Transaction,
+    lines: LineScan,
+    header: HeaderScan,
+    keeping: Keeping,
+}
+
+#[derive(Debug)]
+enum Keeping {
+    /// The driver takes it.
+    Wanted,
+    /// It is at fault, and the driver was told.
+    Abandoned,
+    /// The driver cannot take it.
+    Refused(Reply),
+}
+
+impl Intake {
+    pub(super) const fn new(transaction: Transaction) -> Self {
+        Self {
+            transaction,
+            lines: LineScan::new(),
+            header: HeaderScan::new(),
+            keeping: Keeping::Wanted,
+        }
+    }
+
+    /// An intake of content that nobody takes.
+    pub(super) fn refused(transaction: Transaction, reply: Reply) -> Self {
+        Self { keeping: Keeping::Refused(reply), ..Self::new(transaction) }
+    }
+
+    /// The driver can take no more of it.
+    pub(super) fn refuse(&mut self, reply: Reply) {
+        self.keeping = Keeping::Refused(reply);
+    }
+
+    /// Whether the driver holds content that it must drop if the session ends now.
+    pub(super) const fn is_wanted(&self) -> bool {
+        matches!(self.keeping, Keeping::Wanted)
+    }
+
+    /// Measures a piece and passes it on.
+    pub(super) fn take(&mut self, piece: Bytes, settings: &Settings) -> Option<Step> {
+        let octets = u64::try_from(piece.len()).unwrap_or(u64::MAX);
+        self.transaction.octets = self.transaction.octets.saturating_add(octets);
+        self.lines.scan(&piece);
+        self.header.scan(&piece);
+        match self.keeping {
+            Keeping::Wanted if self.fault(settings).is_some() => {
+                self.keeping = Keeping::Abandoned;
+                Some(Step::Abandon)
+            }
+            Keeping::Wanted => Some(Step::Body(piece)),
+            Keeping::Abandoned | Keeping::Refused(_) => None,
+        }
+    }
+
+    /// Says at the end of a chunk why the content is refused; false if it is not.
+    pub(super) fn say_refusal(&self, talk: &mut Talk) -> bool {
+        match &self.keeping {
+            Keeping::Refused(reply) => talk.say_reply(reply),
+            Keeping::Wanted | Keeping::Abandoned => match self.fault(&talk.settings) {
+                Some(fault) => talk.say_refusal(fault),
+                None => return false,
+            },
+        }
+        true
+    }
+
+    /// Whether the end of the content is itself at fault: a CR that stands alone there.
+    pub(super) fn ends_at_fault(&self) -> bool {
+        self.lines.has_bare_end() && !self.lines.has_bare_end_so_far()
+    }
+
+    fn fault(&self, settings: &Settings) -> Option<Refusal> {
+        if self.transaction.octets > settings.message_octets_max {
+            Some(Refusal::TooBig)
+        } else if self.lines.has_bare_end_so_far() {
+            Some(Refusal::BareEnd)
+        } else if self.header.octets() > settings.header_octets_max {
+            Some(Refusal::HeaderTooBig)
+        } else if self.header.received() > settings.hops_max {
+            Some(Refusal::Hops)
+        } else if self.lines.line_octets_longest() > settings.text_line_octets_max {
+            Some(Refusal::LineTooLong)
+        } else {
+            None
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! Every reply that the server says of its own accord, with its enhanced status (RFC 5321 §4.2, RFC 3463).
+
+use std::fmt;
+
+use smtp_codec::{CommandError, LineError};
+
+use crate::server::settings::Settings;
+use crate::server::step::Reason;
+
+/// A reply that is always the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Line {
+    pub(super) wire: &'static str,
+    pub(super) is_bad_command: bool,
+}
+
+const fn line(wire: &'static str) -> Line {
+    Line { wire, is_bad_command: false }
+}
+
+/// A reply to a command that is unknown, malformed or out of order.
+const fn bad(wire: &'static str) -> Line {
+    Line { wire, is_bad_command: true }
+}
+
+pub(super) const OK: Line = line("250 2.0.0 OK\r\n");
+pub(super) const SENDER_OK: Line = line("250 2.1.0 sender OK\r\n");
+pub(super) const RECIPIENT_OK: Line = line("250 2.1.5 recipient OK\r\n");
+pub(super) const CHUNK_OK: Line = line("250 2.0.0 chunk OK\r\n");
+pub(super) const GO_AHEAD: Line = line("354 end with CRLF.CRLF\r\n");
+pub(super) const BYE: Line = line("221 2.0.0 goodbye\r\n");
+pub(super) const HELP: Line =
+    line("214 2.0.0 EHLO HELO STARTTLS MAIL RCPT DATA BDAT RSET NOOP VRFY HELP QUIT\r\n");
+pub(super) const NOT_VERIFIED: Line = line("252 2.5.0 not verified, but mail will be tried\r\n");
+pub(super) const TLS_READY: Line = line("220 2.0.0 ready to start TLS\r\n");
+
+pub(super) const UNKNOWN: Line = bad("500 5.5.1 command unknown\r\n");
+pub(super) const NOT_OFFERED: Line = bad("502 5.5.1 command not offered\r\n");
+pub(super) const HELLO_FIRST: Line = bad("503 5.5.1 EHLO comes first\r\n");
+pub(super) const MAIL_FIRST: Line = bad("503 5.5.1 MAIL comes first\r\n");
+pub(super) const RECIPIENT_FIRST: Line = bad("503 5.5.1 RCPT comes first\r\n");
+pub(super) const TRANSACTION_OPEN: Line =
+    bad("503 5.5.1 a transaction is open: finish it or send RSET\r\n");
+pub(super) const CHUNKS_OPEN: Line =
+    bad("503 5.5.1 content is coming by BDAT: finish it or send RSET\r\n");
+pub(super) const TLS_ALREADY: Line = bad("503 5.5.1 TLS is on already\r\n");
+pub(super) const TLS_FIRST: Line = bad("530 5.7.0 STARTTLS comes first\r\n");
+pub(super) const NO_SERVICE: Line = bad("503 5.5.1 no mail service here, send QUIT\r\n");
+pub(super) const NO_RECIPIENTS: Line = line("554 5.5.1 no valid recipients\r\n");
+pub(super) const TOO_MANY_RECIPIENTS: Line =
+    line("452 4.5.3 too many recipients, send the rest in another transaction\r\n");
+pub(super) const FOREIGN: Line = bad("554 5.5.1 this is SMTP\r\n");
+
+pub(super) const PARAMETER_UNKNOWN: Line = bad("555 5.5.4 parameter not known\r\n");
+pub(super) const PARAMETER_MALFORMED: Line = bad("501 5.5.4 parameter malformed\r\n");
+pub(super) const BODY_NOT_OFFERED: Line = bad("504 5.5.4 BODY is 7BIT or 8BITMIME\r\n");
+pub(super) const NEEDS_SMTPUTF8: Line =
+    line("553 5.6.7 the address is not ASCII: MAIL must say SMTPUTF8\r\n");
+
+/// The reply to a line that is none.
+pub(super) const fn line_error(error: LineError) -> Line {
+    match error {
+        LineError::TooLong => bad("500 5.5.2 line too long\r\n"),
+        LineError::BareCr => bad("500 5.5.2 CR without LF: lines end with CRLF\r\n"),
+        LineError::BareLf => bad("500 5.5.2 LF without CR: lines end with CRLF\r\n"),
+        LineError::Nul => bad("500 5.5.2 NUL in a command\r\n"),
+    }
+}
+
+/// The reply to a known command that cannot be taken.
+pub(super) const fn command_error(error: CommandError) -> Line {
+    match error {
+        CommandError::NotUtf8 => bad("501 5.5.2 the command is not UTF-8\r\n"),
+        CommandError::ArgumentMissing => bad("501 5.5.4 the command needs an argument\r\n"),
+        CommandError::ArgumentUnexpected => bad("501 5.5.4 the command has no argument\r\n"),
+        CommandError::Name => {
+            bad("501 5.5.4 the name is neither a domain nor an address literal\r\n")
+        }
+        CommandError::FromMissing => {
+            bad("501 5.5.4 syntax: MAIL FROM:<address>, no space before the bracket\r\n")
+        }
+        CommandError::ToMissing => {
+            bad("501 5.5.4 syntax: RCPT TO:<address>, no space before the bracket\r\n")
+        }
+        CommandError::Sender(_) => bad("501 5.1.7 the sender is not an address\r\n"),
+        CommandError::Recipient(_) => bad("501 5.1.3 the recipient is not an address\r\n"),
+        CommandError::ChunkSize => bad("501 5.5.4 syntax: BDAT octets [LAST]; closing\r\n"),
+        // Parameter, and what the codec may come to tell apart.
+        _ => PARAMETER_MALFORMED,
+    }
+}
+
+/// Why content is refused at its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// The content as a whole, or what `SIZE=` announced.
+    TooBig,
+    HeaderTooBig,
+    Hops,
+    BareEnd,
+    LineTooLong,
+}
+
+impl Refusal {
+    pub(super) fn write(self, out: &mut dyn fmt::Write, settings: &Settings) -> fmt::Result {
+        match self {
+            Self::TooBig => {
+                write!(
+                    out,
+                    "552 5.3.4 message larger than {} octets\r\n",
+                    settings.message_octets_max
+                )
+            }
+            Self::HeaderTooBig => {
+                write!(
+                    out,
+                    "552 5.3.4 header larger than {} octets\r\n",
+                    settings.header_octets_max
+                )
+            }
+            Self::Hops => {
+                write!(out, "554 5.4.6 more than {} Received fields: a loop\r\n", settings.hops_max)
+            }
+            Self::BareEnd => {
+                out.write_str("554 5.6.0 CR or LF alone in the content: lines end with CRLF\r\n")
+            }
+            Self::LineTooLong => {
+                let octets_max = settings.text_line_octets_max;
+                write!(out, "554 5.6.0 line longer than {octets_max} octets in the content\r\n")
+            }
+        }
+    }
+}
+
+/// The greeting.
+pub(super) fn write_greeting(out: &mut dyn fmt::Write, settings: &Settings) -> fmt::Result {
+    write!(out, "220 {} ESMTP ready\r\n", settings.hostname)
+}
+
+/// The reply to HELO.
+pub(super) fn write_helo(out: &mut dyn fmt::Write, settings: &Settings) -> fmt::Result {
+    write!(out, "250 {}\r\n", settings.hostname)
+}
+
+/// The line of EHLO's reply that offers STARTTLS.
+pub(super) const STARTTLS: &str = "250-STARTTLS\r\n";
+
+/// The reply to EHLO: what is offered; `starttls` is [`STARTTLS`] or empty.
+pub(super) fn write_ehlo(
+    out: &mut dyn fmt::Write,
+    settings: &Settings,
+    starttls: &str,
+) -> fmt::Result {
+    write!(
+        out,
+        "250-{}\r\n250-PIPELINING\r\n250-SIZE {}\r\n",
+        settings.hostname, settings.message_octets_max
+    )?;
+    out.write_str("250-8BITMIME\r\n250-SMTPUTF8\r\n250-ENHANCEDSTATUSCODES\r\n")?;
+    out.write_str(starttls)?;
+    out.write_str("250 CHUNKING\r\n")
+}
+
+/// The 421 before a close that the client did not ask for; empty where none is due.
+pub(super) fn write_farewell(
+    out: &mut dyn fmt::Write,
+    settings: &Settings,
+    reason: Reason,
+) -> fmt::Result {
+    let (status, words) = match reason {
+        Reason::Idle => ("4.4.2", "waited too long, closing"),
+        Reason::TotalTime => ("4.4.2", "the session lasted too long, closing"),
+        Reason::BadCommands => ("4.7.0", "too many bad commands, closing"),
+        Reason::Transactions => ("4.7.0", "too many transactions in one session, closing"),
+        Reason::ShutDown => ("4.3.2", "shutting down, try again soon"),
+        Reason::Quit | Reason::InputEnded | Reason::ForeignProtocol | Reason::Refused => {
+            return Ok(());
+        }
+    };
+    write!(out, "421 {status} {} {words}\r\n", settings.hostname)
+}

@@ -1,0 +1,451 @@
+//! Where a session stands, and what each command means there.
+
+use mail::{Accepted, Recipient, Reply};
+use mail::{Address, ReversePath};
+use smtp_codec::{BdatDecoder, Command, CommandError, DataDecoder, Params};
+
+use crate::server::intake::Intake;
+use crate::server::mail_params::MailParams;
+use crate::server::replies::{self, Line, Refusal};
+use crate::server::step::{Question, Reason, Step, Transaction, Verdict};
+use crate::server::talk::Talk;
+
+/// The state of a session; each holds what is known there and no more.
+#[derive(Debug)]
+pub(super) enum State {
+    /// The greeting was a refusal; QUIT is waited for.
+    Turned,
+    /// Neither EHLO nor HELO was said.
+    Fresh,
+    /// No transaction is open.
+    Idle(Hello),
+    /// MAIL was taken, no recipient yet.
+    Sender(Transaction, Refused),
+    /// At least one recipient was taken.
+    Recipients(Transaction),
+    /// A question is open.
+    Asked(Asked),
+    /// Behind 354.
+    Data(Box<Intake>, DataDecoder),
+    /// In a chunk.
+    Chunk(Box<Intake>, Chunk),
+    /// Between chunks.
+    Chunks(Box<Intake>),
+    /// In a chunk that nobody takes: its octets are not commands, so they are counted out before the reply.
+    Swallow(Box<Self>, BdatDecoder, Line),
+    /// The content is whole; the driver stores it.
+    Storing(Hello),
+    /// STARTTLS was taken; its 220 is on the way.
+    TlsDue,
+    /// The handshake is on.
+    Handshake,
+    /// The end is on the way, and the driver must drop content before it.
+    Dropping(Reason),
+    /// The end is on the way.
+    Closing(Reason),
+    /// Nothing follows.
+    Closed,
+}
+
+/// How the client introduced itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Hello {
+    pub(super) name: Box<str>,
+    pub(super) is_esmtp: bool,
+}
+
+/// Whether recipients were refused; it decides the reply to DATA without any.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refused {
+    None,
+    Some,
+}
+
+/// What a verdict is waited for, and what it is about.
+#[derive(Debug)]
+pub(super) enum Asked {
+    Mail(Transaction),
+    Recipient(Transaction, Address),
+    Data(Transaction),
+    Chunk(Transaction, Chunk),
+}
+
+/// A chunk on its way.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Chunk {
+    pub(super) octets: BdatDecoder,
+    pub(super) is_last: bool,
+}
+
+/// The next state, and a step if one is due at once.
+pub(super) type Next = (State, Option<Step>);
+
+impl From<Hello> for State {
+    fn from(hello: Hello) -> Self {
+        Self::Idle(hello)
+    }
+}
+
+fn hello_of(transaction: &Transaction) -> Hello {
+    Hello { name: transaction.helo.clone(), is_esmtp: transaction.is_esmtp }
+}
+
+impl State {
+    /// Says what `command` means here.
+    pub(super) fn on(self, command: Command<'_>, talk: &mut Talk) -> Next {
+        if let Self::Turned = self {
+            return self.on_turned(&command, talk);
+        }
+        let is_harmless = matches!(
+            command,
+            Command::Ehlo(_)
+                | Command::Helo(_)
+                | Command::Noop
+                | Command::StartTls
+                | Command::Quit
+                | Command::Foreign
+        );
+        if talk.lacks_tls() && !is_harmless {
+            return self.refuse(&command, replies::TLS_FIRST, talk);
+        }
+        match command {
+            Command::Ehlo(name) => self.greet(Hello { name: name.into(), is_esmtp: true }, talk),
+            Command::Helo(name) => self.greet(Hello { name: name.into(), is_esmtp: false }, talk),
+            Command::Mail { path, params } => self.mail(path, params, talk),
+            Command::Rcpt { path, params } => self.rcpt(path, params, talk),
+            Command::Data => self.data(talk),
+            Command::Bdat { octets, is_last } => {
+                self.bdat(Chunk { octets: BdatDecoder::new(octets), is_last })
+            }
+            Command::Rset => self.reset(talk),
+            Command::StartTls => self.start_tls(talk),
+            Command::Quit => self.quit(talk),
+            Command::Foreign => {
+                talk.say(replies::FOREIGN);
+                (self.leave(Reason::ForeignProtocol), None)
+            }
+            Command::Noop => self.answer(replies::OK, talk),
+            Command::Help => self.answer(replies::HELP, talk),
+            Command::Vrfy(_) => self.answer(replies::NOT_VERIFIED, talk),
+            Command::Expn(_) | Command::Etrn(_) | Command::Auth(_) => {
+                self.answer(replies::NOT_OFFERED, talk)
+            }
+            Command::Unknown => self.answer(replies::UNKNOWN, talk),
+        }
+    }
+
+    /// Says what a malformed command means here. A chunk of unknown size ends the session: what follows is content,
+    /// and must not be read as commands.
+    pub(super) fn on_error(self, error: CommandError, talk: &mut Talk) -> Next {
+        talk.say(replies::command_error(error));
+        if error == CommandError::ChunkSize {
+            (self.leave(Reason::BadCommands), None)
+        } else {
+            (self, None)
+        }
+    }
+
+    /// Goes on as the driver decided; without an open question nothing changes.
+    pub(super) fn decide(self, verdict: Verdict, talk: &mut Talk) -> Self {
+        let Self::Asked(asked) = self else { return self };
+        let refusal = match verdict {
+            Verdict::Accept => return asked.accept(talk),
+            Verdict::Refuse(reply) => reply,
+        };
+        if let Asked::Chunk(transaction, chunk) = asked {
+            // Its octets come all the same; the reply follows them.
+            return Self::Chunk(Box::new(Intake::refused(transaction, refusal)), chunk);
+        }
+        talk.say_reply(&refusal);
+        let back = match asked {
+            Asked::Mail(transaction) => Self::Idle(hello_of(&transaction)),
+            Asked::Recipient(transaction, _) if transaction.recipients.is_empty() => {
+                Self::Sender(transaction, Refused::Some)
+            }
+            Asked::Recipient(transaction, _)
+            | Asked::Data(transaction)
+            | Asked::Chunk(transaction, _) => Self::Recipients(transaction),
+        };
+        back.after(&refusal)
+    }
+
+    /// The message is on the device.
+    pub(super) fn stored(self, accepted: &Accepted, talk: &mut Talk) -> Self {
+        let Self::Storing(hello) = self else { return self };
+        talk.say_stored(accepted.id);
+        hello.into()
+    }
+
+    /// The message is not stored, or what came of it cannot be.
+    pub(super) fn not_stored(mut self, reply: Reply, talk: &mut Talk) -> Self {
+        match &mut self {
+            Self::Data(intake, _) | Self::Chunk(intake, _) | Self::Chunks(intake) => {
+                intake.refuse(reply);
+            }
+            Self::Storing(hello) => {
+                talk.say_reply(&reply);
+                return Self::from(hello.clone()).after(&reply);
+            }
+            _ => {}
+        }
+        self
+    }
+
+    /// The content is whole: it goes to the driver, unless it is refused.
+    pub(super) fn end_content(intake: Intake, talk: &mut Talk) -> Next {
+        let hello = hello_of(&intake.transaction);
+        let abandons = intake.is_wanted() && intake.ends_at_fault();
+        if abandons {
+            talk.say_refusal(Refusal::BareEnd);
+            return (hello.into(), Some(Step::Abandon));
+        }
+        if intake.say_refusal(talk) {
+            return (hello.into(), None);
+        }
+        (Self::Storing(hello), Some(Step::Commit(intake.transaction)))
+    }
+
+    /// A chunk is whole.
+    pub(super) fn end_chunk(intake: Box<Intake>, chunk: Chunk, talk: &mut Talk) -> Next {
+        if chunk.is_last {
+            return Self::end_content(*intake, talk);
+        }
+        if !intake.say_refusal(talk) {
+            talk.say(replies::CHUNK_OK);
+        }
+        (Self::Chunks(intake), None)
+    }
+
+    /// Ends the session; content that the driver holds is dropped first.
+    pub(super) fn leave(&self, reason: Reason) -> Self {
+        let mut state = self;
+        while let Self::Swallow(back, ..) = state {
+            state = back;
+        }
+        match state {
+            Self::Data(intake, _) | Self::Chunk(intake, _) | Self::Chunks(intake)
+                if intake.is_wanted() =>
+            {
+                Self::Dropping(reason)
+            }
+            _ => Self::Closing(reason),
+        }
+    }
+
+    /// The open transaction.
+    pub(super) fn transaction(&self) -> Option<&Transaction> {
+        match self {
+            Self::Sender(transaction, _)
+            | Self::Recipients(transaction)
+            | Self::Asked(
+                Asked::Recipient(transaction, _)
+                | Asked::Data(transaction)
+                | Asked::Chunk(transaction, _),
+            ) => Some(transaction),
+            Self::Data(intake, _) | Self::Chunk(intake, _) | Self::Chunks(intake) => {
+                Some(&intake.transaction)
+            }
+            Self::Swallow(back, ..) => back.transaction(),
+            Self::Turned
+            | Self::Fresh
+            | Self::Idle(_)
+            | Self::Asked(Asked::Mail(_))
+            | Self::Storing(_)
+            | Self::TlsDue
+            | Self::Handshake
+            | Self::Dropping(_)
+            | Self::Closing(_)
+            | Self::Closed => None,
+        }
+    }
+
+    fn answer(self, line: Line, talk: &mut Talk) -> Next {
+        talk.say(line);
+        (self, None)
+    }
+
+    /// A driver's 421 closes.
+    fn after(self, reply: &Reply) -> Self {
+        if reply.code() == 421 { self.leave(Reason::Refused) } else { self }
+    }
+
+    /// Refuses a command; the octets behind BDAT are swallowed (RFC 3030 §4.1).
+    fn refuse(self, command: &Command<'_>, line: Line, talk: &mut Talk) -> Next {
+        match *command {
+            Command::Bdat { octets, .. } => self.swallow(BdatDecoder::new(octets), line),
+            _ => self.answer(line, talk),
+        }
+    }
+
+    fn swallow(self, octets: BdatDecoder, line: Line) -> Next {
+        (Self::Swallow(Box::new(self), octets, line), None)
+    }
+
+    fn on_turned(self, command: &Command<'_>, talk: &mut Talk) -> Next {
+        match command {
+            Command::Quit => self.quit(talk),
+            Command::Foreign => (Self::Closing(Reason::ForeignProtocol), None),
+            _ => self.refuse(command, replies::NO_SERVICE, talk),
+        }
+    }
+
+    /// EHLO and HELO end what was open (RFC 5321 §4.1.4).
+    fn greet(self, hello: Hello, talk: &mut Talk) -> Next {
+        if hello.is_esmtp {
+            talk.say_ehlo();
+        } else {
+            talk.say_helo();
+        }
+        (hello.into(), self.abandoned())
+    }
+
+    fn reset(self, talk: &mut Talk) -> Next {
+        talk.say(replies::OK);
+        let step = self.abandoned();
+        let hello = self.transaction().map(hello_of);
+        (hello.map_or(self, Self::Idle), step)
+    }
+
+    fn quit(self, talk: &mut Talk) -> Next {
+        talk.say(replies::BYE);
+        (self.leave(Reason::Quit), None)
+    }
+
+    fn abandoned(&self) -> Option<Step> {
+        matches!(self.leave(Reason::Quit), Self::Dropping(_)).then_some(Step::Abandon)
+    }
+
+    fn start_tls(self, talk: &mut Talk) -> Next {
+        if self.transaction().is_some() {
+            return self.answer(replies::TRANSACTION_OPEN, talk);
+        }
+        if talk.is_under_tls() {
+            return self.answer(replies::TLS_ALREADY, talk);
+        }
+        if !talk.offers_starttls() {
+            return self.answer(replies::NOT_OFFERED, talk);
+        }
+        talk.say(replies::TLS_READY);
+        (Self::TlsDue, None)
+    }
+
+    fn mail(self, sender: ReversePath, params: Params<'_>, talk: &mut Talk) -> Next {
+        let hello = match self {
+            Self::Idle(hello) => hello,
+            Self::Fresh => return Self::Fresh.answer(replies::HELLO_FIRST, talk),
+            Self::Chunks(_) => return self.answer(replies::CHUNKS_OPEN, talk),
+            _ => return self.answer(replies::TRANSACTION_OPEN, talk),
+        };
+        let params = match MailParams::read(params) {
+            Ok(params) => params,
+            Err(line) => return Self::Idle(hello).answer(line, talk),
+        };
+        if !params.needs_smtputf8 && sender.address().is_some_and(|address| !address.is_ascii()) {
+            return Self::Idle(hello).answer(replies::NEEDS_SMTPUTF8, talk);
+        }
+        if params.octets_declared.is_some_and(|octets| octets > talk.settings.message_octets_max) {
+            talk.say_refusal(Refusal::TooBig);
+            return (hello.into(), None);
+        }
+        if !talk.begin_transaction() {
+            talk.say_farewell(Reason::Transactions);
+            return (Self::Closing(Reason::Transactions), None);
+        }
+        let question =
+            Question::Mail { sender: sender.clone(), octets_declared: params.octets_declared };
+        let transaction = Transaction {
+            helo: hello.name,
+            is_esmtp: hello.is_esmtp,
+            sender,
+            recipients: Vec::new(),
+            body_type: params.body_type.unwrap_or_default(),
+            needs_smtputf8: params.needs_smtputf8,
+            octets_declared: params.octets_declared,
+            octets: 0,
+        };
+        (Self::Asked(Asked::Mail(transaction)), Some(Step::Ask(question)))
+    }
+
+    fn rcpt(self, address: Address, params: Params<'_>, talk: &mut Talk) -> Next {
+        let transaction = match self {
+            Self::Sender(transaction, _) | Self::Recipients(transaction) => transaction,
+            Self::Chunks(_) => return self.answer(replies::CHUNKS_OPEN, talk),
+            Self::Fresh => return self.answer(replies::HELLO_FIRST, talk),
+            _ => return self.answer(replies::MAIL_FIRST, talk),
+        };
+        let refusal = if !params.is_empty() {
+            Some(replies::PARAMETER_UNKNOWN)
+        } else if !address.is_ascii() && !transaction.needs_smtputf8 {
+            Some(replies::NEEDS_SMTPUTF8)
+        } else if transaction.recipients.len() >= talk.settings.recipients_max.max(1) {
+            Some(replies::TOO_MANY_RECIPIENTS)
+        } else {
+            None
+        };
+        match refusal {
+            Some(line) if transaction.recipients.is_empty() => {
+                Self::Sender(transaction, Refused::Some).answer(line, talk)
+            }
+            Some(line) => Self::Recipients(transaction).answer(line, talk),
+            None => {
+                let question = Question::Recipient { address: address.clone() };
+                (Self::Asked(Asked::Recipient(transaction, address)), Some(Step::Ask(question)))
+            }
+        }
+    }
+
+    fn data(self, talk: &mut Talk) -> Next {
+        if let Self::Recipients(transaction) = self {
+            return (Self::Asked(Asked::Data(transaction)), Some(Step::Ask(Question::Content)));
+        }
+        let line = self.content_refusal();
+        self.answer(line, talk)
+    }
+
+    fn bdat(self, chunk: Chunk) -> Next {
+        match self {
+            Self::Recipients(transaction) => {
+                (Self::Asked(Asked::Chunk(transaction, chunk)), Some(Step::Ask(Question::Content)))
+            }
+            Self::Chunks(intake) => (Self::Chunk(intake, chunk), None),
+            _ => {
+                let line = self.content_refusal();
+                self.swallow(chunk.octets, line)
+            }
+        }
+    }
+
+    /// Why content cannot come here.
+    const fn content_refusal(&self) -> Line {
+        match self {
+            Self::Fresh => replies::HELLO_FIRST,
+            Self::Sender(_, Refused::None) => replies::RECIPIENT_FIRST,
+            Self::Sender(_, Refused::Some) => replies::NO_RECIPIENTS,
+            Self::Chunks(_) => replies::CHUNKS_OPEN,
+            _ => replies::MAIL_FIRST,
+        }
+    }
+}
+
+impl Asked {
+    fn accept(self, talk: &mut Talk) -> State {
+        match self {
+            Self::Mail(transaction) => {
+                talk.say(replies::SENDER_OK);
+                State::Sender(transaction, Refused::None)
+            }
+            Self::Recipient(mut transaction, address) => {
+                talk.say(replies::RECIPIENT_OK);
+                transaction.recipients.push(Recipient { address });
+                State::Recipients(transaction)
+            }
+            Self::Data(transaction) => {
+                talk.say(replies::GO_AHEAD);
+                State::Data(Box::new(Intake::new(transaction)), DataDecoder::new())
+            }
+            Self::Chunk(transaction, chunk) => {
+                State::Chunk(Box::new(Intake::new(transaction)), chunk)
+            }
+        }
+    }
+}
