@@ -1,0 +1,42 @@
+//! Integration tests: the real `chasqui` program over loopback sockets, with a real spool on a real
+//! file system, against scripted peers, Postfix, swaks, Python and curl.
+//!
+//! Every test starts its own relay in a folder of its own on free ports and ends it, so all may run
+//! at once. `tests/packages.txt` lists the Debian packages they need.
+
+#![expect(
+    clippy::disallowed_methods,
+    reason = "these tests wait for real programs on the real clock"
+)]
+
+#[cfg(test)]
+mod harness;
+
+#[cfg(test)]
+mod command_line;
+#[cfg(test)]
+mod corpus;
+#[cfg(test)]
+mod corrupt;
+#[cfg(test)]
+mod disk_full;
+#[cfg(test)]
+mod dkim;
+#[cfg(test)]
+mod dsn;
+#[cfg(test)]
+mod durability;
+#[cfg(test)]
+mod interop;
+#[cfg(test)]
+mod kill;
+#[cfg(test)]
+mod next_hop;
+#[cfg(test)]
+mod observability;
+#[cfg(test)]
+mod reception;
+#[cfg(test)]
+mod self_check;
+#[cfg(test)]
+mod stopping;

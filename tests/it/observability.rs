@@ -1,0 +1,220 @@
+//! What operators see from outside: metrics, health, logs.
+
+use std::collections::BTreeMap;
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::harness::http;
+use crate::harness::letter::letter;
+use crate::harness::process::run;
+use crate::harness::relay::Relay;
+use crate::harness::settings::Settings;
+use crate::harness::sink::{Act, Sink, Stage, say};
+use crate::harness::wait::wait_until;
+
+/// A relay that has seen a bit of everything.
+fn experienced(sink: &Sink) -> Relay {
+    let relay = Relay::towards(sink.address());
+    sink.set_script(|event| match event.stage {
+        Stage::Rcpt if event.line.contains("never@") => say("550 5.1.1 nobody"),
+        Stage::Rcpt if event.line.contains("slow@") => say("450 4.2.0 not now"),
+        _ => Act::Go,
+    });
+    let mut session = relay.session();
+    for recipient in ["bo@receiver.example", "never@receiver.example", "slow@receiver.example"] {
+        assert_eq!(
+            session.deliver("ana@sender.example", &[recipient], &letter("metrics", 900)).code,
+            250
+        );
+    }
+    assert_eq!(
+        session
+            .deliver("ana@sender.example", &["bo@receiver.example"], &letter("large", 300_000))
+            .code,
+        250
+    );
+    session.expect("NONSENSE", 500);
+    session.quit();
+    // Two deliveries and one report; the fourth message keeps being deferred.
+    sink.wait_accepted(3);
+    relay
+}
+
+/// The series of a metrics text, without values.
+fn series(text: &str) -> Vec<&str> {
+    let lines = text.lines().filter(|line| !line.starts_with('#') && !line.is_empty());
+    lines.filter_map(|line| line.rsplit_once(' ').map(|(name, _)| name)).collect()
+}
+
+#[test]
+fn promtool_has_nothing_to_say_about_the_metrics() {
+    let sink = Sink::start();
+    let relay = experienced(&sink);
+    let answer = relay.get("/metrics");
+    assert_eq!(answer.status, 200);
+    assert!(
+        answer.headers.contains("content-type: text/plain; version=0.0.4"),
+        "{}",
+        answer.headers
+    );
+    let mut command = Command::new("promtool");
+    command.args(["check", "metrics"]);
+    let output = run(command, answer.body.as_bytes());
+    assert!(
+        output.status.success() && output.stdout.is_empty() && output.stderr.is_empty(),
+        "{output:?}"
+    );
+}
+
+/// The same fixed series whoever sends what to whom.
+#[test]
+fn the_number_of_series_does_not_grow_with_the_mail() {
+    let sink = Sink::start();
+    let relay = experienced(&sink);
+    let before = relay.get("/metrics").body;
+    assert!(series(&before).len() < 1000, "{} series", series(&before).len());
+    let mut session = relay.session();
+    let count = 300;
+    for number in 0..count {
+        let sender = format!("s{number}@sender-{number}.example");
+        let recipient = format!("r{number}@domain-{number}.example");
+        assert_eq!(
+            session.deliver(&sender, &[&recipient], &letter(&number.to_string(), 300)).code,
+            250
+        );
+    }
+    session.quit();
+    sink.wait_accepted(3 + count);
+    let after = relay.get("/metrics").body;
+    // Series may appear when something happens for the first time, never per domain or address.
+    assert!(
+        series(&after).len() < series(&before).len() + 20,
+        "{} then {}",
+        series(&before).len(),
+        series(&after).len()
+    );
+    for word in ["domain-", "sender", "receiver", "@"] {
+        assert!(!series(&after).iter().any(|name| name.contains(word)), "{word} is in a series");
+    }
+}
+
+/// Every family has the prefix, a help text and a type; the ones that dashboards need are there.
+#[test]
+fn the_families_are_named_and_described() {
+    let sink = Sink::start();
+    let relay = experienced(&sink);
+    let text = relay.get("/metrics").body;
+    let mut helps = BTreeMap::new();
+    let mut types = BTreeMap::new();
+    for line in text.lines() {
+        let mut words = line.splitn(4, ' ');
+        match (words.next(), words.next(), words.next(), words.next()) {
+            (Some("#"), Some("HELP"), Some(name), Some(help)) => drop(helps.insert(name, help)),
+            (Some("#"), Some("TYPE"), Some(name), Some(kind)) => drop(types.insert(name, kind)),
+            _ => {}
+        }
+    }
+    assert!(!types.is_empty());
+    for name in types.keys() {
+        assert!(name.starts_with("chasqui_") || name.starts_with("process_"), "{name}");
+        assert!(helps.get(name).is_some_and(|help| help.len() > 10), "{name} has no help text");
+    }
+    for wanted in [
+        "spool_commit_seconds",
+        "spool_messages",
+        "queue_messages",
+        "delivery_",
+        "channel_depth",
+        "panic_total",
+        "stage_seconds",
+    ] {
+        assert!(types.keys().any(|name| name.contains(wanted)), "{wanted}: {:?}", types.keys());
+    }
+    assert!(relay.metric_sum("chasqui_panic_total") < 1.0);
+}
+
+/// The counters tell what happened.
+#[test]
+fn the_counters_agree_with_what_happened() {
+    let sink = Sink::start();
+    let relay = experienced(&sink);
+    wait_until("one message in the spool", || {
+        (relay.metric_sum("chasqui_spool_messages") - 1.0).abs() < 0.5
+    });
+    let text = relay.get("/metrics").body;
+    let delivered: f64 = text
+        .lines()
+        .filter(|line| line.starts_with("chasqui_delivery") && line.contains("delivered"))
+        .filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok())
+        .sum();
+    assert!(delivered >= 3.0, "{text}");
+    assert_eq!(relay.cli_json(&["status"])["spool"]["messages"], 1);
+}
+
+#[test]
+fn the_health_end_points_answer() {
+    let sink = Sink::start();
+    let relay = Relay::towards(sink.address());
+    for path in ["/health/live", "/health/ready"] {
+        assert_eq!(relay.get(path).status, 200, "{path}");
+    }
+    assert_eq!(relay.get("/nothing").status, 404);
+    // The TCP listener only reads: control needs the socket.
+    for (method, path) in [
+        ("POST", "/v1/queue/cancel"),
+        ("GET", "/v1/status"),
+        ("GET", "/v1/queue"),
+        ("DELETE", "/metrics"),
+    ] {
+        let answer = http::request(relay.http(), method, path);
+        assert!(matches!(answer.status, 403..=405), "{method} {path}: {answer:?}");
+    }
+}
+
+/// One line per outcome, each a JSON object with the same names, free of control characters.
+#[test]
+fn the_log_is_one_json_object_per_outcome() {
+    let sink = Sink::start();
+    let relay = experienced(&sink);
+    wait_until("a deferral in the log", || relay.log().contains("not now"));
+    let log = relay.log();
+    let lines: Vec<Value> = log
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")))
+        .collect();
+    assert!(!log.chars().any(|letter| letter.is_control() && letter != '\n'));
+    let text = |line: &Value| line.to_string();
+    let with = |words: &[&str]| {
+        lines.iter().filter(|line| words.iter().all(|word| text(line).contains(word))).count()
+    };
+    assert!(with(&["bo@receiver.example", "message"]) >= 2, "{log}");
+    assert_eq!(with(&["never@receiver.example", "550"]), 1, "one line for one failure\n{log}");
+    assert!(with(&["slow@receiver.example", "450"]) >= 1, "{log}");
+}
+
+/// What a client or a next hop says cannot forge a line of the log.
+#[test]
+fn nobody_forges_a_line_of_the_log() {
+    let sink = Sink::scripted(|event| match event.stage {
+        Stage::Rcpt => say(
+            "550-5.1.1 one\r\n550 \u{1b}[2J{\"level\":\"ERROR\",\"forged\":true}\u{85}\u{2028}end",
+        ),
+        _ => Act::Go,
+    });
+    let relay = Relay::start(Settings::towards(sink.address()).set("log.format", "human"));
+    let mut session = relay.session();
+    session.command("EHLO \u{1b}]0;evil\u{7}client");
+    session.command("EHLO client.test");
+    session.deliver("", &["\"new\u{1b}line\"@receiver.example"], &letter("forged", 300));
+    session.expect("MAIL FROM:<>", 250);
+    session.expect("RCPT TO:<bo@receiver.example>", 250);
+    session.expect("DATA", 354);
+    session.send(b"\r\nbody\r\n.\r\n");
+    assert_eq!(session.read_reply().code, 250);
+    wait_until("the refusal in the log", || relay.log().contains("forged"));
+    let log = relay.log();
+    let odd =
+        log.chars().find(|&letter| letter != '\n' && (letter.is_control() || letter == '\u{2028}'));
+    assert_eq!(odd, None, "{}", log.escape_debug());
+}
