@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use crate::view::{Changed, ErrorBody, Filter, Message, QueueList, Selection, Status};
 
 /// A list of a long queue takes its time.
-const ANSWER_WAIT_MAX: Duration = Duration::from_secs(60);
+const ANSWER_WAIT_MAX: Duration = Duration::from_mins(1);
 /// The host is the other end of the socket, whatever it is called.
 const BASE: &str = "http://relay";
 
@@ -69,7 +69,8 @@ impl Client {
     /// One message in full.
     pub async fn show(&self, id: &str) -> Result<Message, ClientError> {
         // Whatever is no id must not become another path.
-        let id: String = id.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
+        let id: String =
+            id.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
         self.answer(self.http.get(format!("{BASE}/v1/messages/{id}"))).await
     }
 

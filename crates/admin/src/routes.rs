@@ -35,7 +35,11 @@ type Shared<R> = State<Arc<Parts<R>>>;
 
 /// The routes that only read: for TCP.
 pub(crate) fn read_only<R: Relay>(parts: &Arc<Parts<R>>) -> Router {
-    finished(probes::<R>(), parts, "only /metrics, /health/live and /health/ready are served here; control needs the Unix socket")
+    finished(
+        probes::<R>(),
+        parts,
+        "only /metrics, /health/live and /health/ready are served here; control needs the Unix socket",
+    )
 }
 
 /// All routes: for the Unix socket.
@@ -64,7 +68,10 @@ fn finished<R: Relay>(
     routes
         .fallback(move || async move { Failure::missing("no such path", hint) })
         .method_not_allowed_fallback(|| async {
-            let refused = Failure::wrong("this path does not know that method", "use GET to read and POST to change");
+            let refused = Failure::wrong(
+                "this path does not know that method",
+                "use GET to read and POST to change",
+            );
             (StatusCode::METHOD_NOT_ALLOWED, refused.into_response().into_body())
         })
         .layer(DefaultBodyLimit::max(BODY_OCTETS_MAX))
@@ -92,7 +99,11 @@ async fn ready<R: Relay>(State(parts): Shared<R>) -> impl IntoResponse {
     if health.ready {
         return (StatusCode::OK, plain(), "ready\n".to_owned());
     }
-    (StatusCode::SERVICE_UNAVAILABLE, plain(), format!("not ready: {}\n", health.reasons.join("; ")))
+    (
+        StatusCode::SERVICE_UNAVAILABLE,
+        plain(),
+        format!("not ready: {}\n", health.reasons.join("; ")),
+    )
 }
 
 async fn status<R: Relay>(State(parts): Shared<R>) -> Result<Response, Failure> {

@@ -8,9 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use admin::view::{
-    Changed, Filter, Health, Message, Queue, QueueList, Selection, Spool, Status,
-};
+use admin::view::{Changed, Filter, Health, Message, Queue, QueueList, Selection, Spool, Status};
 use admin::{BindError, Client, ClientError, Config, Failure, Relay, Server};
 use telemetry::Registry;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -48,7 +46,10 @@ impl Relay for Fake {
     }
 
     async fn list(&self, filter: Filter) -> Result<QueueList, Failure> {
-        assert_eq!(filter, Filter { destination: Some("internet/a b.example".to_owned()), limit: 10_000 });
+        assert_eq!(
+            filter,
+            Filter { destination: Some("internet/a b.example".to_owned()), limit: 10_000 }
+        );
         Ok(QueueList { messages: Vec::new(), more: true })
     }
 

@@ -1,0 +1,89 @@
+# Two commands matter: `make run` for a first look, `make test` for everything that must hold.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+CARGO ?= cargo
+BINARY := target/release/chasqui
+# What the build needs from Debian; tests/packages.txt names what the tests talk to.
+BUILD_PACKAGES := build-essential clang libclang-dev ccache pkg-config ca-certificates
+TEST_PACKAGES = $(shell sed 's/\#.*//' tests/packages.txt 2>/dev/null)
+
+# Settings of the compilers, for build steps only: MALLOC_CONF would also reach a relay started from the same shell.
+# RocksDB is built by clang (g++ takes several times as long), through ccache where it is there. Huge pages for the
+# compilers' heaps (glibc's for clang, jemalloc's for rustc) halve the build on virtual machines.
+define BUILD_ENV
+ccache=$$(command -v ccache >/dev/null && echo "ccache " || true); \
+if command -v clang++ >/dev/null; then export CC="$${ccache}clang" CXX="$${ccache}clang++"; \
+elif [ -n "$$ccache" ]; then export CC="ccache cc" CXX="ccache c++"; fi; \
+export CCACHE_BASEDIR="$(CURDIR)" GLIBC_TUNABLES="glibc.malloc.hugetlb=1:glibc.malloc.top_pad=67108864" MALLOC_CONF="thp:always,metadata_thp:always";
+endef
+
+# Installs the packages in $(1) that are missing; says what it does. Where it may not, says what to do and gives $(2).
+# RUNLEVEL=1 keeps Debian from starting the servers that tests start themselves.
+define INSTALL
+missing=(); for package in $(1); do \
+    dpkg-query -W -f='$${Status}' "$$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$$package"); done; \
+if [ "$${#missing[@]}" -eq 0 ]; then exit 0; fi; \
+if ! command -v apt-get >/dev/null; then echo "setup: this is not Debian; please install what corresponds to: $${missing[*]}"; exit 0; fi; \
+sudo=(); if [ "$$(id -u)" -ne 0 ]; then \
+    if ! sudo -n true 2>/dev/null; then echo "setup: please run as root: apt-get install $${missing[*]}"; exit $(2); fi; \
+    sudo=(sudo -n); fi; \
+echo "setup: installing $${missing[*]}"; \
+"$${sudo[@]}" apt-get update -qq </dev/null; \
+"$${sudo[@]}" env RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$${missing[@]}" </dev/null >/dev/null
+endef
+
+.PHONY: help
+help: ## Show this list
+	@echo "make targets:"; sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
+
+.PHONY: setup
+setup: ## Install what the build needs and is missing (Debian packages)
+	@$(call INSTALL,$(BUILD_PACKAGES),1)
+	@command -v $(CARGO) >/dev/null || { echo "setup: Rust is missing; see https://rustup.rs"; exit 1; }
+
+.PHONY: setup-test
+setup-test: setup ## Install also what the tests talk to
+	@$(call INSTALL,$(TEST_PACKAGES),0)
+
+.PHONY: build
+build: setup ## Build the relay (release profile)
+	@$(BUILD_ENV) $(CARGO) build --locked --release --package chasqui
+
+.PHONY: run
+run: build ## Start relay and sink, send messages through, show what became of them; Ctrl-C ends it
+	@$(BINARY) quickstart
+
+.PHONY: test
+test: setup-test ## Run all tests
+	@$(BUILD_ENV) $(CARGO) build --locked --package chasqui; \
+	if $(CARGO) nextest --version >/dev/null 2>&1; then \
+	    $(CARGO) nextest run --locked --workspace --no-run; unset MALLOC_CONF GLIBC_TUNABLES; \
+	    $(CARGO) nextest run --locked --workspace --no-fail-fast; \
+	else \
+	    $(CARGO) test --locked --workspace --no-run; unset MALLOC_CONF GLIBC_TUNABLES; \
+	    $(CARGO) test --locked --workspace --no-fail-fast; \
+	fi
+
+.PHONY: check
+check: setup ## Formatting, lints, layers and other tidy rules, current documents
+	@$(CARGO) fmt --all --check
+	@$(BUILD_ENV) $(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	@$(BUILD_ENV) $(CARGO) run --locked --quiet --package xtask -- tidy
+	@$(BUILD_ENV) $(CARGO) run --locked --quiet --package xtask -- gen --check
+
+.PHONY: gen
+gen: setup ## Write the generated documents
+	@$(BUILD_ENV) $(CARGO) run --locked --quiet --package xtask -- gen
+
+.PHONY: bench
+bench: setup ## Run the benchmarks
+	@$(BUILD_ENV) $(CARGO) bench --locked --workspace --benches
+
+.PHONY: clean
+clean: ## Remove what was built and what a first look left behind
+	@$(CARGO) clean
+	@rm -rf .run

@@ -1,0 +1,286 @@
+//! The command line as clap reads it.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Where a packaged relay keeps its settings.
+const SETTINGS: &str = "/etc/chasqui/chasqui.toml";
+
+/// A mail relay that never loses what it accepted.
+#[derive(Debug, Parser)]
+#[command(
+    name = "chasqui",
+    version,
+    propagate_version = true,
+    max_term_width = 100,
+    after_help = "Exit codes: 0 done; 1 failed; 2 wrong arguments; 3 no relay answers; 78 wrong settings."
+)]
+pub struct Arguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What the program can do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the relay until SIGTERM or SIGINT
+    ///
+    /// SIGTERM and SIGINT stop it: new connections are refused, open transactions may end within
+    /// `stop.drain_wait_max`. SIGHUP reads the certificates again.
+    Serve(Serve),
+    /// Show how the running relay is
+    Status(Ask),
+    /// Check or show the settings
+    #[command(subcommand)]
+    Config(Config),
+    /// Look at and change what waits to go out
+    #[command(subcommand)]
+    Queue(Queue),
+    /// Send a message by SMTP
+    Send(Send),
+    /// Take mail by SMTP and print what came, for trials
+    Sink(Sink),
+    /// Look after a spool while no relay uses it
+    #[command(subcommand)]
+    Spool(Spool),
+    /// Run relay and sink, send a few messages through and show what became of them
+    ///
+    /// Uses the settings in config/quickstart.toml and the messages in config/samples; stays up until Ctrl-C.
+    Quickstart(Quickstart),
+}
+
+/// `serve`.
+#[derive(Debug, Args)]
+pub struct Serve {
+    /// The settings file.
+    #[arg(long, value_name = "FILE", default_value = SETTINGS)]
+    pub config: PathBuf,
+    /// Write addresses and process id to this file, as JSON, once everything accepts.
+    #[arg(long, value_name = "FILE")]
+    pub ready_file: Option<PathBuf>,
+}
+
+/// How a running relay is reached.
+#[derive(Clone, Debug, Args)]
+pub struct Reach {
+    /// The settings file of the relay, which names its admin socket.
+    #[arg(long, value_name = "FILE", default_value = SETTINGS, conflicts_with = "socket")]
+    pub config: PathBuf,
+    /// The relay's admin socket.
+    #[arg(long, value_name = "PATH")]
+    pub socket: Option<PathBuf>,
+}
+
+/// A command that asks a running relay and prints the answer.
+#[derive(Clone, Debug, Args)]
+pub struct Ask {
+    /// How the relay is reached.
+    #[command(flatten)]
+    pub reach: Reach,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `config`.
+#[derive(Debug, Subcommand)]
+pub enum Config {
+    /// Check a settings file and name everything that is wrong with it
+    Check(ConfigFile),
+    /// Show the settings in force: the file with every default filled in
+    Show(ConfigFile),
+}
+
+/// A command about a settings file.
+#[derive(Debug, Args)]
+pub struct ConfigFile {
+    /// The settings file.
+    #[arg(long, value_name = "FILE", default_value = SETTINGS)]
+    pub config: PathBuf,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `queue`.
+#[derive(Debug, Subcommand)]
+pub enum Queue {
+    /// List queued messages, oldest first
+    List(QueueList),
+    /// Show one message with its recipients
+    Show(QueueShow),
+    /// Try messages now, whatever their rest
+    Retry(QueueSelect),
+    /// Take messages out of the queue for good; nobody is told
+    Cancel(QueueSelect),
+}
+
+/// `queue list`.
+#[derive(Debug, Args)]
+pub struct QueueList {
+    /// How the relay is asked.
+    #[command(flatten)]
+    pub ask: Ask,
+    /// Only messages for this destination.
+    #[arg(long, value_name = "CONNECTOR[/DOMAIN]")]
+    pub destination: Option<String>,
+    /// At most so many.
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    pub limit: usize,
+}
+
+/// `queue show`.
+#[derive(Debug, Args)]
+pub struct QueueShow {
+    /// How the relay is asked.
+    #[command(flatten)]
+    pub ask: Ask,
+    /// The message's id.
+    #[arg(value_name = "ID")]
+    pub id: String,
+}
+
+/// `queue retry` and `queue cancel`.
+#[derive(Debug, Args)]
+#[group(id = "which", required = true, multiple = true, args = ["ids", "destination", "all"])]
+pub struct QueueSelect {
+    /// How the relay is asked.
+    #[command(flatten)]
+    pub ask: Ask,
+    /// The messages' ids.
+    #[arg(value_name = "ID")]
+    pub ids: Vec<String>,
+    /// Messages for this destination.
+    #[arg(long, value_name = "CONNECTOR[/DOMAIN]")]
+    pub destination: Option<String>,
+    /// Every message.
+    #[arg(long, conflicts_with_all = ["ids", "destination"])]
+    pub all: bool,
+}
+
+/// `send`.
+#[derive(Debug, Args)]
+pub struct Send {
+    /// The server.
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:25")]
+    pub server: String,
+    /// The sender of the envelope; empty for none.
+    #[arg(long, value_name = "ADDRESS")]
+    pub from: String,
+    /// A recipient of the envelope; may be given several times.
+    #[arg(long, value_name = "ADDRESS", required = true)]
+    pub to: Vec<String>,
+    /// How the connection is encrypted.
+    #[arg(long, value_name = "WHEN", value_enum, default_value_t = SendTls::None)]
+    pub tls: SendTls,
+    /// Accept only a certificate that names the host and that a trusted authority issued.
+    #[arg(long)]
+    pub verify: bool,
+    /// The name to log in with.
+    #[arg(long, value_name = "NAME", requires = "password_file")]
+    pub user: Option<String>,
+    /// The file that holds the password, so that no process list shows it.
+    #[arg(long, value_name = "FILE", requires = "user")]
+    pub password_file: Option<PathBuf>,
+    /// What to call this host.
+    #[arg(long, value_name = "NAME", default_value = "localhost")]
+    pub helo: String,
+    /// The message, as it shall be sent; `-` reads standard input.
+    #[arg(value_name = "FILE", default_value = "-")]
+    pub file: PathBuf,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// How `send` encrypts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum SendTls {
+    /// Not at all.
+    None,
+    /// By STARTTLS; a server that does not offer it gets no message.
+    Starttls,
+    /// From the first octet, as on port 465.
+    Implicit,
+}
+
+/// `sink`.
+#[derive(Debug, Args)]
+pub struct Sink {
+    /// Where to listen; port 0 takes any free port.
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:2526")]
+    pub listen: SocketAddr,
+    /// Write addresses and process id to this file, as JSON, once it accepts.
+    #[arg(long, value_name = "FILE")]
+    pub ready_file: Option<PathBuf>,
+    /// Keep each message, octet for octet, as DIR/N.eml.
+    #[arg(long, value_name = "DIR")]
+    pub store: Option<PathBuf>,
+    /// Print one JSON object per message.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `spool`.
+#[derive(Debug, Subcommand)]
+pub enum Spool {
+    /// Read everything in a spool and name what is corrupt; changes nothing
+    Check(SpoolCheck),
+}
+
+/// `spool check`.
+#[derive(Debug, Args)]
+pub struct SpoolCheck {
+    /// The settings file, which names the spool.
+    #[arg(long, value_name = "FILE", default_value = SETTINGS, conflicts_with = "path")]
+    pub config: PathBuf,
+    /// The spool's folder.
+    #[arg(long, value_name = "DIR")]
+    pub path: Option<PathBuf>,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `quickstart`.
+#[derive(Debug, Args)]
+pub struct Quickstart {
+    /// The settings file.
+    #[arg(long, value_name = "FILE", default_value = "config/quickstart.toml")]
+    pub config: PathBuf,
+    /// The folder of messages to send.
+    #[arg(long, value_name = "DIR", default_value = "config/samples")]
+    pub samples: PathBuf,
+    /// Where the sink listens.
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:2526")]
+    pub sink: SocketAddr,
+    /// End after the table instead of staying up.
+    #[arg(long)]
+    pub once: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_holds_together() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn a_selection_must_name_something() {
+        let parse = |line: &str| Arguments::try_parse_from(line.split(' ')).is_ok();
+        assert!(parse("chasqui queue cancel 06fz"));
+        assert!(parse("chasqui queue retry --destination internet/a.example"));
+        assert!(parse("chasqui queue retry --all --socket /x"));
+        assert!(!parse("chasqui queue cancel"));
+        assert!(!parse("chasqui queue cancel --all 06fz"));
+        assert!(!parse("chasqui status --config a --socket b"));
+    }
+}

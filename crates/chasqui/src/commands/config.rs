@@ -1,0 +1,83 @@
+//! `chasqui config`.
+
+use anyhow::Context;
+use serde::Serialize;
+use settings::{LoadError, Problem};
+
+use crate::arguments::{Config, ConfigFile};
+use crate::failure::{Code, Failure, Result};
+use crate::{output, wire};
+
+/// What `config check --json` says.
+#[derive(Debug, Serialize)]
+struct Checked {
+    ok: bool,
+    file: String,
+    problems: Vec<Said>,
+}
+
+#[derive(Debug, Serialize)]
+struct Said {
+    line: Option<usize>,
+    column: Option<usize>,
+    key: Option<String>,
+    error: String,
+    hint: Option<String>,
+}
+
+/// Does it.
+pub(crate) fn run(config: &Config) -> Result {
+    match config {
+        Config::Check(file) => check(file),
+        Config::Show(file) => show(file),
+    }
+}
+
+fn check(file: &ConfigFile) -> Result {
+    let checked = settings::load(&file.config);
+    let checked = checked.map_err(Failure::from).and_then(|settings| {
+        wire::open_certificates(&settings)
+            .map_err(|error| Failure::from(anyhow::Error::from(error)).code(Code::Settings))
+    });
+    match (file.json, checked) {
+        (false, Ok(())) => output::line(format!("{} is good", file.config.display())),
+        (false, Err(failure)) => Err(failure),
+        (true, Ok(())) => output::json(&said(file, Vec::new())),
+        (true, Err(failure)) => {
+            output::json(&said(file, problems(&failure)))?;
+            Err(failure)
+        }
+    }
+}
+
+fn said(file: &ConfigFile, problems: Vec<Said>) -> Checked {
+    Checked { ok: problems.is_empty(), file: file.config.display().to_string(), problems }
+}
+
+fn problems(failure: &Failure) -> Vec<Said> {
+    let said = |problem: &Problem| Said {
+        line: problem.position.map(|(line, _)| line),
+        column: problem.position.map(|(_, column)| column),
+        key: problem.key.clone(),
+        error: problem.error.clone(),
+        hint: problem.hint.clone(),
+    };
+    match failure.error.downcast_ref::<LoadError>() {
+        Some(LoadError::Wrong(problems)) => problems.list.iter().map(said).collect(),
+        _ => vec![said(&Problem {
+            position: None,
+            key: None,
+            error: format!("{:#}", failure.error),
+            hint: failure.hint.clone(),
+        })],
+    }
+}
+
+fn show(file: &ConfigFile) -> Result {
+    let settings = settings::load(&file.config)?;
+    if file.json {
+        return output::json(&settings);
+    }
+    let text = settings::to_toml(&settings).context("the settings cannot be printed")?;
+    output::line(text.trim_end())
+}

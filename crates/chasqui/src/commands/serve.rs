@@ -1,0 +1,118 @@
+//! `chasqui serve`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, anyhow};
+use units::Clock;
+
+use crate::arguments::Serve;
+use crate::failure::Result;
+use crate::relay::Operated;
+use crate::signals::{Signals, Wish};
+use crate::wire::{self, Running};
+use crate::{log, notify, ready};
+
+/// Does it.
+pub(crate) fn run(serve: &Serve) -> Result {
+    let settings = settings::load(&serve.config)?;
+    log::start(&settings.log, None)?;
+    let runtime = super::service_runtime(settings.runtime.threads)?;
+    let result = runtime.block_on(async {
+        let mut signals = Signals::listen().context("signals cannot be listened to")?;
+        let mut relay = wire::start(settings, Clock::system()).await?;
+        announce(serve, &relay)?;
+        let ended = wait(&mut relay, &mut signals).await;
+        notify::stopping();
+        relay.stop(second_stop(&mut signals)).await;
+        tracing::info!("relay stopped");
+        ended
+    });
+    // What still blocks, such as a look-up of the system's, must not hold the process.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    result
+}
+
+/// Says that everything accepts: to the log, to whoever reads the ready file, to the service manager.
+fn announce(serve: &Serve, relay: &Running) -> Result {
+    for listener in relay.listeners() {
+        tracing::info!(listener = %listener.name, address = %listener.address, "listener accepts");
+    }
+    let (socket, http) = (relay.admin_socket().clone(), relay.admin_address());
+    tracing::info!(socket = %socket.display(), http = ?http, version = env!("CARGO_PKG_VERSION"), "relay started");
+    if let Some(path) = &serve.ready_file {
+        let admin = ready::Admin { socket, http };
+        let listeners = relay.listeners().to_vec();
+        ready::write(path, &ready::Ready { listeners, admin, pid: std::process::id() })?;
+    }
+    notify::ready("taking mail");
+    Ok(())
+}
+
+/// Waits for the end of the relay, keeping the service manager's watchdog content.
+async fn wait(relay: &mut Running, signals: &mut Signals) -> Result {
+    let watched = watch(Arc::clone(relay.relay()));
+    tokio::pin!(watched);
+    loop {
+        tokio::select! {
+            wish = signals.next() => match wish {
+                Wish::Stop => return Ok(()),
+                Wish::Reload => reload(relay).await,
+            },
+            name = relay.broken() => {
+                tracing::error!(part = name, "a part ended that should not");
+                return Err(anyhow!("{name} ended that should not; the log says why").into());
+            }
+            () = &mut watched => {}
+        }
+    }
+}
+
+/// Tells the watchdog that the queue answers, for as long as it does.
+async fn watch(relay: Arc<Operated>) {
+    let Some(interval) = notify::watchdog_interval() else {
+        return std::future::pending().await;
+    };
+    loop {
+        if relay.answers(interval).await {
+            notify::alive();
+        } else {
+            tracing::error!("queue does not answer");
+        }
+        tokio::time::sleep(interval).await;
+    }
+}
+
+async fn reload(relay: &Running) {
+    let certificates = relay.certificates().clone();
+    let done = tokio::task::spawn_blocking(move || certificates.reload()).await;
+    match done {
+        Ok(Ok(())) => tracing::info!("certificates reloaded"),
+        Ok(Err(failures)) => {
+            for (listener, error) in failures {
+                tracing::error!(%listener, error = %Causes(&error), "certificate not reloaded, old one stays");
+            }
+        }
+        Err(error) => tracing::error!(%error, "certificates not reloaded"),
+    }
+}
+
+/// A second SIGTERM or SIGINT asks to end at once.
+async fn second_stop(signals: &mut Signals) {
+    while signals.next().await != Wish::Stop {}
+}
+
+/// An error with its causes in one line.
+struct Causes<'a>(&'a dyn std::error::Error);
+
+impl std::fmt::Display for Causes<'_> {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "{}", self.0)?;
+        let mut cause = self.0.source();
+        while let Some(this) = cause {
+            write!(out, ": {this}")?;
+            cause = this.source();
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,115 @@
+//! How the program says that something failed.
+
+use std::fmt;
+use std::io;
+use std::process::ExitCode;
+
+use admin::ClientError;
+use settings::LoadError;
+
+/// Something failed: what, what to do about it, and the exit code.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    /// What failed, with its causes.
+    pub(crate) error: anyhow::Error,
+    /// What to do.
+    pub(crate) hint: Option<String>,
+    /// What the shell is told.
+    pub(crate) code: Code,
+}
+
+/// The exit codes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Code {
+    /// Anything else.
+    Failed = 1,
+    /// The arguments make no sense.
+    Arguments = 2,
+    /// No relay answers at the socket.
+    NotRunning = 3,
+    /// The settings are refused (`EX_CONFIG` of sysexits.h); starting again does not help.
+    Settings = 78,
+}
+
+impl From<Code> for ExitCode {
+    fn from(code: Code) -> Self {
+        Self::from(code as u8)
+    }
+}
+
+impl Failure {
+    /// Sets the exit code.
+    #[must_use]
+    pub(crate) fn code(mut self, code: Code) -> Self {
+        self.code = code;
+        self
+    }
+}
+
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Self {
+        let hint = hint(&error).map(str::to_owned);
+        Self { error, hint, code: Code::Failed }
+    }
+}
+
+/// What usually helps, by what the system said.
+fn hint(error: &anyhow::Error) -> Option<&'static str> {
+    let cause = error.chain().find_map(|cause| cause.downcast_ref::<io::Error>())?;
+    match cause.kind() {
+        io::ErrorKind::AddrInUse => {
+            Some("another program listens there: stop it, or choose another port")
+        }
+        io::ErrorKind::AddrNotAvailable => Some("this machine does not have that address"),
+        io::ErrorKind::PermissionDenied => Some(
+            "look at the owner and mode of what is named; a port under 1024 needs root or CAP_NET_BIND_SERVICE",
+        ),
+        io::ErrorKind::NotFound => Some("it is not there: look at the path, or make its folder"),
+        _ => None,
+    }
+}
+
+impl From<LoadError> for Failure {
+    fn from(error: LoadError) -> Self {
+        let hint = match &error {
+            LoadError::Unreadable { .. } => {
+                Some("name the settings file with --config FILE".to_owned())
+            }
+            _ => None,
+        };
+        Self { error: error.into(), hint, code: Code::Settings }
+    }
+}
+
+impl From<ClientError> for Failure {
+    fn from(error: ClientError) -> Self {
+        let (hint, code) = match &error {
+            ClientError::NotRunning(_) => (
+                Some("start it with `chasqui serve`, or name its socket with --socket PATH or its settings with --config FILE".to_owned()),
+                Code::NotRunning,
+            ),
+            ClientError::Denied(_) => {
+                (Some("run as root or as the relay's user".to_owned()), Code::NotRunning)
+            }
+            ClientError::Refused { hint, .. } => (hint.clone(), Code::Failed),
+            _ => (None, Code::Failed),
+        };
+        Self { error: error.into(), hint, code }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = format!("{:#}", self.error);
+        // Each line about a file stands as it is, so that editors find the place.
+        if text.contains('\n') {
+            write!(out, "{text}")?;
+        } else {
+            write!(out, "chasqui: {text}")?;
+        }
+        self.hint.as_ref().map_or(Ok(()), |hint| write!(out, "\n  {hint}"))
+    }
+}
+
+/// Shorter for the many.
+pub(crate) type Result<T = (), E = Failure> = std::result::Result<T, E>;

@@ -1,0 +1,36 @@
+//! The relay as a program: arguments, wiring, signals and exit codes.
+//!
+//! **Takes** a command line. **Gives** a running relay, or one command's answer and exit code.
+//! **Never** holds a rule of mail: it builds the parts, hands them to each other (`wire`) and waits.
+//! systemd's `sd_notify(3)`, sysexits(3).
+
+mod arguments;
+mod commands;
+mod failure;
+mod log;
+mod notify;
+mod output;
+mod panics;
+mod ready;
+mod relay;
+mod signals;
+mod wire;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+pub use arguments::Arguments;
+pub use wire::{Running, families, start};
+
+/// Reads the command line, does what it says, and gives the exit code.
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match commands::run(arguments.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            output::note(failure.to_string());
+            failure.code.into()
+        }
+    }
+}

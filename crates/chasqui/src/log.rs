@@ -1,0 +1,45 @@
+//! Where events of the log go.
+
+use std::fs::OpenOptions;
+use std::io::{self, IsTerminal};
+use std::path::Path;
+
+use anyhow::Context;
+use settings::{Log, LogFormat, LogLevel};
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::writer::BoxMakeWriter;
+
+use crate::failure::Result;
+
+/// Libraries that say much at `info` that no operator asks for.
+const QUIET: &str = "hickory_resolver=warn,hickory_proto=warn,hyper=warn,hyper_util=warn,reqwest=warn,rustls=warn,tokio_rustls=warn";
+
+/// Begins to write events to `file`, or on standard error. A second call, as in tests, changes nothing.
+pub(crate) fn start(log: &Log, file: Option<&Path>) -> Result {
+    let level = match log.level {
+        LogLevel::Error => "error",
+        LogLevel::Warn => "warn",
+        LogLevel::Info => "info",
+        LogLevel::Debug => "debug",
+        LogLevel::Trace => "trace",
+    };
+    let (writer, is_terminal) = match file {
+        None => (BoxMakeWriter::new(io::stderr), io::stderr().is_terminal()),
+        Some(path) => {
+            let file = OpenOptions::new().create(true).append(true).open(path);
+            let file =
+                file.with_context(|| format!("the log {} cannot be written", path.display()))?;
+            (BoxMakeWriter::new(file), false)
+        }
+    };
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::new(format!("{level},{QUIET}")))
+        .with_writer(writer)
+        .with_ansi(is_terminal);
+    let started = match log.format {
+        LogFormat::Human => builder.try_init(),
+        LogFormat::Json => builder.json().flatten_event(true).with_current_span(false).try_init(),
+    };
+    drop(started);
+    Ok(())
+}

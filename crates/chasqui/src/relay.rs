@@ -1,0 +1,255 @@
+//! The relay as operators see it: the admin's questions, answered by queue and spool.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use admin::{Failure, Relay, view};
+use channel::Depth;
+use mail::{BodyType, MessageId, ReversePath, Timestamp};
+use queue::{Gone, Handle, Selection, State};
+use spool::{Health, RecipientState, Spool};
+use telemetry::Registry;
+use tokio::sync::watch;
+use tokio::time::timeout;
+use units::Clock;
+
+/// The queue answers in microseconds unless it is in trouble.
+const ANSWER_WAIT_MAX: Duration = Duration::from_secs(30);
+
+/// What does not change while the relay runs.
+#[derive(Debug)]
+pub(crate) struct Facts {
+    pub(crate) hostname: String,
+    pub(crate) listeners: Vec<view::Listener>,
+    pub(crate) spool_path: PathBuf,
+    pub(crate) started_at: Instant,
+}
+
+/// How full the queues between the parts are.
+#[derive(Clone, Debug)]
+pub(crate) struct Channels(Arc<[(&'static str, Depth)]>);
+
+impl Channels {
+    pub(crate) fn new(channels: Vec<(&'static str, Depth)>) -> Self {
+        Self(channels.into())
+    }
+
+    /// Shows each as a metric.
+    pub(crate) fn register(&self, registry: &Registry) {
+        #[expect(clippy::cast_precision_loss, reason = "a channel holds far less than 2^52")]
+        for (name, depth) in self.0.iter() {
+            let labels = [("channel", *name)];
+            let depth = depth.clone();
+            let capacity =
+                registry.gauge("channel_capacity", "Values that fit between two parts.", &labels);
+            capacity.set(depth.capacity() as f64);
+            registry.reading(
+                "channel_depth",
+                "Values that wait between two parts.",
+                &labels,
+                move || depth.len() as f64,
+            );
+        }
+    }
+
+    fn view(&self) -> Vec<view::Channel> {
+        let view = |(name, depth): &(&'static str, Depth)| view::Channel {
+            name: (*name).to_owned(),
+            depth: count(depth.len()),
+            capacity: count(depth.capacity()),
+        };
+        self.0.iter().map(view).collect()
+    }
+}
+
+/// The running relay behind the control API.
+#[derive(Debug)]
+pub(crate) struct Operated {
+    pub(crate) facts: Arc<Facts>,
+    pub(crate) queue: Handle,
+    pub(crate) spool: Spool,
+    pub(crate) channels: Channels,
+    pub(crate) clock: Clock,
+    pub(crate) stopped: watch::Receiver<bool>,
+}
+
+impl Operated {
+    /// Whether the queue answers within `wait_max`: what a watchdog wants to know.
+    pub(crate) async fn answers(&self, wait_max: Duration) -> bool {
+        matches!(timeout(wait_max, self.queue.summary(0)).await, Ok(Ok(_)))
+    }
+
+    async fn asked<T>(&self, answer: impl Future<Output = Result<T, Gone>>) -> Result<T, Failure> {
+        match timeout(ANSWER_WAIT_MAX, answer).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(Gone)) => Err(Failure::Busy("the relay is stopping".to_owned())),
+            Err(_) => Err(Failure::Busy("the queue does not answer".to_owned())),
+        }
+    }
+
+    fn now(&self) -> Timestamp {
+        Timestamp::from_millis(self.clock.unix_millis())
+    }
+}
+
+impl Relay for Operated {
+    async fn status(&self) -> Result<view::Status, Failure> {
+        let summary = self.asked(self.queue.summary(0)).await?;
+        let counts = self.spool.counts();
+        let age = |at: Timestamp| self.now().since(at).as_secs();
+        Ok(view::Status {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            hostname: self.facts.hostname.clone(),
+            pid: std::process::id(),
+            uptime_seconds: self.clock.now().duration_since(self.facts.started_at).as_secs(),
+            health: self.health(),
+            listeners: self.facts.listeners.clone(),
+            spool: view::Spool {
+                path: self.facts.spool_path.clone(),
+                messages: counts.messages,
+                octets: counts.octets,
+                body_io: self.spool.body_io().to_string(),
+            },
+            queue: view::Queue {
+                messages: count(summary.messages),
+                ready: count(summary.ready),
+                resting: count(summary.resting),
+                in_flight: count(summary.in_flight),
+                destinations: count(summary.destinations_total),
+                oldest_seconds: summary.oldest_at.map(age),
+            },
+            channels: self.channels.view(),
+        })
+    }
+
+    fn health(&self) -> view::Health {
+        let mut reasons = Vec::new();
+        if *self.stopped.borrow() {
+            reasons.push("the relay is stopping".to_owned());
+        }
+        if let Health::Refusing { cause } = self.spool.health() {
+            reasons.push(cause.into());
+        }
+        view::Health { ready: reasons.is_empty(), reasons }
+    }
+
+    async fn list(&self, filter: view::Filter) -> Result<view::QueueList, Failure> {
+        let destination = filter.destination.map(String::into_boxed_str);
+        let selection = Selection { destination, ..Selection::default() };
+        let listing = self.asked(self.queue.list(selection, filter.limit)).await?;
+        let more = listing.found > listing.lines.len();
+        Ok(view::QueueList { messages: listing.lines.into_iter().map(entry).collect(), more })
+    }
+
+    async fn show(&self, id: String) -> Result<view::Message, Failure> {
+        const HINT: &str = "`chasqui queue list` names what is queued; a message that was delivered or failed for all its recipients is no longer kept";
+        let shown = self.asked(self.queue.show(read_id(&id)?)).await?;
+        shown
+            .map(message)
+            .ok_or_else(|| Failure::missing(format!("there is no message {id}"), HINT))
+    }
+
+    async fn retry(&self, selection: view::Selection) -> Result<view::Changed, Failure> {
+        let tried = self.asked(self.queue.retry(read_selection(selection)?)).await?;
+        Ok(view::Changed { messages: count(tried) })
+    }
+
+    async fn cancel(&self, selection: view::Selection) -> Result<view::Changed, Failure> {
+        let cancelled = self.asked(self.queue.cancel(read_selection(selection)?)).await?;
+        Ok(view::Changed { messages: count(cancelled.cancelled + cancelled.after_this_try) })
+    }
+}
+
+fn read_id(text: &str) -> Result<MessageId, Failure> {
+    text.parse().map_err(|error| {
+        Failure::wrong(
+            format!("`{text}` is not a message id: {error}"),
+            "copy an id from `chasqui queue list`",
+        )
+    })
+}
+
+fn read_selection(selection: view::Selection) -> Result<Selection, Failure> {
+    let ids = selection.ids.iter().map(|id| read_id(id)).collect::<Result<_, _>>()?;
+    let destination = selection.destination.map(String::into_boxed_str);
+    Ok(Selection { ids, destination, ..Selection::default() })
+}
+
+fn state_name(state: State) -> &'static str {
+    match state {
+        State::Ready => "ready",
+        State::Resting => "resting",
+        State::InFlight => "in_flight",
+    }
+}
+
+fn entry(line: queue::Line) -> view::QueueEntry {
+    view::QueueEntry {
+        id: line.id.to_string(),
+        state: state_name(line.state).to_owned(),
+        received_at: line.received_at.to_string(),
+        octets: line.octets,
+        sender: line.sender.as_ref().map(sender),
+        recipients: line.recipients.map(u64::from),
+        destination: line.destination.to_string(),
+        tries: u32::from(line.tries),
+        next_try_at: line.next_try_at.map(|at| at.to_string()),
+        last_reply: line.last_reply.map(Into::into),
+    }
+}
+
+fn sender(path: &ReversePath) -> String {
+    path.address().map(ToString::to_string).unwrap_or_default()
+}
+
+fn message(shown: queue::Shown) -> view::Message {
+    let (envelope, origin) = (&shown.envelope, &shown.envelope.origin);
+    let body_type = match envelope.body_type {
+        BodyType::SevenBit => "7BIT",
+        BodyType::EightBitMime => "8BITMIME",
+    };
+    view::Message {
+        id: shown.id.to_string(),
+        sender: sender(&envelope.sender),
+        received_at: shown.received_at.to_string(),
+        octets: shown.octets,
+        body_type: body_type.to_owned(),
+        needs_smtputf8: envelope.needs_smtputf8,
+        origin: view::Origin {
+            client: origin.client.map(|client| client.to_string()),
+            helo: origin.helo.to_string(),
+            listener: origin.listener.to_string(),
+            connector: origin.connector.to_string(),
+            tls: origin.tls.as_ref().map(ToString::to_string),
+        },
+        recipients: shown.recipients.into_iter().map(recipient).collect(),
+    }
+}
+
+fn recipient(shown: queue::ShownRecipient) -> view::Recipient {
+    let destination = shown.destination.map(|destination| destination.to_string());
+    let address = shown.address.to_string();
+    match shown.written {
+        RecipientState::Waiting { tries, next_try_at, last } => view::Recipient {
+            address,
+            state: shown.state.map_or("waiting", state_name).to_owned(),
+            destination,
+            tries: Some(u32::from(tries)),
+            next_try_at: Some(next_try_at.to_string()),
+            reply: last.map(Into::into),
+        },
+        RecipientState::Settled { fate, reply, .. } => view::Recipient {
+            address,
+            state: fate.to_string(),
+            destination,
+            tries: None,
+            next_try_at: None,
+            reply: Some(reply.into()),
+        },
+    }
+}
+
+fn count(count: usize) -> u64 {
+    u64::try_from(count).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,311 @@
+//! How the parts are joined: the only place that sees them all.
+//!
+//! ```text
+//! socket → smtp-server ─ Accepted ─▶ queue ─ Attempt ─▶ delivery → socket
+//!              │ commit                ▲ │ settle           │ load
+//!              ▼                       │ ▼                  ▼
+//!            spool                     └─ AttemptEnd ◀──────┘
+//! ```
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use admin::view;
+use anyhow::{Context, Result};
+use mail::Domain;
+use policy::{Admission, Router};
+use resolver::Resolver;
+use settings::Settings;
+use smtp_server::Certificates;
+use spool::Spool;
+use telemetry::Registry;
+use tls::client::Connectors;
+use tokio::sync::watch;
+use tokio::task::{JoinHandle, JoinSet};
+use units::Clock;
+
+use crate::relay::{Channels, Facts, Operated};
+
+/// Messages that the spool holds and the queue has not seen. Nearly full: reception answers MAIL with 452 4.3.1.
+const ACCEPTED_MAX: usize = 8192;
+/// Attempts that delivery has not begun. Full: the queue hands out no more until one is begun.
+const ATTEMPTS_MAX: usize = 1024;
+/// Ends of attempts that the queue has not seen. Full: connections wait before their next message.
+const ENDS_MAX: usize = 1024;
+/// Questions of operators. Full: a question waits until another is answered.
+const REQUESTS_MAX: usize = 64;
+/// How long the parts may take to end after their own limit; past it they are cut off.
+const GRACE: Duration = Duration::from_secs(10);
+/// How often histograms are folded, so that samples do not pile up between two looks at `/metrics`.
+const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
+
+/// A relay that runs. Dropped, it is cut off: nothing accepted is lost, but open transactions break.
+#[derive(Debug)]
+pub struct Running {
+    facts: Arc<Facts>,
+    admin_address: Option<std::net::SocketAddr>,
+    admin_socket: PathBuf,
+    certificates: Certificates,
+    registry: Arc<Registry>,
+    relay: Arc<Operated>,
+    spool: Spool,
+    services: JoinSet<&'static str>,
+    admin: JoinHandle<()>,
+    stop: watch::Sender<bool>,
+    stop_admin: watch::Sender<bool>,
+    drain_wait_max: Duration,
+}
+
+/// Builds every part, joins them and sets them going. When this returns, every listener accepts.
+pub async fn start(settings: Settings, clock: Clock) -> Result<Running> {
+    let registry = Arc::new(Registry::new());
+    crate::panics::watch(&registry);
+    about(&registry, &clock);
+    let hostname = Domain::parse(&settings.hostname).context("hostname")?;
+    let spool = open_spool(&settings, &clock, &registry).await?;
+    let router = Router::new(settings.outbound.clone()).context("outbound")?;
+    let router = Arc::new(router.with_hostname(hostname.clone()));
+    let admission = Arc::new(Admission::new(settings.inbound.clone()));
+
+    let (accepted_in, accepted_out) = channel::bounded(ACCEPTED_MAX);
+    let (attempts_in, attempts_out) = channel::bounded(ATTEMPTS_MAX);
+    let (ends_in, ends_out) = channel::bounded(ENDS_MAX);
+    let (requests_in, requests_out) = channel::bounded(REQUESTS_MAX);
+    let channels = Channels::new(vec![
+        ("accepted", accepted_in.depth()),
+        ("attempts", attempts_in.depth()),
+        ("ends", ends_in.depth()),
+        ("requests", requests_in.depth()),
+    ]);
+    channels.register(&registry);
+
+    let admin = admin::Server::bind(&settings.admin).await?;
+    let server = smtp_server::Server::bind(smtp_server::Parts {
+        listeners: settings.listener.clone(),
+        admission,
+        router: Arc::clone(&router),
+        spool: spool.clone(),
+        accepted: accepted_in,
+        clock: clock.clone(),
+        hostname: settings.hostname.as_str().into(),
+        registry: &registry,
+    })?;
+    let delivery = delivery::Parts {
+        config: settings.delivery.clone(),
+        hostname: settings.hostname.as_str().into(),
+        spool: spool.clone(),
+        router: Arc::clone(&router),
+        resolver: Resolver::open(&settings.resolver, random(), &registry).context("resolver")?,
+        connectors: Connectors::open(&settings.tls).context("tls")?,
+        clock: clock.clone(),
+        seed: random(),
+        attempts: attempts_out,
+        ends: ends_in,
+        registry: Arc::clone(&registry),
+    };
+    let queue = queue::Parts {
+        config: settings.queue.clone(),
+        hostname,
+        spool: spool.clone(),
+        router,
+        clock: clock.clone(),
+        random_seed: random(),
+        accepted: accepted_out,
+        attempts: attempts_in,
+        ends: ends_out,
+        requests: requests_out,
+        registry: Arc::clone(&registry),
+    };
+
+    let facts = Arc::new(Facts {
+        hostname: settings.hostname,
+        listeners: listeners(&server),
+        spool_path: settings.spool.path,
+        started_at: clock.now(),
+    });
+    let (stop, stopped) = watch::channel(false);
+    let (stop_admin, admin_stopped) = watch::channel(false);
+    let relay = Arc::new(Operated {
+        facts: Arc::clone(&facts),
+        queue: queue::Handle::new(requests_in),
+        spool: spool.clone(),
+        channels,
+        clock: clock.clone(),
+        stopped: stopped.clone(),
+    });
+    let drain_wait_max = settings.stop.drain_wait_max.as_duration();
+    let certificates = server.certificates();
+    let (admin_address, admin_socket) = (admin.address(), admin.socket().to_owned());
+
+    let mut services = JoinSet::new();
+    services.spawn(named("delivery", delivery::run(delivery, stopped.clone())));
+    services.spawn(named("queue", queue::run(queue, stopped.clone())));
+    services.spawn(named("reception", server.run(stopped.clone(), drain_wait_max)));
+    services.spawn(named("upkeep", upkeep(Arc::clone(&registry), stopped)));
+    let admin = tokio::spawn(admin.run(Arc::clone(&relay), Arc::clone(&registry), admin_stopped));
+    Ok(Running {
+        facts,
+        admin_address,
+        admin_socket,
+        certificates,
+        registry,
+        relay,
+        spool,
+        services,
+        admin,
+        stop,
+        stop_admin,
+        drain_wait_max,
+    })
+}
+
+impl Running {
+    /// Where mail is taken.
+    pub fn listeners(&self) -> &[view::Listener] {
+        &self.facts.listeners
+    }
+
+    /// Where metrics and health are served, if they are.
+    pub const fn admin_address(&self) -> Option<std::net::SocketAddr> {
+        self.admin_address
+    }
+
+    /// The control socket.
+    pub const fn admin_socket(&self) -> &PathBuf {
+        &self.admin_socket
+    }
+
+    /// The metrics.
+    pub const fn registry(&self) -> &Arc<Registry> {
+        &self.registry
+    }
+
+    /// The relay as operators see it.
+    pub(crate) const fn relay(&self) -> &Arc<Operated> {
+        &self.relay
+    }
+
+    /// Messages in the queue; none when it has stopped.
+    pub(crate) async fn queued(&self) -> Option<usize> {
+        self.relay.queue.summary(0).await.ok().map(|summary| summary.messages)
+    }
+
+    /// Handles for reading certificates again.
+    pub(crate) const fn certificates(&self) -> &Certificates {
+        &self.certificates
+    }
+
+    /// Waits until a part ends that should not: the state it kept is gone, so the process must end and start again.
+    pub(crate) async fn broken(&mut self) -> &'static str {
+        match self.services.join_next().await {
+            Some(Ok(name)) => name,
+            // The panic itself is in the log.
+            Some(Err(_)) | None => "a part",
+        }
+    }
+
+    /// Ends in order: no new mail, then the last transactions, then what they settle, then the spool. Past the limit
+    /// or once `hurry` resolves, what still runs is cut off.
+    pub async fn stop(mut self, hurry: impl Future<Output = ()>) {
+        self.stop.send_replace(true);
+        let ended = async { while self.services.join_next().await.is_some() {} };
+        let is_cut_off = tokio::select! {
+            () = ended => false,
+            () = tokio::time::sleep(self.drain_wait_max + GRACE) => true,
+            () = hurry => true,
+        };
+        if is_cut_off {
+            tracing::warn!("open transactions cut off");
+            self.services.shutdown().await;
+        }
+        self.stop_admin.send_replace(true);
+        if let Err(error) = self.admin.await {
+            tracing::error!(%error, "admin listener broken");
+        }
+        drop(self.relay);
+        self.spool.close().await;
+    }
+}
+
+/// Tries the certificates of all listeners, for `config check`.
+pub(crate) fn open_certificates(settings: &Settings) -> Result<()> {
+    for listener in &settings.listener {
+        let (Some(certificate), Some(key)) = (&listener.certificate, &listener.key) else {
+            continue;
+        };
+        let files = tls::server::Config { certificate: certificate.clone(), key: key.clone() };
+        let opened = tls::server::Acceptor::open(&files);
+        opened.with_context(|| format!("listener {}", listener.name))?;
+    }
+    Connectors::open(&settings.tls).context("tls")?;
+    Ok(())
+}
+
+/// The families of a relay's metrics, found by starting one with its spool in `folder`; for the reference page.
+pub async fn families(folder: &Path) -> Result<Vec<telemetry::Family>> {
+    let text = "hostname = \"relay.example.com\"
+[[listener]]
+name = \"smtp\"
+address = \"127.0.0.1:0\"
+[[inbound]]
+name = \"applications\"
+networks = [\"127.0.0.0/8\"]
+[[outbound]]
+name = \"internet\"
+[resolver]
+servers = [\"127.0.0.1:9\"]
+[admin]
+listen = \"127.0.0.1:0\"
+";
+    let mut settings = settings::parse(text, Path::new("families"))?;
+    settings.admin.socket = folder.join("admin.sock");
+    settings.spool.path = folder.join("spool");
+    let running = start(settings, Clock::system()).await?;
+    // Every service registers before its first wait; an answer of the queue says that it has.
+    running.queued().await.context("the queue does not answer")?;
+    let families = running.registry().families();
+    running.stop(std::future::pending()).await;
+    Ok(families)
+}
+
+/// A number that differs each time: for jitter and ids, not for secrets.
+pub(crate) fn random() -> u64 {
+    use std::hash::{BuildHasher, Hasher, RandomState};
+    RandomState::new().build_hasher().finish()
+}
+
+async fn open_spool(settings: &Settings, clock: &Clock, registry: &Arc<Registry>) -> Result<Spool> {
+    let (config, clock, registry) = (settings.spool.clone(), clock.clone(), Arc::clone(registry));
+    let open = move || Spool::open(&config, clock, random(), &registry);
+    let path = settings.spool.path.display();
+    let opened = tokio::task::spawn_blocking(open).await.context("the spool's start broke")?;
+    opened.with_context(|| format!("the spool in {path} cannot be opened"))
+}
+
+fn listeners(server: &smtp_server::Server) -> Vec<view::Listener> {
+    let addresses = server.addresses().into_iter();
+    addresses.map(|(name, address)| view::Listener { name, address }).collect()
+}
+
+async fn named(name: &'static str, service: impl Future<Output = ()>) -> &'static str {
+    service.await;
+    name
+}
+
+async fn upkeep(registry: Arc<Registry>, mut stopped: watch::Receiver<bool>) {
+    loop {
+        tokio::select! {
+            _ = stopped.wait_for(|stop| *stop) => return,
+            () = tokio::time::sleep(UPKEEP_INTERVAL) => registry.upkeep(),
+        }
+    }
+}
+
+fn about(registry: &Registry, clock: &Clock) {
+    let version = [("version", env!("CARGO_PKG_VERSION"))];
+    registry.gauge("build_info", "The version that runs; always 1.", &version).set(1.0);
+    let seconds = Duration::from_millis(clock.unix_millis()).as_secs_f64();
+    let started = "When the relay started, in seconds since 1970.";
+    registry.gauge("start_time_seconds", started, &[]).set(seconds);
+}

@@ -1,0 +1,177 @@
+//! What must hold across sections.
+
+use std::collections::BTreeMap;
+
+use mail::Domain;
+use policy::{Router, RouterError};
+use smtp_server::config::ConfigError;
+
+use crate::problem::Problem;
+use crate::read::Places;
+use crate::settings::Settings;
+use crate::tree::Step;
+
+const NAME_OCTETS_MAX: usize = 64;
+/// What fits into a socket address (unix(7)), less the part that is added while the socket is made.
+const SOCKET_OCTETS_MAX: usize = 90;
+
+/// Everything that is wrong with settings whose keys and values are each right.
+pub(crate) fn check(settings: &Settings, places: &Places<'_>) -> Vec<Problem> {
+    let mut check = Check { places, problems: Vec::new() };
+    check.hostname(&settings.hostname);
+    check.listeners(settings);
+    check.inbound(settings);
+    check.outbound(settings);
+    check.paths(settings);
+    check.problems
+}
+
+struct Check<'a> {
+    places: &'a Places<'a>,
+    problems: Vec<Problem>,
+}
+
+impl Check<'_> {
+    fn add(&mut self, way: &[Step], error: impl Into<String>, hint: &str) {
+        let problem = Problem::new(error).hint(hint);
+        self.problems.push(self.places.locate(problem, way));
+    }
+
+    fn hostname(&mut self, hostname: &str) {
+        const HINT: &str =
+            "write the name that other hosts know this relay by, such as \"relay.example.com\"";
+        let way = [key("hostname")];
+        if hostname.is_empty() {
+            return self.add(&way, "is missing", HINT);
+        }
+        match Domain::parse(hostname) {
+            Ok(domain) if domain.literal().is_none() && domain.is_ascii() => {}
+            Ok(_) => self.add(&way, format!("`{hostname}` is not a host name"), HINT),
+            Err(error) => self.add(&way, format!("`{hostname}` is not a host name: {error}"), HINT),
+        }
+    }
+
+    fn listeners(&mut self, settings: &Settings) {
+        if settings.listener.is_empty() {
+            let way = [key("listener")];
+            self.add(
+                &way,
+                "there is none, so no mail could come in",
+                "write a [[listener]] with a name and an address",
+            );
+        }
+        self.names("listener", settings.listener.iter().map(|listener| listener.name.as_str()));
+        let mut seen = BTreeMap::new();
+        if settings.admin.listen_enabled {
+            seen.insert(settings.admin.listen, "the admin listener".to_owned());
+        }
+        for (number, listener) in settings.listener.iter().enumerate() {
+            let address = listener.address;
+            let taken = seen.insert(address, format!("the listener `{}`", listener.name));
+            if let (Some(other), 1..) = (taken, address.port()) {
+                let error = format!("{address} is also the address of {other}");
+                self.add(&item("listener", number, "address"), error, "give each its own");
+            }
+            for problem in listener.problems() {
+                let (name, hint) = match &problem {
+                    ConfigError::NoCertificate(_) => (
+                        "tls",
+                        "set `certificate` and `key` of this listener to PEM files".to_owned(),
+                    ),
+                    ConfigError::RequiresTls(_) => {
+                        ("requires_tls", "set `tls` too, or leave this out".to_owned())
+                    }
+                    ConfigError::TooSmall { key, least, .. } => {
+                        (*key, format!("write {least} or more"))
+                    }
+                    _ => ("name", "look at this listener".to_owned()),
+                };
+                self.add(&item("listener", number, name), problem.to_string(), &hint);
+            }
+        }
+    }
+
+    fn inbound(&mut self, settings: &Settings) {
+        self.names("inbound", settings.inbound.iter().map(|inbound| inbound.name.as_str()));
+        for (number, inbound) in settings.inbound.iter().enumerate() {
+            if let Some(all) = inbound.networks.iter().find(|network| network.prefix_len() == 0) {
+                let error = format!("{all} would make this an open relay");
+                self.add(
+                    &item("inbound", number, "networks"),
+                    error,
+                    "list the networks whose mail this relay carries",
+                );
+            }
+        }
+    }
+
+    fn outbound(&mut self, settings: &Settings) {
+        if !settings.outbound.iter().any(|outbound| outbound.enabled) {
+            let way = [key("outbound")];
+            self.add(
+                &way,
+                "there is none, so no mail could go out",
+                "write an [[outbound]] with a name",
+            );
+        }
+        self.names("outbound", settings.outbound.iter().map(|outbound| outbound.name.as_str()));
+        match Router::new(settings.outbound.clone()) {
+            // Names are checked above, with their places.
+            Ok(_) | Err(RouterError::NoName | RouterError::NameTwice(_)) => {}
+            Err(error) => {
+                let way = [key("outbound")];
+                self.add(
+                    &way,
+                    error.to_string(),
+                    "each domain belongs to one connector, and each host is a name or an address",
+                );
+            }
+        }
+    }
+
+    fn paths(&mut self, settings: &Settings) {
+        if settings.spool.path.as_os_str().is_empty() {
+            let way = [key("spool"), key("path")];
+            self.add(&way, "is empty", "name a folder on a device that keeps what is synced");
+        }
+        let socket = settings.admin.socket.as_os_str();
+        if socket.is_empty() || socket.len() > SOCKET_OCTETS_MAX {
+            let way = [key("admin"), key("socket")];
+            let error =
+                format!("`{}` cannot be the path of a socket", settings.admin.socket.display());
+            self.add(&way, error, "name a path of 1 to 90 octets");
+        }
+    }
+
+    fn names<'n>(&mut self, section: &str, names: impl Iterator<Item = &'n str>) {
+        let mut seen = Vec::new();
+        for (number, name) in names.enumerate() {
+            let way = item(section, number, "name");
+            let is_plain = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_');
+            if name.is_empty() {
+                self.add(&way, "is missing", "give each a name of its own");
+            } else if name.len() > NAME_OCTETS_MAX || !is_plain {
+                self.add(
+                    &way,
+                    format!("`{name}` cannot be a name"),
+                    "use letters, digits, `-` and `_`, at most 64",
+                );
+            } else if seen.contains(&name) {
+                self.add(
+                    &way,
+                    format!("`{name}` is also the name of another"),
+                    "give each its own",
+                );
+            }
+            seen.push(name);
+        }
+    }
+}
+
+fn key(name: &str) -> Step {
+    Step::Key(name.to_owned())
+}
+
+fn item(section: &str, number: usize, name: &str) -> [Step; 3] {
+    [key(section), Step::Item(number), key(name)]
+}

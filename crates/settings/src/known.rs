@@ -1,0 +1,127 @@
+//! Which keys there are: a walk over the file beside the schema.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use crate::nearest::nearest;
+use crate::problem::Problem;
+
+/// The keys that the settings know.
+pub(crate) struct Known<'a> {
+    schema: &'a Value,
+    text: &'a str,
+    problems: Vec<Problem>,
+}
+
+impl<'a> Known<'a> {
+    /// Takes every unknown key out of `root` and says what was wrong with it.
+    pub(crate) fn prune(schema: &'a Value, text: &'a str, root: &mut DeTable<'_>) -> Vec<Problem> {
+        let mut known = Self { schema, text, problems: Vec::new() };
+        known.table(&[schema], root, "");
+        known.problems
+    }
+
+    fn table(&mut self, nodes: &[&'a Value], table: &mut DeTable<'_>, prefix: &str) {
+        let nodes: Vec<&Value> = nodes.iter().flat_map(|node| self.resolved(node)).collect();
+        let known: BTreeSet<&str> = nodes.iter().flat_map(|node| keys(node)).collect();
+        // A table of free keys has no list of them.
+        if known.is_empty() {
+            return;
+        }
+        let mut unknown = Vec::new();
+        for (key, child) in table.iter_mut() {
+            let name = key.get_ref().to_string();
+            if known.contains(name.as_str()) {
+                let inner: Vec<&Value> =
+                    nodes.iter().filter_map(|node| property(node, &name)).collect();
+                self.value(&inner, child, &format!("{prefix}{name}."));
+            } else {
+                let problem = Problem::new("unknown key")
+                    .key(format!("{prefix}{name}"))
+                    .at(self.text, Some(key.span()));
+                self.problems.push(match self.hint(&name, prefix, &known) {
+                    Some(hint) => problem.hint(hint),
+                    None => problem,
+                });
+                unknown.push(name);
+            }
+        }
+        for name in unknown {
+            table.remove(name.as_str());
+        }
+    }
+
+    fn value(&mut self, nodes: &[&'a Value], value: &mut Spanned<DeValue<'_>>, prefix: &str) {
+        match value.get_mut() {
+            DeValue::Table(table) => self.table(nodes, table, prefix),
+            DeValue::Array(items) => {
+                let inner: Vec<&Value> = nodes
+                    .iter()
+                    .flat_map(|node| self.resolved(node))
+                    .filter_map(|node| node.get("items"))
+                    .collect();
+                for item in items.iter_mut() {
+                    self.value(&inner, item, prefix);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn hint(&self, name: &str, prefix: &str, known: &BTreeSet<&str>) -> Option<String> {
+        if let Some(near) = nearest(name, known.iter().copied()) {
+            return Some(format!("did you mean `{near}`?"));
+        }
+        let homes: Vec<String> = self
+            .sections()
+            .filter(|(section, keys)| keys.contains(&name) && format!("{section}.") != prefix)
+            .map(|(section, _)| format!("[{section}]"))
+            .collect();
+        if !homes.is_empty() {
+            return Some(format!("there is such a key in {}", homes.join(", ")));
+        }
+        let known: Vec<&str> = known.iter().copied().collect();
+        Some(format!("known here: {}", known.join(", ")))
+    }
+
+    /// The first level of sections with their keys, and the top itself as ``.
+    fn sections(&self) -> impl Iterator<Item = (&'a str, Vec<&'a str>)> {
+        let properties = self.schema.get("properties").and_then(Value::as_object);
+        properties.into_iter().flatten().map(|(name, node)| {
+            let nodes = self.resolved(node);
+            let items: Vec<&Value> = nodes
+                .iter()
+                .filter_map(|node| node.get("items"))
+                .flat_map(|node| self.resolved(node))
+                .collect();
+            (name.as_str(), nodes.iter().chain(&items).flat_map(|node| keys(node)).collect())
+        })
+    }
+
+    /// The node itself, what it refers to, and its alternatives.
+    fn resolved(&self, node: &'a Value) -> Vec<&'a Value> {
+        let mut all = vec![node];
+        let reference = node.get("$ref").and_then(Value::as_str);
+        let target = reference
+            .and_then(|path| path.strip_prefix('#'))
+            .and_then(|path| self.schema.pointer(path));
+        all.extend(target.into_iter().flat_map(|target| self.resolved(target)));
+        for word in ["anyOf", "oneOf", "allOf"] {
+            let parts = node.get(word).and_then(Value::as_array);
+            all.extend(parts.into_iter().flatten().flat_map(|part| self.resolved(part)));
+        }
+        all
+    }
+}
+
+fn keys(node: &Value) -> impl Iterator<Item = &str> {
+    let properties = node.get("properties").and_then(Value::as_object);
+    properties.into_iter().flatten().map(|(name, _)| name.as_str())
+}
+
+fn property<'a>(node: &'a Value, name: &str) -> Option<&'a Value> {
+    node.get("properties")?.get(name)
+}

@@ -1,0 +1,97 @@
+//! What is wrong with a settings file, and where.
+
+use std::fmt;
+use std::ops::Range;
+use std::path::Path;
+
+/// One thing that is wrong: where, what, and what to do about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// Line and column, counted from 1; none if it is about something that is not there.
+    pub position: Option<(usize, usize)>,
+    /// The key it is about, such as `spool.path`.
+    pub key: Option<String>,
+    /// What is wrong.
+    pub error: String,
+    /// What to do.
+    pub hint: Option<String>,
+}
+
+impl Problem {
+    /// A problem without a place yet.
+    pub fn new(error: impl Into<String>) -> Self {
+        Self { position: None, key: None, error: error.into(), hint: None }
+    }
+
+    /// Says which key it is about.
+    #[must_use]
+    pub fn key(mut self, key: impl Into<String>) -> Self {
+        self.key = Some(key.into());
+        self
+    }
+
+    /// Says what to do.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// Says where in `text` it is.
+    #[must_use]
+    pub(crate) fn at(mut self, text: &str, span: Option<Range<usize>>) -> Self {
+        self.position = span.map(|span| position(text, span.start));
+        self
+    }
+}
+
+/// Line and column of an octet, counted from 1, columns in characters.
+fn position(text: &str, octet: usize) -> (usize, usize) {
+    let before = text.get(..octet).unwrap_or(text);
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+    (line, column)
+}
+
+/// Everything that is wrong with one file.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub struct Problems {
+    /// The file, as it was named.
+    pub file: Box<Path>,
+    /// What is wrong with it, in the order of the file; never empty.
+    pub list: Vec<Problem>,
+}
+
+impl fmt::Display for Problems {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (number, problem) in self.list.iter().enumerate() {
+            if number > 0 {
+                writeln!(out)?;
+            }
+            write!(out, "{}", self.file.display())?;
+            if let Some((line, column)) = problem.position {
+                write!(out, ":{line}:{column}")?;
+            }
+            write!(out, ": ")?;
+            if let Some(key) = &problem.key {
+                write!(out, "{key}: ")?;
+            }
+            write!(out, "{}", problem.error)?;
+            if let Some(hint) = &problem.hint {
+                write!(out, "; {hint}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_count_characters() {
+        assert_eq!(position("a = 1\nbé = x", 11), (2, 5));
+        assert_eq!(position("", 0), (1, 1));
+    }
+}

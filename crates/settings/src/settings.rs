@@ -1,0 +1,43 @@
+//! All settings together.
+
+use policy::config::{InboundConnector, OutboundConnector};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use smtp_server::config::Listener;
+
+use crate::sections::{Log, Runtime, Stop};
+
+/// The settings of a relay: one TOML file. Every key has a default but `hostname`, one `[[listener]]` and one
+/// `[[outbound]]`.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Settings {
+    /// The name that other hosts know this relay by: in greetings, EHLO, trace headers and reports. It should
+    /// resolve to this machine, and the machine's address back to it (RFC 5321 §4.1.4). Has no default.
+    pub hostname: String,
+    /// What the relay writes on its standard error.
+    pub log: Log,
+    /// How the relay uses the machine.
+    pub runtime: Runtime,
+    /// How the relay ends.
+    pub stop: Stop,
+    /// Where operators and monitoring reach the relay.
+    pub admin: admin::Config,
+    /// Where accepted mail rests, and how much of it.
+    pub spool: spool::Config,
+    /// When mail is tried again, and when it is given up.
+    pub queue: queue::Config,
+    /// How mail is handed on, over all outbound connectors.
+    pub delivery: delivery::Config,
+    /// How names are looked up.
+    pub resolver: resolver::Config,
+    /// Whom to trust when a next hop is verified.
+    pub tls: tls::client::Config,
+    /// Where the relay takes mail: one `[[listener]]` per address.
+    pub listener: Vec<Listener>,
+    /// Who may relay: one `[[inbound]]` per group of clients. Without any, every recipient is refused.
+    pub inbound: Vec<InboundConnector>,
+    /// Where mail goes: one `[[outbound]]` per way out. One without `hosts` and with the recipient domain `*`
+    /// goes by MX to the whole Internet.
+    pub outbound: Vec<OutboundConnector>,
+}

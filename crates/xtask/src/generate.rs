@@ -1,0 +1,23 @@
+//! Documents that are made, not written.
+
+mod cli;
+mod example;
+mod metrics;
+mod schema;
+mod settings;
+
+use anyhow::Result;
+
+/// The first line of each, so that nobody edits it by hand.
+const NOTICE: &str = "Made by `make gen`; do not edit.";
+
+/// Every generated document: its path in the repository and its text.
+pub(crate) fn documents() -> Result<Vec<(&'static str, String)>> {
+    let sections = schema::sections()?;
+    Ok(vec![
+        ("docs/reference/settings.md", settings::page(&sections)),
+        ("config/chasqui.toml", example::file(&sections)?),
+        ("docs/reference/metrics.md", metrics::page()?),
+        ("docs/reference/cli.md", cli::page()),
+    ])
+}

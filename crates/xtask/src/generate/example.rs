@@ -1,0 +1,76 @@
+//! The settings file with every key, all of it commented out.
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+
+use crate::generate::NOTICE;
+use crate::generate::schema::{Key, Section};
+
+/// What stands where there is no default, or where the default would say nothing.
+const EXAMPLES: &[(&str, &str)] = &[
+    ("hostname", "\"relay.example.com\""),
+    ("listener.certificate", "\"/etc/chasqui/relay.example.com.pem\""),
+    ("listener.key", "\"/etc/chasqui/relay.example.com.key\""),
+    ("inbound.name", "\"applications\""),
+    ("inbound.networks", "[\"127.0.0.0/8\", \"::1/128\"]"),
+    ("outbound.name", "\"internet\""),
+    ("outbound.hosts.host", "\"mx.partner.example\""),
+];
+const LINE_MAX: usize = 100;
+
+/// The file. Without the `#` before each key it can be read; this is tried here.
+pub(crate) fn file(sections: &[Section]) -> Result<String> {
+    let mut text = format!(
+        "# {NOTICE}\n#\n# Every setting with its default. A line that begins with `# ` explains, one that begins with `#` alone is a\n\
+         # setting: take the `#` away to change it. Where there is no default an example stands.\n"
+    );
+    for section in sections {
+        text.push('\n');
+        comment(&mut text, &section.text);
+        match (section.path.as_str(), section.is_list) {
+            ("", _) => {}
+            (path, true) => text.push_str(&format!("#[[{path}]]\n")),
+            (path, false) => text.push_str(&format!("#[{path}]\n")),
+        }
+        for key in &section.keys {
+            setting(&mut text, &section.path, key);
+        }
+    }
+    let plain: String =
+        text.lines().filter_map(uncommented).flat_map(|line| [line, "\n"]).collect();
+    ::settings::parse(&plain, Path::new("config/chasqui.toml without `#`"))
+        .context("the example is not a settings file")?;
+    Ok(text)
+}
+
+fn uncommented(line: &str) -> Option<&str> {
+    line.strip_prefix('#').filter(|rest| !rest.starts_with(' ') && !rest.is_empty())
+}
+
+fn setting(text: &mut String, section: &str, key: &Key) {
+    comment(text, &key.text);
+    for (word, meaning) in key.words.iter().filter(|(_, meaning)| !meaning.is_empty()) {
+        comment(text, &format!("  \"{word}\": {meaning}"));
+    }
+    let path =
+        if section.is_empty() { key.name.clone() } else { format!("{section}.{}", key.name) };
+    let example = EXAMPLES.iter().find(|(name, _)| *name == path).map(|(_, example)| *example);
+    let value = example.or(key.default.as_deref()).unwrap_or("\"\"");
+    text.push_str(&format!("#{} = {value}\n", key.name));
+}
+
+fn comment(text: &mut String, sentence: &str) {
+    let mut line = String::from("#");
+    for word in sentence.split(' ') {
+        if line.len() + 1 + word.len() > LINE_MAX {
+            text.push_str(&line);
+            text.push('\n');
+            line = String::from("#");
+        }
+        line.push(' ');
+        line.push_str(word);
+    }
+    text.push_str(&line);
+    text.push('\n');
+}
