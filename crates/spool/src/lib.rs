@@ -5,21 +5,47 @@
 //! **Never** answers a sender, keeps a schedule, or lets one corrupt record stop the rest.
 //! RFC 5321 §4.2.5, §6.1.
 
+pub mod check;
+mod spool;
+
 mod config;
 mod error;
-mod place;
-mod spool;
 mod state;
+
+mod place;
+mod prepared;
 mod stored;
 mod writer;
 
+mod committer;
+mod inner;
+mod keeper;
+mod recover;
+mod request;
+mod shared;
+
+mod body;
+mod engine;
+mod folder;
+mod ids;
+mod record;
+mod scan;
+mod segments;
+mod warm;
+
+mod faults;
+mod metrics;
+
+pub use body::BodyIoKind;
 pub use config::{BodyIo, Config};
 pub use error::{
     CommitError, Full, FullCause, LoadError, OpenError, ReadError, RecoverError, SettleError,
     WriteError,
 };
-pub use place::Place;
-pub use spool::{BodyIoKind, Counts, Health, Spool};
+#[doc(hidden)]
+pub use faults::Faults;
+pub use place::{Counts, Health, Place};
+pub use spool::Spool;
 pub use state::{RecipientState, Recovered, Recovery, Report, Settlement};
 pub use stored::{Content, Stored};
 pub use writer::Writer;

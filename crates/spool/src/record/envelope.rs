@@ -1,0 +1,301 @@
+//! The record of a message: its envelope, and where its content is.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use mail::{Address, BodyType, Envelope, MessageId, Origin, Recipient, ReversePath, Timestamp};
+
+use crate::record::extent::Extent;
+use crate::record::{Encoder, Fields, Kind, RecordError, exactly, open, put_field, text, unknown};
+
+const SENDER: u16 = 1;
+const RECIPIENT: u16 = 2;
+const BODY_TYPE: u16 = 3;
+const SMTPUTF8: u16 = 4;
+const CLIENT: u16 = 5;
+const HELO: u16 = 6;
+const LISTENER: u16 = 7;
+const CONNECTOR: u16 = 8;
+const TLS: u16 = 9;
+const RECEIVED_AT: u16 = 10;
+const OCTETS: u16 = 11;
+const EXTENTS: u16 = 12;
+/// Inside a recipient.
+const RECIPIENT_ADDRESS: u16 = 1;
+const EXTENT_OCTETS: usize = 24;
+
+/// Where the content is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// In the database, under the message's key.
+    Inline,
+    /// In segment files, in this order.
+    Extents(Arc<[Extent]>),
+}
+
+/// All that is written once about a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Message {
+    pub(crate) envelope: Arc<Envelope>,
+    pub(crate) received_at: Timestamp,
+    pub(crate) octets: u64,
+    pub(crate) place: Place,
+}
+
+impl Message {
+    pub(crate) fn encode(&self, id: MessageId) -> Vec<u8> {
+        let (envelope, origin) = (&self.envelope, &self.envelope.origin);
+        let mut out = Encoder::new(Kind::Envelope, &id.to_bytes());
+        if let Some(sender) = envelope.sender.address() {
+            out.field(SENDER, sender.as_str().as_bytes());
+        }
+        for recipient in &envelope.recipients {
+            let mut nested = Vec::with_capacity(64);
+            put_field(&mut nested, RECIPIENT_ADDRESS, recipient.address.as_str().as_bytes());
+            out.field(RECIPIENT, &nested);
+        }
+        out.field(BODY_TYPE, &[u8::from(envelope.body_type == BodyType::EightBitMime)]);
+        if envelope.needs_smtputf8 {
+            out.field(SMTPUTF8, &[]);
+        }
+        match origin.client {
+            Some(IpAddr::V4(address)) => out.field(CLIENT, &address.octets()),
+            Some(IpAddr::V6(address)) => out.field(CLIENT, &address.octets()),
+            None => {}
+        }
+        out.field(HELO, origin.helo.as_bytes());
+        out.field(LISTENER, origin.listener.as_bytes());
+        out.field(CONNECTOR, origin.connector.as_bytes());
+        if let Some(tls) = &origin.tls {
+            out.field(TLS, tls.as_bytes());
+        }
+        out.field(RECEIVED_AT, &self.received_at.as_millis().to_le_bytes());
+        out.field(OCTETS, &self.octets.to_le_bytes());
+        if let Place::Extents(extents) = &self.place {
+            out.field(EXTENTS, &encode_extents(extents));
+        }
+        out.finish()
+    }
+
+    pub(crate) fn decode(record: &[u8], id: MessageId) -> Result<Self, RecordError> {
+        let mut draft = Draft::default();
+        for field in open(record, Kind::Envelope, &id.to_bytes())? {
+            let (tag, value) = field?;
+            draft.take(tag, value)?;
+        }
+        draft.finish()
+    }
+}
+
+/// What has been read so far.
+#[derive(Default)]
+struct Draft {
+    sender: Option<Address>,
+    recipients: Vec<Recipient>,
+    body_type: BodyType,
+    needs_smtputf8: bool,
+    client: Option<IpAddr>,
+    helo: Box<str>,
+    listener: Box<str>,
+    connector: Box<str>,
+    tls: Option<Box<str>>,
+    received_at: Option<u64>,
+    octets: Option<u64>,
+    extents: Option<Arc<[Extent]>>,
+}
+
+impl Draft {
+    fn take(&mut self, tag: u16, value: &[u8]) -> Result<(), RecordError> {
+        match tag {
+            SENDER => self.sender = Some(address(tag, value)?),
+            RECIPIENT => self.recipients.push(recipient(value)?),
+            BODY_TYPE => {
+                self.body_type = match exactly(tag, value)? {
+                    [0] => BodyType::SevenBit,
+                    [1] => BodyType::EightBitMime,
+                    [_] => return Err(RecordError::Field(tag)),
+                }
+            }
+            SMTPUTF8 => self.needs_smtputf8 = true,
+            CLIENT => {
+                self.client = Some(match value.len() {
+                    4 => IpAddr::from(exactly::<4>(tag, value)?),
+                    _ => IpAddr::from(exactly::<16>(tag, value)?),
+                });
+            }
+            HELO => self.helo = text(tag, value)?.into(),
+            LISTENER => self.listener = text(tag, value)?.into(),
+            CONNECTOR => self.connector = text(tag, value)?.into(),
+            TLS => self.tls = Some(text(tag, value)?.into()),
+            RECEIVED_AT => self.received_at = Some(u64::from_le_bytes(exactly(tag, value)?)),
+            OCTETS => self.octets = Some(u64::from_le_bytes(exactly(tag, value)?)),
+            EXTENTS => self.extents = Some(decode_extents(value)?),
+            tag => unknown(tag)?,
+        }
+        Ok(())
+    }
+
+    fn finish(self) -> Result<Message, RecordError> {
+        if self.recipients.is_empty() {
+            return Err(RecordError::Field(RECIPIENT));
+        }
+        let origin = Origin {
+            client: self.client,
+            helo: self.helo,
+            listener: self.listener,
+            connector: self.connector,
+            tls: self.tls,
+        };
+        let envelope = Envelope {
+            sender: self.sender.map_or(ReversePath::Null, ReversePath::Address),
+            recipients: self.recipients,
+            body_type: self.body_type,
+            needs_smtputf8: self.needs_smtputf8,
+            origin,
+        };
+        Ok(Message {
+            envelope: Arc::new(envelope),
+            received_at: Timestamp::from_millis(
+                self.received_at.ok_or(RecordError::Field(RECEIVED_AT))?,
+            ),
+            octets: self.octets.ok_or(RecordError::Field(OCTETS))?,
+            place: self.extents.map_or(Place::Inline, Place::Extents),
+        })
+    }
+}
+
+fn address(tag: u16, value: &[u8]) -> Result<Address, RecordError> {
+    Address::parse(text(tag, value)?).map_err(|_| RecordError::Field(tag))
+}
+
+fn recipient(value: &[u8]) -> Result<Recipient, RecordError> {
+    let mut found = None;
+    for field in Fields::nested(value) {
+        match field? {
+            (RECIPIENT_ADDRESS, value) => found = Some(address(RECIPIENT, value)?),
+            (tag, _) => unknown(tag)?,
+        }
+    }
+    Ok(Recipient { address: found.ok_or(RecordError::Field(RECIPIENT))? })
+}
+
+fn encode_extents(extents: &[Extent]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(extents.len() * EXTENT_OCTETS);
+    for extent in extents {
+        out.extend_from_slice(&extent.segment.to_le_bytes());
+        out.extend_from_slice(&extent.offset.to_le_bytes());
+        out.extend_from_slice(&extent.octets.to_le_bytes());
+        out.extend_from_slice(&extent.crc.to_le_bytes());
+    }
+    out
+}
+
+fn decode_extents(value: &[u8]) -> Result<Arc<[Extent]>, RecordError> {
+    let (chunks, rest) = value.as_chunks::<EXTENT_OCTETS>();
+    if !rest.is_empty() {
+        return Err(RecordError::Field(EXTENTS));
+    }
+    let one = |chunk: &[u8; EXTENT_OCTETS]| {
+        let wide =
+            |at: usize| chunk.get(at..).and_then(crate::record::array).map(u64::from_le_bytes);
+        let narrow =
+            |at: usize| chunk.get(at..).and_then(crate::record::array).map(u32::from_le_bytes);
+        Some(Extent { segment: wide(0)?, offset: wide(8)?, octets: narrow(16)?, crc: narrow(20)? })
+    };
+    chunks.iter().map(|chunk| one(chunk).ok_or(RecordError::Field(EXTENTS))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn message() -> impl Strategy<Value = Message> {
+        let local = "[a-z]{1,8}";
+        let address = (local, "[a-z]{1,8}\\.example")
+            .prop_map(|(local, domain)| Address::parse(&format!("{local}@{domain}")).unwrap());
+        let extent = any::<(u64, u64, u32, u32)>()
+            .prop_map(|(segment, offset, octets, crc)| Extent { segment, offset, octets, crc });
+        let place = prop_oneof![
+            Just(Place::Inline),
+            prop::collection::vec(extent, 0..4).prop_map(|it| Place::Extents(it.into())),
+        ];
+        let origin = (any::<Option<IpAddr>>(), "\\PC{0,9}", "[a-z]{0,9}", any::<Option<bool>>());
+        (
+            prop::option::of(address.clone()),
+            prop::collection::vec(address, 1..5),
+            origin,
+            any::<(bool, bool, u64, u64)>(),
+            place,
+        )
+            .prop_map(|(sender, recipients, (client, helo, name, tls), facts, place)| {
+                let envelope = Envelope {
+                    sender: sender.map_or(ReversePath::Null, ReversePath::Address),
+                    recipients: recipients
+                        .into_iter()
+                        .map(|address| Recipient { address })
+                        .collect(),
+                    body_type: if facts.0 { BodyType::EightBitMime } else { BodyType::SevenBit },
+                    needs_smtputf8: facts.1,
+                    origin: Origin {
+                        client,
+                        helo: helo.into(),
+                        listener: name.clone().into(),
+                        connector: name.into(),
+                        tls: tls.map(|it| it.to_string().into()),
+                    },
+                };
+                Message {
+                    envelope: Arc::new(envelope),
+                    received_at: Timestamp::from_millis(facts.2),
+                    octets: facts.3,
+                    place,
+                }
+            })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn what_is_written_is_read(message in message(), random: u128) {
+            let id = MessageId::from_bytes(random.to_be_bytes());
+            prop_assert_eq!(Message::decode(&message.encode(id), id), Ok(message));
+        }
+
+        #[test]
+        fn damage_is_noticed(message in message(), at: prop::sample::Index, bit in 0..8) {
+            let id = MessageId::new(1, 1);
+            let mut record = message.encode(id);
+            let at = at.index(record.len());
+            record[at] ^= 1 << bit;
+            prop_assert!(Message::decode(&record, id).is_err());
+            record[at] ^= 1 << bit;
+            prop_assert!(Message::decode(&record[..at], id).is_err());
+        }
+
+        #[test]
+        fn any_octets_are_read_without_harm(octets: Vec<u8>) {
+            prop_assert!(Message::decode(&octets, MessageId::new(1, 1)).is_err());
+        }
+    }
+
+    #[test]
+    fn a_later_field_is_passed_over_unless_it_is_critical() {
+        let id = MessageId::new(1, 1);
+        let build = |tag: u16| {
+            let mut nested = Vec::new();
+            put_field(&mut nested, RECIPIENT_ADDRESS, b"b@c.example");
+            put_field(&mut nested, 77, b"NOTIFY=NEVER");
+            let mut out = Encoder::new(Kind::Envelope, &id.to_bytes());
+            out.field(RECIPIENT, &nested);
+            out.field(tag, b"later");
+            out.field(RECEIVED_AT, &5_u64.to_le_bytes());
+            out.field(OCTETS, &6_u64.to_le_bytes());
+            out.finish()
+        };
+        assert_eq!(Message::decode(&build(500), id).unwrap().octets, 6);
+        assert_eq!(Message::decode(&build(0x8001), id), Err(RecordError::Critical(0x8001)));
+    }
+}

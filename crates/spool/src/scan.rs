@@ -1,0 +1,141 @@
+//! Going through a column family although parts of it may be damaged.
+
+use mail::MessageId;
+use rocksdb::{DB, DBRawIteratorWithThreadMode, ReadOptions};
+
+use crate::engine::{Engine, EngineError, Family, family_of};
+use crate::record::progress;
+
+/// A part of a family, in the order of its keys.
+#[derive(Debug, Default)]
+pub(crate) struct Page {
+    pub(crate) rows: Vec<(Vec<u8>, Vec<u8>)>,
+    /// Where the next page begins; none at the end.
+    pub(crate) next: Option<Vec<u8>>,
+    /// What the database said of places that it could not read at all.
+    pub(crate) damage: Vec<Box<str>>,
+}
+
+type Rows<'a> = DBRawIteratorWithThreadMode<'a, DB>;
+
+/// Reads up to `limit` rows of `family` from `from` on, below `end` if given.
+///
+/// A damaged block is read without its checksum, as each row has its own; if it cannot be taken apart
+/// at all, the rows before and behind it are given and the damage is named.
+pub(crate) fn page(
+    engine: &Engine,
+    family: Family,
+    from: &[u8],
+    end: Option<&[u8]>,
+    limit: usize,
+) -> Result<Page, EngineError> {
+    let db = engine.db()?;
+    let handle = family_of(&db, family)?;
+    let open = |verifies: bool| {
+        let mut options = ReadOptions::default();
+        options.set_verify_checksums(verifies);
+        options.fill_cache(false);
+        if let Some(end) = end {
+            options.set_iterate_upper_bound(end);
+        }
+        db.raw_iterator_cf_opt(&handle, options)
+    };
+    let (mut page, mut at) = (Page::default(), from.to_vec());
+    let mut rows = open(true);
+    rows.seek(&at);
+    let Err(error) = collect(&mut rows, &mut page, &mut at, limit) else { return Ok(page) };
+    let EngineError::Corrupt(_) = error else { return Err(error) };
+    let mut rows = open(false);
+    rows.seek(&at);
+    while let Err(error) = collect(&mut rows, &mut page, &mut at, limit) {
+        let EngineError::Corrupt(words) = error else { return Err(error) };
+        page.damage.push(words);
+        if !pass(&mut rows, &mut page, &mut at) {
+            page.next = None;
+            return Ok(page);
+        }
+    }
+    Ok(page)
+}
+
+/// Takes rows until the page is full, the end or damage; `at` is where to go on.
+fn collect(
+    rows: &mut Rows<'_>,
+    page: &mut Page,
+    at: &mut Vec<u8>,
+    limit: usize,
+) -> Result<(), EngineError> {
+    while let Some((key, value)) = rows.item() {
+        if key < at.as_slice() {
+            return Err(EngineError::Corrupt("keys are out of order".into()));
+        }
+        if page.rows.len() >= limit {
+            page.next = Some(key.to_vec());
+            return Ok(());
+        }
+        page.rows.push((key.to_vec(), value.to_vec()));
+        at.clear();
+        at.extend_from_slice(key);
+        at.push(0);
+        rows.next();
+    }
+    page.next = None;
+    Ok(rows.status()?)
+}
+
+/// Finds the next row behind damage by ever longer steps, then takes the rows between from behind.
+/// Leaves `rows` at the row found; false if there is none.
+fn pass(rows: &mut Rows<'_>, page: &mut Page, at: &mut Vec<u8>) -> bool {
+    let mut from = [0; 16];
+    for (place, octet) in from.iter_mut().zip(at.iter()) {
+        *place = *octet;
+    }
+    let from = u128::from_be_bytes(from);
+    for shift in 0..u128::BITS {
+        let Some(target) = from.checked_add(1 << shift) else { return false };
+        rows.seek(target.to_be_bytes());
+        if rows.valid() {
+            break;
+        }
+        if rows.status().is_ok() {
+            return false;
+        }
+    }
+    let Some(found) = rows.key().map(<[u8]>::to_vec).filter(|key| *key > *at) else { return false };
+    let mut between = Vec::new();
+    rows.prev();
+    while let Some((key, value)) = rows.item() {
+        if key < at.as_slice() || between.len() >= BETWEEN_MAX {
+            break;
+        }
+        between.push((key.to_vec(), value.to_vec()));
+        rows.prev();
+    }
+    page.rows.extend(between.into_iter().rev());
+    rows.seek(&found);
+    *at = found;
+    rows.valid()
+}
+
+/// Rows taken from behind at once; a block holds some dozens.
+const BETWEEN_MAX: usize = 4096;
+
+/// The rows of one message's progress.
+pub(crate) fn progress(engine: &Engine, id: MessageId) -> Result<Page, EngineError> {
+    let (from, end) = (progress::key(id, 0), progress::key(id, u32::MAX));
+    page(engine, Family::Progress, &from, Some(&end), usize::MAX)
+}
+
+/// The keys of one message's progress.
+pub(crate) fn progress_keys(engine: &Engine, id: MessageId) -> Result<Vec<Vec<u8>>, EngineError> {
+    Ok(progress(engine, id)?.rows.into_iter().map(|(key, _)| key).collect())
+}
+
+/// The last key of a family, as far as it can be read.
+pub(crate) fn last_key(engine: &Engine, family: Family) -> Result<Option<Vec<u8>>, EngineError> {
+    let db = engine.db()?;
+    let handle = family_of(&db, family)?;
+    let mut rows = db.raw_iterator_cf(&handle);
+    rows.seek_to_last();
+    Ok(rows.key().map(<[u8]>::to_vec))
+}
