@@ -4,10 +4,15 @@
 //! here. Calls in: [`Transaction::receive`], [`Transaction::body`], [`Transaction::body_ended`],
 //! [`Transaction::expire`], [`Transaction::closed`]. After each of them the driver takes [`Transaction::next_step`]
 //! until it is none, then waits for bytes or for [`Transaction::deadline`].
+//!
+//! While content goes out the driver reads too: a next hop may answer early. Bytes that come between two transactions
+//! belong to none: close such a connection.
 
+mod answers;
 mod extensions;
 mod outgoing;
 mod transaction;
+mod words;
 
 pub use extensions::Extensions;
 pub use outgoing::{After, Answer, End, Outgoing, Step, Timeouts};

@@ -1,0 +1,489 @@
+//! Plays the conversations of `tests/*.smtp`, each whole and octet by octet.
+//!
+//! A file is one conversation; its first line says whose side is under test: `server` or `client`. Blank lines and lines
+//! that start with `#` say nothing. Escapes in texts: `\r \n \0 \t \\ \xNN`, `{text*count}` repeats, and a last `\c`
+//! leaves out the CRLF.
+//!
+//! Both sides: `C:` what the client says, `S:` what the server says; what comes from the side under test must be so, line
+//! by line. Lines of the other side in a row come in one burst. `+300s` lets time pass.
+//!
+//! Server: `limit: name=value …` (before all else), `tls: offered|required` (same), `greeting: reply` (same),
+//! `policy: reply` refuses the next question, `spool: reply` fails the next commit, `write: reply` fails now, `stop`,
+//! `end` (the client sends no more); and what must come of it: `message: sender -> recipients, octets`, `content: text`
+//! (of that message), `abandon`, `handshake`, `close: Reason`.
+//!
+//! Client: `offers: EHLO lines;…`, `mail: sender -> recipients[; flags]`, `body: text` (each a piece; before all else),
+//! `drop` (the connection goes); and what must come of it: `answer: fate reply` for each recipient, `rest: places`,
+//! `dead`, `over: Reuse|Close`.
+
+use std::collections::VecDeque;
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use mail::{
+    Accepted, Address, BodyType, Envelope, MessageId, Origin, Reply, ReversePath, Timestamp,
+};
+use smtp_session::{client, server};
+
+#[derive(Clone, Copy, PartialEq)]
+enum Cut {
+    Bursts,
+    Octets,
+}
+
+/// What the side under test said and did, not yet looked at.
+#[derive(Default)]
+struct Seen {
+    wire: VecDeque<String>,
+    events: VecDeque<String>,
+    content: Vec<u8>,
+}
+
+impl Seen {
+    fn said(&mut self, bytes: &[u8]) {
+        let text = String::from_utf8(bytes.to_vec()).unwrap();
+        let partial = match self.wire.back() {
+            Some(line) if !line.ends_with('\n') => self.wire.pop_back().unwrap(),
+            _ => String::new(),
+        };
+        self.wire.extend((partial + &text).split_inclusive('\n').map(str::to_owned));
+    }
+}
+
+trait Side {
+    fn set(&mut self, verb: &str, text: &str, now: Instant, seen: &mut Seen);
+    fn hear(&mut self, bytes: Bytes, now: Instant, seen: &mut Seen);
+    fn pass(&mut self, now: Instant, seen: &mut Seen);
+}
+
+fn now() -> Instant {
+    #[expect(clippy::disallowed_methods, reason = "some moment to start from")]
+    Instant::now()
+}
+
+fn unescape(text: &str) -> Vec<u8> {
+    let mut out = Vec::new();
+    let mut rest = text;
+    while let Some(c) = rest.chars().next() {
+        rest = &rest[c.len_utf8()..];
+        match c {
+            '\\' => {
+                let escape = rest.chars().next().unwrap();
+                rest = &rest[1..];
+                match escape {
+                    'r' => out.push(b'\r'),
+                    'n' => out.push(b'\n'),
+                    '0' => out.push(0),
+                    't' => out.push(b'\t'),
+                    'x' => {
+                        out.push(u8::from_str_radix(&rest[..2], 16).unwrap());
+                        rest = &rest[2..];
+                    }
+                    other => out.push(other as u8),
+                }
+            }
+            '{' => {
+                let (inner, after) = rest.split_once('}').unwrap();
+                let (text, count) = inner.rsplit_once('*').unwrap();
+                out.extend_from_slice(&unescape(text).repeat(count.parse().unwrap()));
+                rest = after;
+            }
+            _ => out.extend_from_slice(c.to_string().as_bytes()),
+        }
+    }
+    out
+}
+
+fn wire_line(text: &str) -> Vec<u8> {
+    match text.strip_suffix("\\c") {
+        Some(text) => unescape(text),
+        None => [unescape(text), b"\r\n".to_vec()].concat(),
+    }
+}
+
+fn reply(text: &str) -> Reply {
+    let (code, rest) = text.split_at(3);
+    let (status, words) = rest.trim().split_once(' ').unwrap();
+    Reply::new(code.parse().unwrap(), Some(status.parse().unwrap()), words)
+}
+
+fn path(text: &str) -> ReversePath {
+    let inner = text.trim_start_matches('<').trim_end_matches('>');
+    if inner.is_empty() {
+        ReversePath::Null
+    } else {
+        ReversePath::Address(Address::parse(inner).unwrap())
+    }
+}
+
+struct Server {
+    settings: server::Settings,
+    security: server::Security,
+    greeting: Option<Reply>,
+    session: Option<server::Session>,
+    policy: Option<Reply>,
+    spool: Option<Reply>,
+    body: Vec<u8>,
+}
+
+impl Server {
+    fn new() -> Self {
+        let settings = server::Settings {
+            hostname: "relay.example".into(),
+            message_octets_max: 10_000,
+            recipients_max: 100,
+            command_octets_max: 512,
+            header_octets_max: 5000,
+            text_line_octets_max: 2000,
+            hops_max: 5,
+            bad_commands_max: 5,
+            idle_wait_max: Duration::from_secs(300),
+            data_wait_max: Duration::from_secs(180),
+            session_wait_max: Duration::from_secs(3600),
+            transactions_max: 100,
+        };
+        Self {
+            settings,
+            security: server::Security::default(),
+            greeting: None,
+            session: None,
+            policy: None,
+            spool: None,
+            body: Vec::new(),
+        }
+    }
+
+    fn limit(&mut self, name: &str, value: &str) {
+        let seconds = || Duration::from_secs(value.parse().unwrap());
+        let settings = &mut self.settings;
+        match name {
+            "message_octets_max" => settings.message_octets_max = value.parse().unwrap(),
+            "recipients_max" => settings.recipients_max = value.parse().unwrap(),
+            "command_octets_max" => settings.command_octets_max = value.parse().unwrap(),
+            "header_octets_max" => settings.header_octets_max = value.parse().unwrap(),
+            "text_line_octets_max" => settings.text_line_octets_max = value.parse().unwrap(),
+            "hops_max" => settings.hops_max = value.parse().unwrap(),
+            "bad_commands_max" => settings.bad_commands_max = value.parse().unwrap(),
+            "transactions_max" => settings.transactions_max = value.parse().unwrap(),
+            "idle_wait_max" => settings.idle_wait_max = seconds(),
+            "data_wait_max" => settings.data_wait_max = seconds(),
+            "session_wait_max" => settings.session_wait_max = seconds(),
+            other => panic!("no limit {other}"),
+        }
+    }
+
+    fn session(&mut self, now: Instant) -> &mut server::Session {
+        self.session.get_or_insert_with(|| {
+            let settings = Arc::new(self.settings.clone());
+            match &self.greeting {
+                Some(reply) => server::Session::refused(settings, reply, now),
+                None => server::Session::new(settings, self.security, now),
+            }
+        })
+    }
+
+    fn run(&mut self, now: Instant, seen: &mut Seen) {
+        while let Some(step) = self.session(now).next_step() {
+            match step {
+                server::Step::Send(bytes) => seen.said(&bytes),
+                server::Step::Ask(question) => {
+                    if question == server::Question::Content {
+                        let transaction = self.session(now).transaction().unwrap();
+                        assert!(!transaction.recipients.is_empty());
+                        self.body.clear();
+                    }
+                    let verdict =
+                        self.policy.take().map_or(server::Verdict::Accept, server::Verdict::Refuse);
+                    self.session(now).decide(verdict, now);
+                }
+                server::Step::Body(bytes) => {
+                    assert!(!bytes.is_empty());
+                    self.body.extend_from_slice(&bytes);
+                }
+                server::Step::Commit(transaction) => self.commit(transaction, now, seen),
+                server::Step::Abandon => {
+                    self.body.clear();
+                    seen.events.push_back("abandon".into());
+                }
+                server::Step::StartTls => {
+                    seen.events.push_back("handshake".into());
+                    // What a client sends before the handshake is done must be void.
+                    self.session(now).receive(Bytes::from_static(b"NOOP\r\n"), now);
+                    self.session(now).tls_started(now);
+                }
+                server::Step::Close(reason) => seen.events.push_back(format!("close: {reason:?}")),
+            }
+        }
+    }
+
+    fn commit(&mut self, transaction: server::Transaction, now: Instant, seen: &mut Seen) {
+        assert!(!self.session(now).wants_input());
+        assert_eq!(transaction.octets, self.body.len() as u64);
+        let recipients: Vec<_> = transaction
+            .recipients
+            .iter()
+            .map(|recipient| format!("<{}>", recipient.address))
+            .collect();
+        seen.events.push_back(format!(
+            "message: {} -> {}, {} octets",
+            transaction.sender,
+            recipients.join(" "),
+            transaction.octets
+        ));
+        seen.content = self.body.clone();
+        if let Some(reply) = self.spool.take() {
+            self.session(now).not_stored(reply, now);
+            return;
+        }
+        let origin = Origin {
+            client: None,
+            helo: transaction.helo,
+            listener: "smtp".into(),
+            connector: "test".into(),
+            tls: None,
+        };
+        let envelope = Envelope {
+            sender: transaction.sender,
+            recipients: transaction.recipients,
+            body_type: transaction.body_type,
+            needs_smtputf8: transaction.needs_smtputf8,
+            origin,
+        };
+        let accepted = Accepted {
+            id: MessageId::new(0, 0),
+            envelope: Arc::new(envelope),
+            received_at: Timestamp::default(),
+            octets: transaction.octets,
+        };
+        self.session(now).stored(&accepted, now);
+    }
+}
+
+impl Side for Server {
+    fn set(&mut self, verb: &str, text: &str, now: Instant, seen: &mut Seen) {
+        match verb {
+            "limit" => {
+                for pair in text.split(' ') {
+                    let (name, value) = pair.split_once('=').unwrap();
+                    self.limit(name, value);
+                }
+                return;
+            }
+            "tls" => {
+                self.security =
+                    server::Security { offers_starttls: true, requires_tls: text == "required" };
+                return;
+            }
+            "greeting" => {
+                self.greeting = Some(reply(text));
+                return;
+            }
+            "policy" => self.policy = Some(reply(text)),
+            "spool" => self.spool = Some(reply(text)),
+            "write" => self.session(now).not_stored(reply(text), now),
+            "stop" => self.session(now).shut_down(now),
+            "end" => self.session(now).input_ended(now),
+            other => panic!("no verb {other}"),
+        }
+        self.run(now, seen);
+    }
+
+    fn hear(&mut self, bytes: Bytes, now: Instant, seen: &mut Seen) {
+        self.session(now).receive(bytes, now);
+        self.run(now, seen);
+    }
+
+    fn pass(&mut self, now: Instant, seen: &mut Seen) {
+        self.session(now).expire(now);
+        self.run(now, seen);
+    }
+}
+
+struct Client {
+    outgoing: client::Outgoing,
+    extensions: client::Extensions,
+    body: VecDeque<Vec<u8>>,
+    transaction: Option<client::Transaction>,
+}
+
+impl Client {
+    fn new() -> Self {
+        let outgoing = client::Outgoing {
+            sender: ReversePath::Null,
+            recipients: Vec::new(),
+            octets: 0,
+            body_type: BodyType::SevenBit,
+            needs_smtputf8: false,
+        };
+        let extensions = client::Extensions::default();
+        Self { outgoing, extensions, body: VecDeque::new(), transaction: None }
+    }
+
+    fn transaction(&mut self, now: Instant) -> &mut client::Transaction {
+        let (outgoing, extensions) = (self.outgoing.clone(), self.extensions);
+        self.transaction.get_or_insert_with(|| {
+            client::Transaction::new(outgoing, extensions, client::Timeouts::default(), now)
+        })
+    }
+
+    fn run(&mut self, now: Instant, seen: &mut Seen) {
+        while let Some(step) = self.transaction(now).next_step() {
+            match step {
+                client::Step::Send(bytes) => seen.said(&bytes),
+                client::Step::NeedBody => match self.body.pop_front() {
+                    // A piece `wait` stands for a spool that has nothing yet.
+                    Some(piece) if piece == b"wait" => return,
+                    Some(piece) => self.transaction(now).body(Bytes::from(piece), now),
+                    None => self.transaction(now).body_ended(now),
+                },
+                client::Step::Done(end) => {
+                    for answer in end.recipients {
+                        let by = if answer.is_remote { "" } else { "local " };
+                        seen.events
+                            .push_back(format!("answer: {} {by}{}", answer.fate, answer.reply));
+                    }
+                    if !end.retry_rest.is_empty() {
+                        let places: Vec<_> = end.retry_rest.iter().map(usize::to_string).collect();
+                        seen.events.push_back(format!("rest: {}", places.join(" ")));
+                    }
+                    if end.was_dead_before_first_reply {
+                        seen.events.push_back("dead".into());
+                    }
+                    seen.events.push_back(format!("over: {:?}", end.connection));
+                }
+            }
+        }
+    }
+}
+
+impl Side for Client {
+    fn set(&mut self, verb: &str, text: &str, now: Instant, seen: &mut Seen) {
+        match verb {
+            "offers" => {
+                let lines = ["mx.example"].into_iter().chain(text.split(';').map(str::trim));
+                self.extensions = client::Extensions::parse(lines);
+                return;
+            }
+            "mail" => {
+                let (paths, flags) = text.split_once(';').unwrap_or((text, ""));
+                let (sender, recipients) = paths.split_once(" -> ").unwrap();
+                self.outgoing.sender = path(sender);
+                self.outgoing.recipients = recipients
+                    .split_whitespace()
+                    .map(|text| path(text).address().unwrap().clone())
+                    .collect();
+                self.outgoing.needs_smtputf8 = flags.contains("SMTPUTF8");
+                if flags.contains("8BITMIME") {
+                    self.outgoing.body_type = BodyType::EightBitMime;
+                }
+                return;
+            }
+            "body" => {
+                let piece = unescape(text);
+                self.outgoing.octets += piece.len() as u64;
+                self.body.push_back(piece);
+                return;
+            }
+            "drop" => self.transaction(now).closed(now),
+            other => panic!("no verb {other}"),
+        }
+        self.run(now, seen);
+    }
+
+    fn hear(&mut self, bytes: Bytes, now: Instant, seen: &mut Seen) {
+        self.transaction(now).receive(&bytes, now);
+        self.run(now, seen);
+    }
+
+    fn pass(&mut self, now: Instant, seen: &mut Seen) {
+        self.transaction(now).expire(now);
+        self.run(now, seen);
+    }
+}
+
+fn play(name: &str, text: &str, cut: Cut) {
+    let mut lines =
+        text.lines().enumerate().filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
+    let (mut side, heard, said): (Box<dyn Side>, &str, &str) = match lines.next().unwrap().1 {
+        "server" => (Box::new(Server::new()), "C", "S"),
+        "client" => (Box::new(Client::new()), "S", "C"),
+        other => panic!("{name}: neither server nor client: {other}"),
+    };
+    let (mut at, mut seen, mut burst) = (now(), Seen::default(), Vec::new());
+    let mut is_begun = false;
+    for (number, line) in lines {
+        let place = format!(
+            "{name}:{} ({})",
+            number + 1,
+            if cut == Cut::Bursts { "bursts" } else { "octets" }
+        );
+        let (verb, text) =
+            line.split_once(':').map_or((line, ""), |(verb, text)| (verb, text.trim_start()));
+        let is_setting =
+            !is_begun && matches!(verb, "limit" | "tls" | "greeting" | "offers" | "mail" | "body");
+        if !is_begun && !is_setting {
+            is_begun = true;
+            side.pass(at, &mut seen);
+        }
+        if verb == heard {
+            assert!(seen.wire.is_empty(), "{place}: unexpected {:?}", seen.wire);
+            burst.extend_from_slice(&wire_line(text));
+            continue;
+        }
+        let heard = std::mem::take(&mut burst);
+        let octets = if cut == Cut::Octets { 1 } else { heard.len().max(1) };
+        for piece in heard.chunks(octets) {
+            side.hear(Bytes::copy_from_slice(piece), at, &mut seen);
+        }
+        if verb == said {
+            let want = String::from_utf8(wire_line(text)).unwrap();
+            assert_eq!(seen.wire.pop_front(), Some(want), "{place}");
+        } else if let Some(seconds) = verb.strip_prefix('+').and_then(|text| text.strip_suffix('s'))
+        {
+            assert!(seen.wire.is_empty(), "{place}: unexpected {:?}", seen.wire);
+            at += Duration::from_secs(seconds.parse().unwrap());
+            side.pass(at, &mut seen);
+        } else if verb == "content" {
+            assert_eq!(
+                String::from_utf8_lossy(&seen.content),
+                String::from_utf8_lossy(&unescape(text)),
+                "{place}"
+            );
+        } else if matches!(
+            verb,
+            "message" | "abandon" | "handshake" | "close" | "answer" | "rest" | "dead" | "over"
+        ) {
+            assert_eq!(seen.events.pop_front().as_deref(), Some(line), "{place}");
+        } else {
+            side.set(verb, text, at, &mut seen);
+        }
+    }
+    assert!(burst.is_empty(), "{name}: ends with unanswered lines");
+    assert!(
+        seen.wire.is_empty() && seen.events.is_empty(),
+        "{name}: {:?} {:?}",
+        seen.wire,
+        seen.events
+    );
+}
+
+#[test]
+fn conversations_go_as_written() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
+    let mut played = 0;
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "smtp") {
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            let text = fs::read_to_string(&path).unwrap();
+            for cut in [Cut::Bursts, Cut::Octets] {
+                play(&name, &text, cut);
+            }
+            played += 1;
+        }
+    }
+    assert!(played >= 20, "only {played} conversations found");
+}
