@@ -193,7 +193,7 @@ impl<'a> Sending<'a> {
         };
         if end.was_dead_before_first_reply {
             if let Some(answer) = end.recipients.first().filter(|_| !is_reused) {
-                self.dial.failed(&connection.peer, &in_words(answer, &connection.peer));
+                self.dial.failed(&connection.peer, &in_our_words(answer, &connection.peer));
             }
             // Not a try: the next connection takes over at once. Idle ones are few and hosts are counted, so this ends.
             self.batches.push_front(batch);
@@ -227,7 +227,7 @@ impl<'a> Sending<'a> {
             if retry_rest.contains(&at) {
                 too_many.push(*place);
             } else if is_gone {
-                lost.push((*place, in_words(&answer, peer)));
+                lost.push((*place, in_our_words(&answer, peer)));
             } else {
                 let reply = in_words(&answer, peer);
                 let who = answer.is_remote.then(|| Arc::clone(peer));
@@ -260,10 +260,6 @@ impl<'a> Sending<'a> {
         let has_nothing = self.outcomes.is_empty() && !self.was_answered;
         match error {
             NoConnection::Unreachable(reply, peer) if has_nothing => {
-                tracing::info!(
-                    message = %self.attempt.id, destination = %self.attempt.destination, %reply,
-                    "destination unreachable"
-                );
                 return self.finish(Outcome::Unreachable { reply, peer });
             }
             NoConnection::Unreachable(reply, _) => self.answer_rest(Fate::Deferred, &reply, None),
@@ -289,9 +285,9 @@ impl<'a> Sending<'a> {
     }
 
     fn note(&mut self, place: usize, fate: Fate, reply: &Reply, peer: Option<Arc<Peer>>) {
-        self.metrics.recipient_ended(fate);
         let recipient = self.stored.envelope.recipients.get(place);
-        tracing::info!(
+        // The queue logs the outcome; this is for who looks closer.
+        tracing::debug!(
             message = %self.attempt.id,
             recipient = recipient.map(|it| it.address.as_str()).unwrap_or_default(),
             destination = %self.attempt.destination,
@@ -330,6 +326,14 @@ impl<'a> Sending<'a> {
         };
         Finished { end: Some(end), connection }
     }
+}
+
+/// A lost connection in our own words, with the host and what it said.
+fn in_our_words(answer: &Answer, peer: &Peer) -> Reply {
+    if answer.is_remote {
+        return later(BAD_CONNECTION, format!("{peer} ended the session: {}", answer.reply));
+    }
+    in_words(answer, peer)
 }
 
 /// The reply as it came, or our own words with the host they are about.

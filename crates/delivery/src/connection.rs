@@ -129,12 +129,12 @@ impl Connection {
     /// Begins to wait for mail.
     pub(crate) fn rest(&mut self, now: Instant) {
         self.idle_since = now;
-        self.open.set_idle(true);
+        self.open.rest();
     }
 
     /// Stops waiting for mail.
     pub(crate) fn wake(&mut self) {
-        self.open.set_idle(false);
+        self.open.wake();
     }
 
     /// Whether it has waited long enough, or the peer has gone meanwhile.
@@ -197,7 +197,8 @@ impl Connection {
         let goodbye = async {
             self.socket.write_all(b"QUIT\r\n").await?;
             self.socket.flush().await?;
-            self.socket.read(&mut self.buffer).await?;
+            // One piece is enough: whatever it says, the session is over.
+            let _octets = self.socket.read(&mut self.buffer).await?;
             self.socket.shutdown().await
         };
         // Whatever comes of it, nothing depends on it.

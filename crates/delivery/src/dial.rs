@@ -3,21 +3,16 @@
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use mail::{Destination, EnhancedStatus, Peer, Reply};
-use policy::config::{OutboundConnector, TlsLevel};
-use smtp_session::client::Extensions;
-use tls::client::Verification;
-use tokio::net::TcpStream;
+use policy::config::OutboundConnector;
 
 use crate::connection::Connection;
-use crate::hello::{Hello, NoReply};
 use crate::hosts::{Host, NoHost, hosts, no_host};
-use crate::metrics::{ConnectorMetrics, Open, Stage, TlsResult};
+use crate::metrics::{ConnectorMetrics, Stage};
+use crate::open::Opener;
 use crate::shared::Shared;
-use crate::socket::Socket;
-use crate::words::{BAD_CONNECTION, LOOK_UP, NO_ANSWER, NO_ROUTE, NO_TLS, STOPPING, later, span};
+use crate::words::{LOOK_UP, NO_ROUTE, STOPPING, later};
 
 /// The hosts of a destination that one attempt has not tried yet, best first.
 pub(crate) struct Dial<'a> {
@@ -53,31 +48,6 @@ pub(crate) enum NoConnection {
     Never(Reply),
     /// The relay stops.
     Stopping,
-}
-
-/// Why one address could not be used.
-struct Refused {
-    stage: Stage,
-    status: EnhancedStatus,
-    words: String,
-    /// Clear text on a fresh connection may do (RFC 7435).
-    may_try_clear: bool,
-}
-
-impl Refused {
-    fn new(stage: Stage, status: EnhancedStatus, words: impl Into<String>) -> Self {
-        Self { stage, status, words: words.into(), may_try_clear: false }
-    }
-
-    fn silent(stage: Stage, error: &NoReply) -> Self {
-        Self::new(stage, BAD_CONNECTION, error.to_string())
-    }
-
-    /// A no in the peer's words; for us it is temporary, whatever its class.
-    fn said(stage: Stage, reply: &Reply) -> Self {
-        let status = reply.status().filter(|status| status.is_transient()).unwrap_or(NO_ANSWER);
-        Self::new(stage, status, format!("refused the connection: {reply}"))
-    }
 }
 
 impl<'a> Dial<'a> {
@@ -203,12 +173,8 @@ impl<'a> Dial<'a> {
     }
 
     async fn try_address(&self, host: &str, address: SocketAddr) -> Result<Connection, Failure> {
-        let mut result = self.open(host, address, self.connector.tls).await;
-        if result.as_ref().is_err_and(|refused| refused.may_try_clear) {
-            self.metrics.tls_ended(TlsResult::Failed);
-            tracing::info!(destination = %self.destination, host, "TLS failed, clear text follows");
-            result = self.open(host, address, TlsLevel::None).await;
-        }
+        let (shared, connector, metrics) = (self.shared, self.connector, self.metrics);
+        let result = Opener { shared, connector, metrics }.open(host, address).await;
         let refused = match result {
             Ok(connection) => {
                 self.shared.rests.worked(address);
@@ -226,130 +192,6 @@ impl<'a> Dial<'a> {
         );
         Err(Failure { reply, peer: Some(peer), is_permanent: false })
     }
-
-    async fn open(
-        &self,
-        host: &str,
-        address: SocketAddr,
-        level: TlsLevel,
-    ) -> Result<Connection, Refused> {
-        let timeouts = &self.connector.timeouts;
-        let ehlo_wait = timeouts.ehlo.as_duration();
-        let tcp = connect(address, timeouts.connect.as_duration()).await?;
-        let mut hello = Hello::new(Socket::Clear(tcp), timeouts.greeting.as_duration());
-        let greeting = hello.greeting().await;
-        let greeting = greeting.map_err(|error| Refused::silent(Stage::Greeting, &error))?;
-        if !greeting.is_success() {
-            return Err(Refused::said(Stage::Greeting, &greeting));
-        }
-        let extensions = self.ehlo(&mut hello).await?;
-        let (hello, extensions, tls) = match self.starttls(&mut hello, &extensions, level).await? {
-            None => (hello, extensions, None),
-            Some(verification) => {
-                let connectors = &self.shared.connectors;
-                let tcp = hello
-                    .into_tcp()
-                    .ok_or_else(|| Refused::new(Stage::Tls, NO_TLS, "wants TLS inside TLS"))?;
-                let handshake = connectors.connect(verification, host, tcp);
-                let stream = match tokio::time::timeout(ehlo_wait, handshake).await {
-                    Ok(Ok(stream)) => stream,
-                    Ok(Err(error)) => return Err(self.no_tls(level, error.to_string())),
-                    Err(_) => {
-                        let words = format!("the TLS handshake took more than {}", span(ehlo_wait));
-                        return Err(self.no_tls(level, words));
-                    }
-                };
-                self.metrics.tls_ended(TlsResult::Encrypted);
-                let facts = tls::facts(stream.get_ref().1);
-                let mut hello = Hello::new(Socket::Tls(Box::new(stream)), ehlo_wait);
-                // What was said before the handshake counts no more (RFC 3207 §4.2).
-                let extensions = self.ehlo(&mut hello).await?;
-                (hello, extensions, Some(facts))
-            }
-        };
-        let peer = Arc::new(Peer { host: host.into(), address, tls });
-        let now = self.shared.clock.now();
-        let open = Open::new(self.metrics);
-        Ok(Connection::new(hello.into_socket(), extensions, peer, open, now))
-    }
-
-    async fn ehlo(&self, hello: &mut Hello) -> Result<Extensions, Refused> {
-        let wait = self.connector.timeouts.ehlo.as_duration();
-        match hello.ehlo(&self.shared.hostname, wait).await {
-            Ok(Ok(extensions)) => Ok(extensions),
-            Ok(Err(reply)) => Err(Refused::said(Stage::Ehlo, &reply)),
-            Err(error) => Err(Refused::silent(Stage::Ehlo, &error)),
-        }
-    }
-
-    /// Says STARTTLS if the level asks for it; gives how far the host is to be verified, none for clear text.
-    async fn starttls(
-        &self,
-        hello: &mut Hello,
-        extensions: &Extensions,
-        level: TlsLevel,
-    ) -> Result<Option<Verification>, Refused> {
-        let verification = match level {
-            TlsLevel::None => {
-                self.metrics.tls_ended(TlsResult::Clear);
-                return Ok(None);
-            }
-            TlsLevel::Opportunistic | TlsLevel::Encrypt => Verification::None,
-            TlsLevel::Verify => Verification::AuthorityAndName,
-        };
-        let is_forgiving = level == TlsLevel::Opportunistic;
-        if !extensions.starttls {
-            if is_forgiving {
-                self.metrics.tls_ended(TlsResult::Clear);
-                return Ok(None);
-            }
-            self.metrics.tls_ended(TlsResult::NotOffered);
-            let words = "does not offer STARTTLS, but the connector asks for TLS";
-            return Err(Refused::new(Stage::Tls, NO_TLS, words));
-        }
-        let reply = hello.command("STARTTLS", self.connector.timeouts.ehlo.as_duration()).await;
-        match reply {
-            Ok(reply) if reply.code() == 220 => Ok(Some(verification)),
-            // The session is as it was before: clear text goes on right here.
-            Ok(_) if is_forgiving => {
-                self.metrics.tls_ended(TlsResult::Clear);
-                Ok(None)
-            }
-            Ok(reply) => Err(self.no_tls(level, format!("answered STARTTLS with {reply}"))),
-            // Octets behind the 220 were not sent by an honest server: neither TLS nor clear text now.
-            Err(NoReply::TooMuch) => {
-                self.metrics.tls_ended(TlsResult::Failed);
-                let words = "sent clear text behind its reply to STARTTLS";
-                Err(Refused::new(Stage::Tls, NO_TLS, words))
-            }
-            Err(error) => Err(self.no_tls(level, error.to_string())),
-        }
-    }
-
-    fn no_tls(&self, level: TlsLevel, words: String) -> Refused {
-        let may_try_clear = level == TlsLevel::Opportunistic;
-        if !may_try_clear {
-            self.metrics.tls_ended(TlsResult::Failed);
-        }
-        Refused { stage: Stage::Tls, status: NO_TLS, words: format!("TLS: {words}"), may_try_clear }
-    }
-}
-
-async fn connect(address: SocketAddr, wait: Duration) -> Result<TcpStream, Refused> {
-    let refused = |words: String| Refused::new(Stage::Connect, NO_ANSWER, words);
-    let tcp = tokio::time::timeout(wait, TcpStream::connect(address))
-        .await
-        .map_err(|_| refused(format!("did not answer within {}", span(wait))))?
-        .map_err(|error| refused(format!("cannot be connected to: {}", plain(&error))))?;
-    // Small writes are put together before they go out; waiting for more only adds time.
-    tcp.set_nodelay(true).map_err(|error| refused(error.to_string()))?;
-    Ok(tcp)
-}
-
-/// The system's words without its error number.
-fn plain(error: &std::io::Error) -> String {
-    let words = error.to_string();
-    words.split(" (os error").next().unwrap_or(&words).to_lowercase()
 }
 
 /// The reply for recipients that were not sent because the relay stops.

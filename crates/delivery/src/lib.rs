@@ -15,6 +15,7 @@ mod hello;
 mod hosts;
 mod lines;
 mod metrics;
+mod open;
 mod pool;
 mod rests;
 mod service;

@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use mail::Fate;
 use policy::config::{OutboundConnector, TlsLevel};
 use telemetry::{Counter, Gauge, Registry};
 
@@ -20,7 +19,6 @@ pub(crate) struct ConnectorMetrics {
     idle: Gauge,
     reuse: Counter,
     failures: [Counter; Stage::ALL.len()],
-    recipients: [Counter; 3],
     tls: [Counter; TlsResult::ALL.len()],
 }
 
@@ -106,10 +104,6 @@ impl ConnectorMetrics {
             let labels = [("connector", name), ("stage", stage.name())];
             registry.counter("connect_failures_total", help, &labels)
         };
-        let recipients = |result| {
-            let help = "Recipients whose try has ended, by result.";
-            registry.counter("delivery_total", help, &[("connector", name), ("result", result)])
-        };
         let tls = |result: TlsResult| {
             let help = "Connections by the TLS level asked for and what came of it.";
             let level = match connector.tls {
@@ -128,7 +122,6 @@ impl ConnectorMetrics {
             idle: open("idle"),
             reuse: registry.counter("connection_reuse_total", help, &[("connector", name)]),
             failures: Stage::ALL.map(failed),
-            recipients: ["delivered", "deferred", "failed"].map(recipients),
             tls: TlsResult::ALL.map(tls),
         }
     }
@@ -146,16 +139,6 @@ impl ConnectorMetrics {
     /// A connection has got TLS, or not.
     pub(crate) fn tls_ended(&self, result: TlsResult) {
         count(&self.tls, TlsResult::ALL.iter().position(|one| *one == result));
-    }
-
-    /// A recipient has an outcome.
-    pub(crate) fn recipient_ended(&self, fate: Fate) {
-        let place = match fate {
-            Fate::Delivered => 0,
-            Fate::Deferred => 1,
-            Fate::Failed => 2,
-        };
-        count(&self.recipients, Some(place));
     }
 }
 
@@ -177,9 +160,17 @@ impl Open {
         Self { metrics: Arc::clone(metrics), is_idle: false }
     }
 
-    pub(crate) fn set_idle(&mut self, is_idle: bool) {
+    /// It waits for mail from now on.
+    pub(crate) fn rest(&mut self) {
         self.gauge().decrement(1.0);
-        self.is_idle = is_idle;
+        self.is_idle = true;
+        self.gauge().increment(1.0);
+    }
+
+    /// It carries mail from now on.
+    pub(crate) fn wake(&mut self) {
+        self.gauge().decrement(1.0);
+        self.is_idle = false;
         self.gauge().increment(1.0);
     }
 

@@ -55,7 +55,7 @@ mod tests {
 
     #[test]
     fn a_rest_ends_by_time_or_success_and_the_memory_is_bounded() {
-        let (clock, rests) = (Clock::manual(0), Rests::new(Duration::from_secs(60)));
+        let (clock, rests) = (Clock::manual(0), Rests::new(Duration::from_mins(1)));
         let address = |port| SocketAddr::from(([192, 0, 2, 1], port));
         rests.failed(address(1), clock.now());
         rests.failed(address(2), clock.now());
@@ -64,7 +64,7 @@ mod tests {
         assert!(!rests.is_resting(address(2), clock.now()));
         clock.advance(Duration::from_secs(61));
         assert!(!rests.is_resting(address(1), clock.now()));
-        for port in 0..u16::MAX {
+        for port in 0..5000 {
             rests.failed(address(port), clock.now());
         }
         assert_eq!(rests.until.lock().len(), HOSTS_MAX);

@@ -24,6 +24,8 @@ pub enum Act {
     Reply(&'static str),
     /// Sends the text as it is.
     Raw(&'static str),
+    /// Reads something and throws it away.
+    Read,
     /// Ends the connection in good order.
     Close,
     /// Ends the connection by a reset.
@@ -364,6 +366,11 @@ impl Connection {
                     if stream.write_all(text.as_bytes()).await.is_err() {
                         return Next::Over;
                     }
+                }
+                Act::Read => {
+                    drop(stream.flush().await);
+                    let octets = stream.fill_buf().await.map_or(0, <[u8]>::len);
+                    stream.consume(octets);
                 }
                 Act::Close => {
                     drop(stream.flush().await);

@@ -1,0 +1,15 @@
+//! Delivery over real sockets on loopback, from a real spool to a scripted peer.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test may stop"
+)]
+
+mod failures;
+mod hosts;
+mod plain;
+mod pools;
+mod relay;
+mod starttls;
