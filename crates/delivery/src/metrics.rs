@@ -74,10 +74,10 @@ impl Metrics {
             let metrics = ConnectorMetrics::register(registry, connector);
             (connector.name.as_str().into(), Arc::new(metrics))
         };
-        let help = "Tasks that panicked; each ended alone.";
+        let help = "Tasks ended by a fault in the program; each ended only its own work.";
         Self {
             connectors: connectors.iter().map(of).collect(),
-            panics: registry.counter("panic_total", help, &[("stage", "delivery")]),
+            panics: registry.counter("panic_total", help, &[("service", "delivery")]),
         }
     }
 

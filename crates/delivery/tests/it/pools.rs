@@ -75,6 +75,8 @@ async fn a_peer_that_closes_idle_connections_costs_nothing() {
         assert_eq!(fates(relay.deliver(&["a@x.example"]).await), DELIVERED);
         assert_eq!((peer.seen().len(), peer.messages().len()), (2, 2));
         assert!(!peer.seen()[0].lines.iter().any(|line| line == "QUIT"));
+        // It was seen to be dead before a message was tried on it.
+        assert!(relay.shows("chasqui_connection_reuse_total{connector=\"out\"} 0"));
     }
 }
 
