@@ -63,9 +63,15 @@ impl HeaderScan {
         }
     }
 
-    /// Octets of the header so far, without the empty line.
+    /// Octets of the header so far, without the empty line. It never goes down: a line counts once it is known to
+    /// be the header's.
     pub const fn octets(&self) -> u64 {
-        self.octets
+        match self.at {
+            At::LineStartCr | At::Name(_) | At::NameSpace(_) => {
+                self.octets.saturating_sub(self.line_octets)
+            }
+            At::LineStart | At::Value | At::Body => self.octets,
+        }
     }
 
     /// `Received` fields so far.
@@ -187,6 +193,8 @@ mod tests {
             let single: Vec<&[u8]> = bytes.chunks(1).collect();
             prop_assert_eq!(scan(&[head, tail]), scan(&[bytes]));
             prop_assert_eq!(scan(&single), scan(&[bytes]));
+            let octets: Vec<_> = (0..=bytes.len()).map(|end| scan(&[&bytes[..end]]).octets()).collect();
+            prop_assert!(octets.is_sorted());
         }
     }
 }

@@ -24,8 +24,8 @@ pub(super) struct Intake {
 enum Keeping {
     /// The driver takes it.
     Wanted,
-    /// It is at fault, and the driver was told.
-    Abandoned,
+    /// It is at fault, by this first, and the driver was told: from here no way leads to a commit.
+    Abandoned(Refusal),
     /// The driver cannot take it.
     Refused(Reply),
 }
@@ -61,24 +61,28 @@ impl Intake {
         self.transaction.octets = self.transaction.octets.saturating_add(octets);
         self.lines.scan(&piece);
         self.header.scan(&piece);
-        match self.keeping {
-            Keeping::Wanted if self.fault(settings).is_some() => {
-                self.keeping = Keeping::Abandoned;
+        if !self.is_wanted() {
+            return None;
+        }
+        match self.fault(settings) {
+            Some(fault) => {
+                self.keeping = Keeping::Abandoned(fault);
                 Some(Step::Abandon)
             }
-            Keeping::Wanted => Some(Step::Body(piece)),
-            Keeping::Abandoned | Keeping::Refused(_) => None,
+            None => Some(Step::Body(piece)),
         }
     }
 
     /// Says at the end of a chunk why the content is refused; false if it is not.
     pub(super) fn say_refusal(&self, talk: &mut Talk) -> bool {
         match &self.keeping {
+            Keeping::Wanted => return false,
             Keeping::Refused(reply) => talk.say_reply(reply),
-            Keeping::Wanted | Keeping::Abandoned => match self.fault(&talk.settings) {
-                Some(fault) => talk.say_refusal(fault),
-                None => return false,
-            },
+            // Of several faults the gravest is told, wherever the content was cut.
+            Keeping::Abandoned(first) => {
+                let fault = self.fault(&talk.settings).unwrap_or(*first);
+                talk.say_refusal(fault);
+            }
         }
         true
     }

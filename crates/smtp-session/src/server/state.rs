@@ -120,10 +120,7 @@ impl State {
             Command::Rset => self.reset(talk),
             Command::StartTls => self.start_tls(talk),
             Command::Quit => self.quit(talk),
-            Command::Foreign => {
-                talk.say(replies::FOREIGN);
-                (self.leave(Reason::ForeignProtocol), None)
-            }
+            Command::Foreign => self.foreign(talk),
             Command::Noop => self.answer(replies::OK, talk),
             Command::Help => self.answer(replies::HELP, talk),
             Command::Vrfy(_) => self.answer(replies::NOT_VERIFIED, talk),
@@ -284,7 +281,7 @@ impl State {
     fn on_turned(self, command: &Command<'_>, talk: &mut Talk) -> Next {
         match command {
             Command::Quit => self.quit(talk),
-            Command::Foreign => (Self::Closing(Reason::ForeignProtocol), None),
+            Command::Foreign => self.foreign(talk),
             _ => self.refuse(command, replies::NO_SERVICE, talk),
         }
     }
@@ -309,6 +306,11 @@ impl State {
     fn quit(self, talk: &mut Talk) -> Next {
         talk.say(replies::BYE);
         (self.leave(Reason::Quit), None)
+    }
+
+    fn foreign(self, talk: &mut Talk) -> Next {
+        talk.say(replies::FOREIGN);
+        (self.leave(Reason::ForeignProtocol), None)
     }
 
     fn abandoned(&self) -> Option<Step> {
