@@ -6,8 +6,16 @@
 //! RFC 5321 §4.5.4, §6.1.
 
 mod config;
+mod entries;
+mod ids;
+mod log;
+mod metrics;
+mod plan;
+mod recovery;
+mod report;
 mod request;
 mod service;
+mod work;
 
 pub use config::{Config, RetryConnect, RetryReply};
 pub use request::{

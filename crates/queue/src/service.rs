@@ -1,17 +1,32 @@
-//! The service.
+//! The task: one loop over what comes in, what the spool has done, and what is due.
 
+mod answers;
+mod settling;
+
+use std::collections::{HashMap, VecDeque};
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use channel::{Receiver, Sender};
-use mail::{Accepted, Attempt, AttemptEnd, Domain};
+use channel::{Receiver, Sender, TrySendError};
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use mail::{Accepted, Attempt, AttemptEnd, Domain, MessageId, Timestamp};
 use policy::Router;
-use spool::Spool;
+use schedule::{Backoff, Due, Schedule, Settings};
+use spool::{Health, RecipientState, Spool};
 use telemetry::Registry;
 use tokio::sync::watch;
-use units::Clock;
+use units::{Clock, Span};
 
 use crate::config::Config;
+use crate::entries::{Maker, NO_ROUTE, Now};
+use crate::ids::Ids;
+use crate::metrics::Metrics;
+use crate::recovery::Scan;
 use crate::request::Request;
+use crate::work::{Done, Found, Shared, Work};
 
 /// What the queue is made of.
 #[derive(Debug)]
@@ -30,7 +45,7 @@ pub struct Parts {
     pub random_seed: u64,
     /// Messages from reception.
     pub accepted: Receiver<Accepted>,
-    /// Attempts for delivery. Its capacity also bounds how many attempts are under way.
+    /// Attempts for delivery. When it is full, no more are handed out until there is room.
     pub attempts: Sender<Attempt>,
     /// What became of them.
     pub ends: Receiver<AttemptEnd>,
@@ -40,9 +55,343 @@ pub struct Parts {
     pub registry: Arc<Registry>,
 }
 
+/// Values taken from one input before the others are looked at again.
+const BURST_MAX: usize = 256;
+/// Answers that are being put together; further questions wait.
+const ANSWERS_MAX: usize = 4;
+/// When a settlement that failed is done again, and a spool in trouble is looked at again.
+const TROUBLE_WAIT: Duration = Duration::from_secs(1);
+/// When delivery, which had no room for an attempt, is offered it again.
+const FULL_WAIT: Duration = Duration::from_millis(5);
+/// How often the metrics are brought up to date.
+const SHOW_WAIT: Duration = Duration::from_secs(5);
+
 /// Runs the queue until `stop` says true and every attempt under way has ended and is written down.
 ///
 /// It then drops `attempts`, so delivery learns that no more come; it ends when `ends` is closed.
+/// Due times follow `parts.clock`; whatever comes in makes the queue look at it.
 pub async fn run(parts: Parts, stop: watch::Receiver<bool>) {
-    drop((parts, stop));
+    let now = parts.clock.now();
+    let queue = Queue {
+        schedule: Schedule::new(settings(&parts.config, parts.random_seed), now),
+        maker: Maker {
+            expire_after: parts.config.expire_after.as_duration(),
+            rest_max: rest_max(&parts.config),
+        },
+        metrics: Metrics::register(&parts.registry, &parts.router),
+        works_max: parts.config.attempts_in_flight_max.max(1),
+        shared: Arc::new(Shared {
+            spool: parts.spool,
+            router: parts.router,
+            clock: parts.clock,
+            hostname: parts.hostname,
+            ids: Ids::new(parts.random_seed),
+        }),
+        attempts: Some(parts.attempts),
+        is_full: false,
+        working: FuturesUnordered::new(),
+        behind: HashMap::new(),
+        works: 0,
+        again: Vec::new(),
+        again_at: now,
+        answers: FuturesUnordered::new(),
+        is_recovering: true,
+        shown_at: None,
+    };
+    let scan = Scan::begin(&queue.shared.spool);
+    let inputs = Inputs {
+        accepted: Some(parts.accepted),
+        ends: Some(parts.ends),
+        requests: Some(parts.requests),
+        scan,
+        stop,
+        is_stopping: false,
+    };
+    queue.run(inputs).await;
+}
+
+fn settings(config: &Config, random_seed: u64) -> Settings {
+    let backoff = |first: Span, factor, max: Span| Backoff {
+        first: first.as_duration(),
+        factor,
+        rest_max: max.as_duration(),
+    };
+    let (connect, reply) = (config.retry_connect, config.retry_reply);
+    Settings {
+        connect: backoff(connect.first, connect.factor, connect.max),
+        reply: backoff(reply.first, reply.factor, reply.max),
+        in_flight_max: config.attempts_in_flight_max.max(1),
+        random_seed,
+    }
+}
+
+/// The longest rest with its jitter.
+fn rest_max(config: &Config) -> Duration {
+    let longest = config.retry_connect.max.max(config.retry_reply.max).as_duration();
+    longest.saturating_add(longest / 4)
+}
+
+/// Where values come from; an input that has ended is none.
+struct Inputs {
+    accepted: Option<Receiver<Accepted>>,
+    ends: Option<Receiver<AttemptEnd>>,
+    requests: Option<Receiver<Request>>,
+    scan: Scan,
+    stop: watch::Receiver<bool>,
+    is_stopping: bool,
+}
+
+/// What woke the loop.
+enum Event {
+    Accepted(Option<Accepted>),
+    End(Option<Box<AttemptEnd>>),
+    Request(Option<Request>),
+    Recovered(Option<Found>),
+    Done(Box<Done>),
+    Nothing,
+}
+
+type Pending<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// The state of the task.
+struct Queue {
+    shared: Arc<Shared>,
+    metrics: Metrics,
+    maker: Maker,
+    schedule: Schedule,
+    /// None once the queue stops.
+    attempts: Option<Sender<Attempt>>,
+    /// Whether delivery had no room for an attempt.
+    is_full: bool,
+    /// Work under way, at most one for each message, so that what is written of it is in order.
+    working: FuturesUnordered<Pending<Done>>,
+    /// For each message with work under way or to be done again: the work that waits behind it.
+    behind: HashMap<MessageId, VecDeque<Work>>,
+    /// How many pieces of work there are, wherever they stand.
+    works: usize,
+    works_max: usize,
+    /// Work that the spool could not do. While there is any, nothing new is handed out.
+    again: Vec<Work>,
+    again_at: Instant,
+    answers: FuturesUnordered<Pending<()>>,
+    is_recovering: bool,
+    shown_at: Option<Instant>,
+}
+
+impl Queue {
+    async fn run(mut self, mut inputs: Inputs) {
+        loop {
+            let now = self.now();
+            self.hand_out(now);
+            self.do_again(now);
+            self.show(now);
+            if inputs.is_stopping && inputs.ends.is_none() {
+                self.give_up();
+                if self.works == 0 {
+                    break;
+                }
+            }
+            let event = self.wait(&mut inputs).await;
+            let now = self.now();
+            self.take(event, &mut inputs, now).await;
+            self.take_burst(&mut inputs, now);
+        }
+        let left = self.schedule.messages_len();
+        tracing::info!(messages = left, "queue stopped, what is left rests in the spool");
+    }
+
+    fn now(&self) -> Now {
+        let clock = &self.shared.clock;
+        Now { instant: clock.now(), wall: Timestamp::from_millis(clock.unix_millis()) }
+    }
+
+    /// Waits until something happens.
+    async fn wait(&mut self, inputs: &mut Inputs) -> Event {
+        let wake = self.wake_after(inputs);
+        let takes_requests = self.answers.len() < ANSWERS_MAX;
+        tokio::select! {
+            end = next(&mut inputs.ends) => Event::End(end.map(Box::new)),
+            Some(done) = self.working.next() => Event::Done(Box::new(done)),
+            accepted = next(&mut inputs.accepted) => Event::Accepted(accepted),
+            recovered = inputs.scan.next(), if inputs.scan.is_reading() => {
+                Event::Recovered(recovered.map(Found::from))
+            }
+            request = next(&mut inputs.requests), if takes_requests => Event::Request(request),
+            Some(()) = self.answers.next() => Event::Nothing,
+            _ = inputs.stop.wait_for(|is_stopping| *is_stopping), if !inputs.is_stopping => {
+                inputs.is_stopping = true;
+                // Delivery learns that no more come, and ends when it has done what it has.
+                self.attempts = None;
+                Event::Nothing
+            }
+            () = tokio::time::sleep(wake) => Event::Nothing,
+        }
+    }
+
+    /// How long there is nothing to do unless something comes in.
+    fn wake_after(&self, inputs: &Inputs) -> Duration {
+        let now = self.shared.clock.now();
+        let until = |at: Instant| at.saturating_duration_since(now);
+        let mut wake = SHOW_WAIT;
+        if let Some(at) = self.schedule.next_wake() {
+            wake = wake.min(until(at));
+        }
+        if let Some(at) = inputs.scan.again_at() {
+            wake = wake.min(until(at));
+        }
+        if !self.again.is_empty() {
+            wake = wake.min(until(self.again_at));
+        } else if self.schedule.has_due() && !self.is_spool_ready() {
+            wake = wake.min(TROUBLE_WAIT);
+        }
+        if self.is_full {
+            wake = wake.min(FULL_WAIT);
+        }
+        // Never a loop without a pause, whatever the clock says.
+        wake.max(Duration::from_millis(1))
+    }
+
+    async fn take(&mut self, event: Event, inputs: &mut Inputs, now: Now) {
+        match event {
+            Event::Accepted(Some(accepted)) => self.accept(accepted, now),
+            Event::Accepted(None) => inputs.accepted = None,
+            Event::End(Some(end)) => self.attempt_ended(*end, now),
+            Event::End(None) => inputs.ends = None,
+            Event::Request(Some(request)) => self.answer(request, now),
+            Event::Request(None) => inputs.requests = None,
+            Event::Done(done) => self.work_done(*done, now),
+            Event::Recovered(Some(found)) => self.recover(&found, now),
+            Event::Recovered(None) => {
+                inputs.scan.end(now.instant).await;
+                self.is_recovering = !inputs.scan.is_over();
+            }
+            Event::Nothing => {}
+        }
+        if inputs.scan.again_at().is_some_and(|at| at <= now.instant) {
+            inputs.scan = Scan::begin(&self.shared.spool);
+        }
+    }
+
+    /// Takes what else is there, so that a busy queue does not go around for each value.
+    fn take_burst(&mut self, inputs: &mut Inputs, now: Now) {
+        for _ in 0..BURST_MAX {
+            let end = inputs.ends.as_mut().and_then(Receiver::try_recv);
+            let accepted = inputs.accepted.as_mut().and_then(Receiver::try_recv);
+            let recovered = inputs.scan.next_now();
+            if end.is_none() && accepted.is_none() && recovered.is_none() {
+                break;
+            }
+            if let Some(end) = end {
+                self.attempt_ended(end, now);
+            }
+            if let Some(accepted) = accepted {
+                self.accept(accepted, now);
+            }
+            if let Some(recovered) = recovered {
+                self.recover(&Found::from(recovered), now);
+            }
+        }
+    }
+
+    fn accept(&mut self, accepted: Accepted, now: Now) {
+        let fresh = RecipientState::fresh(accepted.received_at);
+        let recipients = vec![fresh; accepted.envelope.recipients.len()];
+        let (id, received_at) = (accepted.id, accepted.received_at);
+        let found = Found { id, envelope: accepted.envelope, received_at, recipients };
+        self.add(&found, now);
+    }
+
+    fn recover(&mut self, found: &Found, now: Now) {
+        self.metrics.message_recovered();
+        self.add(found, now);
+    }
+
+    /// Adds a message to the schedule; what is there already stays as it is.
+    fn add(&mut self, found: &Found, now: Now) {
+        let entries = self.maker.entries(found, &self.shared.router, now);
+        if entries.is_empty() {
+            // Its end was written, its removal was not.
+            return self.begin(Work::Finish(found.id));
+        }
+        for entry in entries {
+            self.schedule.add(entry, now.instant);
+        }
+    }
+
+    /// Hands out what is due, as far as delivery, the limits and the spool allow.
+    fn hand_out(&mut self, now: Now) {
+        self.schedule.advance(now.instant);
+        self.is_full = false;
+        if !self.again.is_empty() || !self.is_spool_ready() {
+            return;
+        }
+        while self.works < self.works_max
+            && let Some(leaving) = self.schedule.next_leaving()
+        {
+            self.leave(leaving, now);
+        }
+        while self.attempts.is_some()
+            && !self.is_full
+            && self.works < self.works_max
+            && let Some(due) = self.schedule.next_due(now.instant)
+        {
+            if due.destination.connector() == NO_ROUTE {
+                self.end_without_route(&due, now);
+            } else {
+                self.hand_to_delivery(due);
+            }
+        }
+    }
+
+    fn hand_to_delivery(&mut self, due: Due) {
+        let Some(attempts) = &self.attempts else { return };
+        let Due { id, destination, received_at, tries } = due;
+        match attempts.try_send(Attempt { id, destination, tries, received_at }) {
+            Ok(()) => {}
+            Err(TrySendError::Full(attempt)) => {
+                self.schedule.put_back(attempt.id, &attempt.destination);
+                self.is_full = true;
+            }
+            Err(TrySendError::Closed(attempt)) => {
+                // Delivery has ended before the queue was told to.
+                self.schedule.put_back(attempt.id, &attempt.destination);
+                self.attempts = None;
+            }
+        }
+    }
+
+    fn is_spool_ready(&self) -> bool {
+        self.shared.spool.health() == Health::Ready
+    }
+
+    /// Brings the metrics up to date now and then.
+    fn show(&mut self, now: Now) {
+        let is_fresh = |at: Instant| now.instant.saturating_duration_since(at) < SHOW_WAIT;
+        if self.shown_at.is_some_and(is_fresh) {
+            return;
+        }
+        self.shown_at = Some(now.instant);
+        let summary = self.summary(0, now);
+        let oldest = summary.oldest_at.map(|at| now.wall.since(at)).unwrap_or_default();
+        self.metrics.show(&summary, oldest);
+    }
+}
+
+/// The next value of an input; waits for ever once it has ended.
+async fn next<T>(input: &mut Option<Receiver<T>>) -> Option<T> {
+    match input {
+        Some(receiver) => receiver.recv().await.ok(),
+        None => std::future::pending().await,
+    }
+}
+
+impl From<spool::Recovered> for Found {
+    fn from(recovered: spool::Recovered) -> Self {
+        Self {
+            id: recovered.id,
+            envelope: recovered.envelope,
+            received_at: recovered.received_at,
+            recipients: recovered.recipients,
+        }
+    }
 }

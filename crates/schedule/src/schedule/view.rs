@@ -25,6 +25,8 @@ pub struct EntryView<'a> {
     pub tries: u16,
     /// When it is tried next, if it rests.
     pub next_try: Option<Instant>,
+    /// Why its destination could not be connected to the last time, if so.
+    pub last_failure: Option<&'a mail::Reply>,
 }
 
 /// One destination.
@@ -140,6 +142,7 @@ impl Schedule {
             received_at,
             tries,
             next_try: next_try.map(|due| self.instant(due)),
+            last_failure: place.last_failure.as_deref(),
         }
     }
 }

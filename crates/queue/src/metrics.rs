@@ -1,0 +1,148 @@
+//! The queue's metrics.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use policy::Router;
+use telemetry::{Counter, Gauge, Histogram, Registry};
+
+use crate::entries::NO_ROUTE;
+use crate::plan::Status;
+use crate::request::Summary;
+
+/// Handles, by event.
+#[derive(Debug)]
+pub(crate) struct Metrics {
+    ready: Gauge,
+    resting: Gauge,
+    in_flight: Gauge,
+    destinations: Gauge,
+    oldest: Gauge,
+    attempts: HashMap<Box<str>, Counter>,
+    outcomes: HashMap<Box<str>, [Counter; Status::ALL.len()]>,
+    stages: [Histogram; 4],
+    reports_written: Counter,
+    reports_dropped: Counter,
+    missing: Counter,
+    settle_failures: Counter,
+    recovered: Counter,
+}
+
+/// How long a delivered message spent where.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stages {
+    pub(crate) receive: Duration,
+    pub(crate) queue: Duration,
+    pub(crate) connect: Duration,
+    pub(crate) transmit: Duration,
+}
+
+impl Metrics {
+    /// Makes the handles; connectors come from the settings, so their number is bounded.
+    pub(crate) fn register(registry: &Registry, router: &Router) -> Self {
+        let gauge = |name, help| registry.gauge(name, help, &[]);
+        let state = |state| {
+            let help = "Messages at a destination, by how they stand: ready, resting until a later try, in flight.";
+            registry.gauge("queue_messages", help, &[("state", state)])
+        };
+        let report = |action| {
+            let help = "Delivery status notifications, by action; dropped ones were due to the null sender.";
+            registry.counter("dsn_total", help, &[("action", action)])
+        };
+        let stage = |stage| {
+            let help =
+                "Where the time of a delivered message went: receive, queue, connect, transmit.";
+            registry.histogram("delivery_stage_seconds", help, &[("stage", stage)])
+        };
+        let counter = |name, help| registry.counter(name, help, &[]);
+        let connectors = || {
+            let names = router.connectors().iter().map(|it| it.name.as_str());
+            names.chain([NO_ROUTE])
+        };
+        let outcome = |connector: &str, status: Status| {
+            let labels = [("connector", connector), ("result", status.name())];
+            registry.counter("delivery_total", "Outcomes of tries, one per recipient.", &labels)
+        };
+        let attempts = |connector: &str| {
+            let help = "Attempts that ended with an answer, or without a connection.";
+            registry.counter("queue_attempts_total", help, &[("connector", connector)])
+        };
+        Self {
+            ready: state("ready"),
+            resting: state("resting"),
+            in_flight: state("in_flight"),
+            destinations: gauge("queue_destinations", "Destinations with mail."),
+            oldest: gauge("queue_oldest_seconds", "Age of the oldest message in the queue."),
+            attempts: connectors().map(|name| (name.into(), attempts(name))).collect(),
+            outcomes: connectors()
+                .map(|name| (name.into(), Status::ALL.map(|status| outcome(name, status))))
+                .collect(),
+            stages: ["receive", "queue", "connect", "transmit"].map(stage),
+            reports_written: report("failed"),
+            reports_dropped: report("dropped"),
+            missing: counter(
+                "queue_missing_total",
+                "Messages that the spool had no more or could not read.",
+            ),
+            settle_failures: counter(
+                "queue_settle_failures_total",
+                "Settlements that the spool could not take at once; they are done again.",
+            ),
+            recovered: counter(
+                "queue_recovered_total",
+                "Messages taken over from the spool at the start.",
+            ),
+        }
+    }
+
+    pub(crate) fn attempt_ended(&self, connector: &str) {
+        if let Some(counter) = self.attempts.get(connector) {
+            counter.increment(1);
+        }
+    }
+
+    pub(crate) fn recipient_ended(&self, connector: &str, status: Status) {
+        let place = Status::ALL.iter().position(|it| *it == status);
+        let counters = self.outcomes.get(connector);
+        if let Some(counter) = counters.zip(place).and_then(|(all, place)| all.get(place)) {
+            counter.increment(1);
+        }
+    }
+
+    pub(crate) fn delivered(&self, stages: Stages) {
+        let spent = [stages.receive, stages.queue, stages.connect, stages.transmit];
+        for (histogram, wait) in self.stages.iter().zip(spent) {
+            histogram.record(wait);
+        }
+    }
+
+    pub(crate) fn report_written(&self) {
+        self.reports_written.increment(1);
+    }
+
+    pub(crate) fn report_dropped(&self) {
+        self.reports_dropped.increment(1);
+    }
+
+    pub(crate) fn message_missing(&self) {
+        self.missing.increment(1);
+    }
+
+    pub(crate) fn settle_failed(&self) {
+        self.settle_failures.increment(1);
+    }
+
+    pub(crate) fn message_recovered(&self) {
+        self.recovered.increment(1);
+    }
+
+    /// Shows how the queue stands.
+    pub(crate) fn show(&self, summary: &Summary, oldest: Duration) {
+        let set = |gauge: &Gauge, count: usize| gauge.set(u32::try_from(count).unwrap_or(u32::MAX));
+        set(&self.ready, summary.ready);
+        set(&self.resting, summary.resting);
+        set(&self.in_flight, summary.in_flight);
+        set(&self.destinations, summary.destinations_total);
+        self.oldest.set(oldest.as_secs_f64());
+    }
+}

@@ -1,0 +1,192 @@
+//! From the end of an attempt to what the spool has written down.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use mail::{AttemptEnd, Destination, EnhancedStatus, MessageId, Outcome, Reply};
+use schedule::{After, Due, End, Ended, Leaving, Why};
+
+use super::{Queue, TROUBLE_WAIT};
+use crate::entries::Now;
+use crate::plan::{Answer, Facts, Status};
+use crate::work::{Done, Settle, Settled, Waits, Work};
+
+const NO_ROUTE_STATUS: EnhancedStatus = EnhancedStatus::new(4, 4, 4);
+
+impl Queue {
+    /// Takes the end of an attempt.
+    pub(super) fn attempt_ended(&mut self, end: AttemptEnd, now: Now) {
+        let AttemptEnd { attempt, outcome, connect_wait, transmit_wait } = end;
+        let (id, destination) = (attempt.id, attempt.destination);
+        let (how, answer) = match outcome {
+            Outcome::Answered(outcomes) => (End::Answered, Answer::Each(outcomes)),
+            Outcome::Unreachable { reply, peer } => {
+                (End::Unreachable(reply.clone()), Answer::All { reply: Some(reply), peer })
+            }
+            Outcome::Missing => {
+                if self.schedule.end(id, &destination, End::NotTried, now.instant).is_some() {
+                    self.drop_missing(id, &destination, now);
+                }
+                return;
+            }
+        };
+        self.metrics.attempt_ended(destination.connector());
+        let Some(ended) = self.schedule.end(id, &destination, how, now.instant) else {
+            tracing::warn!(message = %id, destination = %destination, "stray end of an attempt");
+            return;
+        };
+        let facts = facts(answer, ended, now);
+        let waits = Waits { connect: connect_wait, transmit: transmit_wait };
+        self.begin(Work::Settle(Box::new(Settle { id, destination, facts, waits })));
+    }
+
+    /// Ends the try of a message that no connector takes: it waits for the settings to be mended.
+    pub(super) fn end_without_route(&mut self, due: &Due, now: Now) {
+        let reply = Reply::new(
+            451,
+            Some(NO_ROUTE_STATUS),
+            "no outbound connector takes mail for this recipient's domain",
+        );
+        let (id, destination) = (due.id, due.destination.clone());
+        let ended = self.schedule.end(id, &destination, End::Answered, now.instant);
+        let Some(ended) = ended else { return };
+        let facts = facts(Answer::All { reply: Some(reply), peer: None }, ended, now);
+        let waits = Waits::default();
+        self.begin(Work::Settle(Box::new(Settle { id, destination, facts, waits })));
+    }
+
+    /// Settles what leaves without a further try.
+    pub(super) fn leave(&mut self, leaving: Leaving, now: Now) {
+        let Leaving { id, destination, tries, why, .. } = leaving;
+        let (reply, after) = match why {
+            Why::Expired(reply) => (reply, After::Expire),
+            Why::Cancelled => (None, After::Cancel),
+        };
+        let answer = Answer::All { reply, peer: None };
+        let facts = Facts { answer, after, tries, next_try_at: now.wall, now: now.wall };
+        let waits = Waits::default();
+        self.begin(Work::Settle(Box::new(Settle { id, destination, facts, waits })));
+    }
+
+    /// Begins a piece of work, or puts it behind the work on the same message.
+    pub(super) fn begin(&mut self, work: Work) {
+        self.works = self.works.saturating_add(1);
+        if let Some(behind) = self.behind.get_mut(&work.id()) {
+            behind.push_back(work);
+        } else {
+            self.behind.insert(work.id(), VecDeque::new());
+            self.carry_out(work);
+        }
+    }
+
+    fn carry_out(&self, work: Work) {
+        self.working.push(Box::pin(work.carry_out(Arc::clone(&self.shared))));
+    }
+
+    /// Ends a piece of work, and begins the next one on the same message.
+    fn end_work(&mut self, id: MessageId) {
+        self.works = self.works.saturating_sub(1);
+        let next = self.behind.get_mut(&id).and_then(VecDeque::pop_front);
+        match next {
+            Some(work) => self.carry_out(work),
+            None => drop(self.behind.remove(&id)),
+        }
+    }
+
+    /// Takes what the spool has done.
+    pub(super) fn work_done(&mut self, done: Done, now: Now) {
+        match done {
+            Done::Settled(settled) => {
+                let id = settled.settle.id;
+                self.settled(*settled, now);
+                self.end_work(id);
+            }
+            Done::Finished(id) => self.end_work(id),
+            Done::Found(found) => {
+                self.add(&found, now);
+                self.end_work(found.id);
+            }
+            Done::Gone(work, error) => {
+                let id = work.id();
+                tracing::warn!(message = %id, %error, "message dropped from the queue");
+                if let Work::Settle(settle) = &work {
+                    self.drop_missing(id, &settle.destination, now);
+                }
+                self.end_work(id);
+            }
+            Done::Again(work, error) => {
+                let id = work.id();
+                tracing::warn!(message = %id, error = &*error, "settlement not written, doing it again");
+                self.metrics.settle_failed();
+                self.again_at = now.instant.checked_add(TROUBLE_WAIT).unwrap_or(now.instant);
+                self.again.push(work);
+            }
+        }
+    }
+
+    fn settled(&mut self, settled: Settled, now: Now) {
+        settled.log();
+        let connector = settled.settle.destination.connector();
+        for step in &settled.plan.steps {
+            self.metrics.recipient_ended(connector, step.status);
+        }
+        if settled.plan.steps.iter().any(|step| step.status == Status::Delivered) {
+            self.metrics.delivered(settled.stages());
+        }
+        if settled.is_report_dropped {
+            self.metrics.report_dropped();
+        }
+        let (id, destination) = (settled.settle.id, &settled.settle.destination);
+        let after = if settled.plan.keeps { After::Keep } else { After::Cancel };
+        self.schedule.settle(id, destination, after, now.instant);
+        if !settled.plan.is_finished && self.schedule.open_entries(id) == 0 {
+            // The spool knows of a recipient that waits, the schedule does not.
+            self.begin(Work::Review(id));
+        }
+        if let Some(report) = settled.report {
+            self.metrics.report_written();
+            self.accept(report, now);
+        }
+    }
+
+    /// Forgets a message that the spool has no more.
+    fn drop_missing(&mut self, id: MessageId, destination: &Destination, now: Now) {
+        tracing::warn!(message = %id, destination = %destination, "message is not in the spool");
+        self.metrics.message_missing();
+        self.schedule.settle(id, destination, After::Cancel, now.instant);
+        self.schedule.forget(id);
+    }
+
+    /// Does again what the spool could not do.
+    pub(super) fn do_again(&mut self, now: Now) {
+        if now.instant >= self.again_at {
+            for work in std::mem::take(&mut self.again) {
+                self.carry_out(work);
+            }
+        }
+    }
+
+    /// Gives up at the end what the spool cannot do: it keeps the messages, and they are tried again
+    /// after the next start.
+    pub(super) fn give_up(&mut self) {
+        if self.is_spool_ready() {
+            return;
+        }
+        for work in std::mem::take(&mut self.again) {
+            let id = work.id();
+            tracing::error!(message = %id, "outcome not written, the message will be tried again");
+            let behind = self.behind.remove(&id).map_or(0, |behind| behind.len());
+            self.works = self.works.saturating_sub(behind.saturating_add(1));
+        }
+    }
+}
+
+fn facts(answer: Answer, ended: Ended, now: Now) -> Facts {
+    Facts {
+        answer,
+        after: ended.after,
+        tries: ended.tries,
+        next_try_at: now.wall_of(ended.next_try),
+        now: now.wall,
+    }
+}

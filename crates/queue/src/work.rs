@@ -1,0 +1,169 @@
+//! What the queue has the spool do, one message at a time, several messages at once.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use mail::{Accepted, Address, Destination, Domain, Envelope, MessageId, Timestamp};
+use policy::Router;
+use spool::{LoadError, RecipientState, SettleError, Settlement, Spool};
+use units::Clock;
+
+use crate::entries::NO_ROUTE;
+use crate::ids::Ids;
+use crate::plan::{Facts, Plan};
+use crate::report::{self, Told};
+
+/// What every piece of work needs.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) spool: Spool,
+    pub(crate) router: Arc<Router>,
+    pub(crate) clock: Clock,
+    pub(crate) hostname: Domain,
+    pub(crate) ids: Ids,
+}
+
+/// One piece of work.
+#[derive(Clone, Debug)]
+pub(crate) enum Work {
+    /// Write down what became of a message at a destination.
+    Settle(Box<Settle>),
+    /// Remove a message of which no recipient waits.
+    Finish(MessageId),
+    /// Look which recipients of a message wait, since the schedule knows of none.
+    Review(MessageId),
+}
+
+/// What became of a message at a destination.
+#[derive(Clone, Debug)]
+pub(crate) struct Settle {
+    pub(crate) id: MessageId,
+    pub(crate) destination: Destination,
+    pub(crate) facts: Facts,
+    pub(crate) waits: Waits,
+}
+
+/// Where the time of an attempt went.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Waits {
+    pub(crate) connect: Duration,
+    pub(crate) transmit: Duration,
+}
+
+/// A message with what is written about its recipients.
+#[derive(Clone, Debug)]
+pub(crate) struct Found {
+    pub(crate) id: MessageId,
+    pub(crate) envelope: Arc<Envelope>,
+    pub(crate) received_at: Timestamp,
+    pub(crate) recipients: Vec<RecipientState>,
+}
+
+/// What came of a piece of work.
+#[derive(Debug)]
+pub(crate) enum Done {
+    /// It is written down.
+    Settled(Box<Settled>),
+    /// The message is removed.
+    Finished(MessageId),
+    /// The message waits for these recipients.
+    Found(Found),
+    /// The spool has the message no more, or cannot read it.
+    Gone(Work, LoadError),
+    /// The spool could not: do it again.
+    Again(Work, Box<str>),
+}
+
+/// A settlement that is written down.
+#[derive(Debug)]
+pub(crate) struct Settled {
+    pub(crate) settle: Settle,
+    pub(crate) plan: Plan,
+    pub(crate) received_at: Timestamp,
+    /// The report, stored with it.
+    pub(crate) report: Option<Accepted>,
+    /// Whether a report was due to the null sender.
+    pub(crate) is_report_dropped: bool,
+}
+
+impl Work {
+    pub(crate) const fn id(&self) -> MessageId {
+        match self {
+            Self::Settle(settle) => settle.id,
+            Self::Finish(id) | Self::Review(id) => *id,
+        }
+    }
+
+    /// Does it. Dropped half-way, nothing is lost: the spool either has it or not.
+    pub(crate) async fn carry_out(self, shared: Arc<Shared>) -> Done {
+        match self {
+            Self::Settle(settle) => settle.carry_out(&shared).await,
+            Self::Finish(id) => {
+                let settlement =
+                    Settlement { id, recipients: Vec::new(), is_finished: true, report: None };
+                match shared.spool.settle(settlement).await {
+                    Ok(_) => Done::Finished(id),
+                    Err(error) => again(self, &error),
+                }
+            }
+            Self::Review(id) => match shared.spool.load(id).await {
+                Ok(stored) => Done::Found(Found {
+                    id,
+                    envelope: stored.envelope,
+                    received_at: stored.received_at,
+                    recipients: stored.recipients,
+                }),
+                Err(error) => not_loaded(self, error),
+            },
+        }
+    }
+}
+
+impl Settle {
+    async fn carry_out(self: Box<Self>, shared: &Shared) -> Done {
+        let stored = match shared.spool.load(self.id).await {
+            Ok(stored) => stored,
+            Err(error) => return not_loaded(Work::Settle(self), error),
+        };
+        let is_ours = |address: &Address| routed(&shared.router, address) == self.destination;
+        let plan = Plan::new(&stored.envelope, &stored.recipients, &self.facts, is_ours);
+        let told = report::write(shared, &stored, &plan, &self.facts).await;
+        let is_report_dropped = matches!(told, Told::Dropped);
+        let report = match told {
+            Told::Report(report) => Some(report),
+            Told::Nothing | Told::Dropped => None,
+        };
+        let settlement = Settlement {
+            id: self.id,
+            recipients: plan.changes.clone(),
+            is_finished: plan.is_finished,
+            report,
+        };
+        match shared.spool.settle(settlement).await {
+            Ok(report) => Done::Settled(Box::new(Settled {
+                settle: *self,
+                plan,
+                received_at: stored.received_at,
+                report,
+                is_report_dropped,
+            })),
+            Err(error) => again(Work::Settle(self), &error),
+        }
+    }
+}
+
+/// Where a recipient goes; what no connector takes waits at a destination of its own.
+pub(crate) fn routed(router: &Router, address: &Address) -> Destination {
+    router.route(address).unwrap_or_else(|_| Destination::smart_host(NO_ROUTE))
+}
+
+fn again(work: Work, error: &SettleError) -> Done {
+    Done::Again(work, error.to_string().into())
+}
+
+fn not_loaded(work: Work, error: LoadError) -> Done {
+    match error {
+        LoadError::Missing(_) | LoadError::Corrupt(_) => Done::Gone(work, error),
+        error => Done::Again(work, error.to_string().into()),
+    }
+}
