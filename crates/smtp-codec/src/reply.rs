@@ -20,6 +20,7 @@ struct Begun {
     code: u16,
     status: Option<EnhancedStatus>,
     text: String,
+    octets: usize,
 }
 
 /// Why what came is not a reply.
@@ -40,6 +41,8 @@ pub enum ReplyError {
 /// RFC 5321 §4.5.3.1.5 says 512; some servers write longer ones.
 const LINE_OCTETS_MAX: usize = 2048;
 const TEXT_OCTETS_MAX: usize = 16 * 1024;
+/// Whole lines are kept up to here: the text may be kept for each of many recipients.
+const TEXT_OCTETS_KEPT_MAX: usize = 4 * 1024;
 
 impl ReplyReader {
     /// A reader at the start of a reply.
@@ -76,16 +79,21 @@ impl ReplyReader {
             if is_last {
                 return Ok(Some(Reply::new(code, status, text)));
             }
-            self.begun = Some(Begun { code, status, text });
+            let octets = text.len();
+            self.begun = Some(Begun { code, status, text, octets });
             return Ok(None);
         };
         if begun.code != code {
             return Err(ReplyError::Malformed);
         }
         let (again, rest) = status(code, &text);
-        begun.text.push('\n');
-        begun.text.push_str(if again == begun.status { rest } else { &text });
-        if begun.text.len() > TEXT_OCTETS_MAX {
+        let line = if again == begun.status { rest } else { &text };
+        begun.octets = begun.octets.saturating_add(text.len()).saturating_add(1);
+        if begun.text.len().saturating_add(line.len()) < TEXT_OCTETS_KEPT_MAX {
+            begun.text.push('\n');
+            begun.text.push_str(line);
+        }
+        if begun.octets > TEXT_OCTETS_MAX {
             return Err(ReplyError::TooLong);
         }
         if is_last {
@@ -186,6 +194,8 @@ mod tests {
         assert_eq!(read(b"250 OK\n"), [Err(ReplyError::Line(LineError::BareLf))]);
         let endless = [&b"250 "[..], &[b'x'; 5000]].concat();
         assert_eq!(read(&endless), [Err(ReplyError::Line(LineError::TooLong))]);
+        let long = "250-0123456789\r\n".repeat(1000) + "250 end\r\n";
+        assert!(read(long.as_bytes())[0].as_ref().unwrap().text().len() <= TEXT_OCTETS_KEPT_MAX);
         let many = "250-0123456789\r\n".repeat(2000);
         assert_eq!(read(many.as_bytes())[0], Err(ReplyError::TooLong));
     }
