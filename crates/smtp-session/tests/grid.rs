@@ -483,3 +483,54 @@ fn each_command_has_its_reply_in_each_state() {
     }
     assert!(faults.is_empty(), "{faults:#?}");
 }
+
+/// The states in which no command is read: the input waits, or is void, or is content; and the client's time stands still
+/// while it is not the one waited for.
+#[test]
+fn elsewhere_no_command_is_read() {
+    #[expect(clippy::disallowed_methods, reason = "some moment to start from")]
+    let now = Instant::now();
+    let begun = "EHLO a\r\nMAIL FROM:<a@b>\r\nRCPT TO:<a@b>\r\n";
+
+    let mut session = session("fresh", "EHLO a\r\n", now);
+    session.receive(Bytes::from_static(b"MAIL FROM:<a@b>\r\nNOOP\r\n"), now);
+    assert!(matches!(session.next_step(), Some(Step::Ask(_))));
+    assert_eq!((session.next_step(), session.wants_input()), (None, false), "a question is open");
+    session.expire(now + Duration::from_hours(2));
+    assert_eq!(session.next_step(), None, "the driver takes its time");
+    session.decide(Verdict::Accept, now);
+    assert_eq!(
+        session.next_step(),
+        Some(Step::Send(Bytes::from_static(b"250 2.1.0 sender OK\r\n250 2.0.0 OK\r\n")))
+    );
+
+    let mut session = self::session("fresh", begun, now);
+    session.receive(Bytes::from_static(b"BDAT 0 LAST\r\nNOOP\r\n"), now);
+    assert_eq!(run(&mut session, now), "commit");
+    session.expire(now + Duration::from_hours(2));
+    session.shut_down(now);
+    assert_eq!(session.next_step(), None, "a commit is open");
+    session.not_stored(Reply::new(451, "4.3.0".parse().ok(), "no"), now);
+    // The stop comes before what was pipelined.
+    assert_eq!(run(&mut session, now), "421 4.3.2, close");
+
+    let mut session = self::session("fresh", "EHLO a\r\nSTARTTLS\r\n", now);
+    session.receive(Bytes::from_static(b"NOOP\r\n"), now);
+    assert_eq!((session.next_step(), session.wants_input()), (None, false), "a handshake is on");
+    session.expire(now + Duration::from_hours(2));
+    assert_eq!(run(&mut session, now), "close", "nobody could read a 421");
+
+    for (way_in, content, end) in
+        [("DATA\r\n", "QUIT\r\n", ".\r\n"), ("BDAT 9 LAST\r\n", "QUIT\r\n", "a\r\n")]
+    {
+        let mut session = self::session("fresh", &format!("{begun}{way_in}"), now);
+        session.receive(Bytes::from_static(content.as_bytes()), now);
+        assert_eq!(run(&mut session, now), "", "in content all is content");
+        session.receive(Bytes::from_static(end.as_bytes()), now);
+        assert_eq!(run(&mut session, now), "commit");
+    }
+
+    let mut session = self::session("fresh", "QUIT\r\n", now);
+    session.receive(Bytes::from_static(b"NOOP\r\n"), now);
+    assert_eq!((session.next_step(), session.wants_input()), (None, false), "closed");
+}
