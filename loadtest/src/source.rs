@@ -82,7 +82,7 @@ async fn send_some(
             Ok(()) => {
                 sent.accepted += 1;
                 let micros = clock.now().duration_since(started_at).as_micros();
-                sent.latency_us.saturating_record(u64::try_from(micros).unwrap_or(u64::MAX));
+                sent.latency_us.record(u64::try_from(micros).unwrap_or(u64::MAX))?;
                 carried += 1;
             }
             Err(error) => {
