@@ -2,7 +2,7 @@
 //!
 //! Nothing is changed.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -106,7 +106,7 @@ pub fn run(path: &Path, each: &mut dyn FnMut(Progress)) -> Result<Findings, Chec
         folder: folder::segments(path),
         each,
         recipients: HashMap::new(),
-        aside: HashMap::new(),
+        aside: HashSet::new(),
         used: BTreeMap::new(),
         findings: Findings { segments: files.len() as u64, ..Findings::default() },
     };
@@ -125,7 +125,7 @@ struct Check<'a> {
     /// Messages that have a sound envelope, and how many recipients it has.
     recipients: HashMap<MessageId, u32>,
     /// Messages of which something was set aside.
-    aside: HashMap<MessageId, ()>,
+    aside: HashSet<MessageId>,
     /// By segment: ranges that messages refer to.
     used: BTreeMap<u64, Vec<(u64, u64, MessageId)>>,
     findings: Findings,
@@ -178,7 +178,7 @@ impl Check<'_> {
         self.rows(Family::Aside, "aside", |check, (key, value)| {
             check.findings.aside += 1;
             let id = key.get(1..).and_then(crate::record::array).map(MessageId::from_bytes);
-            check.aside.extend(id.map(|id| (id, ())));
+            check.aside.extend(id);
             let words = match Aside::decode(value, key) {
                 Ok(aside) => format!("a record was set aside at {}: {}", aside.at, aside.reason),
                 Err(error) => format!("a record that was set aside is itself damaged: {error}"),
@@ -254,9 +254,8 @@ impl Check<'_> {
     fn content(&mut self) -> Result<(), CheckError> {
         self.rows(Family::Body, "content", |check, (key, _)| {
             let id = key.try_into().ok().map(MessageId::from_bytes);
-            let is_known = id.is_some_and(|id| {
-                check.recipients.contains_key(&id) || check.aside.contains_key(&id)
-            });
+            let is_known = id
+                .is_some_and(|id| check.recipients.contains_key(&id) || check.aside.contains(&id));
             if !is_known {
                 check.find(Severity::Note, id, "content without an envelope".into());
             }
@@ -279,7 +278,7 @@ impl Check<'_> {
                         format!("progress of recipient {recipient}, which it does not have");
                     check.fault(Some(id), words);
                 }
-                None if check.aside.contains_key(&id) => {}
+                None if check.aside.contains(&id) => {}
                 None => check.find(Severity::Note, Some(id), "progress without an envelope".into()),
             }
         })
@@ -299,7 +298,7 @@ impl Check<'_> {
             let (mut orphans, mut orphan_octets) = (0_u64, 0);
             let mut see = |offset, header: Header| {
                 let is_used = used.binary_search_by_key(&offset, |(offset, ..)| *offset).is_ok();
-                if !is_used && !self.aside.contains_key(&header.id) {
+                if !is_used && !self.aside.contains(&header.id) {
                     orphans += 1;
                     orphan_octets += u64::from(header.octets) + HEADER_OCTETS as u64;
                 }

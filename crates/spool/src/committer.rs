@@ -61,7 +61,7 @@ impl Committer {
                         is_closing = true;
                         break;
                     }
-                    Request::Settle(_) | Request::SetAside(_) | Request::Tick => 0,
+                    Request::Settle(_) | Request::SetAside(_) | Request::Tick(_) => 0,
                 };
                 group.push(request);
                 let has_room = group.len() < GROUP_REQUESTS_MAX && octets < GROUP_OCTETS_MAX;
@@ -76,20 +76,27 @@ impl Committer {
         guard.is_in_order = true;
     }
 
-    fn serve(&mut self, group: Vec<Request>) {
-        let is_tick = group.iter().any(|request| matches!(request, Request::Tick));
-        if is_tick && self.trouble.is_on() {
+    fn serve(&mut self, mut group: Vec<Request>) {
+        let is_tick = |request: &mut Request| matches!(request, Request::Tick(_));
+        let ticks: Vec<_> = group.extract_if(.., is_tick).collect();
+        if !ticks.is_empty() && self.trouble.is_on() {
             self.recover();
         }
         if self.trouble.is_on() {
             let error = self.trouble.error();
-            return self.refuse(group, &error);
+            self.refuse(group, &error);
+        } else {
+            let unclaimed = std::mem::take(&mut *self.shared.unclaimed.lock());
+            let group = self.with_unclaimed(group, unclaimed);
+            self.store(group);
+            if !ticks.is_empty() {
+                self.give_back_freed();
+            }
         }
-        let unclaimed = std::mem::take(&mut *self.shared.unclaimed.lock());
-        let group = self.with_unclaimed(group, unclaimed);
-        self.store(group);
-        if is_tick {
-            self.give_back_freed();
+        for tick in ticks {
+            if let Request::Tick(Some(answer)) = tick {
+                let _is_waited_for = answer.send(()).is_ok();
+            }
         }
     }
 
@@ -192,7 +199,7 @@ impl Committer {
                 }
                 Request::Settle(settle) => self.settled(settle),
                 Request::SetAside(it) => self.shared.warm.remove(it.id),
-                Request::Tick | Request::Close => {}
+                Request::Tick(_) | Request::Close => {}
             }
         }
         if plan.durability == Durability::Device {
@@ -260,7 +267,7 @@ impl Committer {
                     self.trouble.suspect(report, Some(settle));
                 }
             }
-            Request::Settle(_) | Request::SetAside(_) | Request::Tick | Request::Close => {
+            Request::Settle(_) | Request::SetAside(_) | Request::Tick(_) | Request::Close => {
                 self.refuse(vec![request], error);
             }
         }
@@ -289,7 +296,7 @@ impl Committer {
                     }
                 }
                 // Found again when the record is read again.
-                Request::SetAside(_) | Request::Tick | Request::Close => {}
+                Request::SetAside(_) | Request::Tick(_) | Request::Close => {}
             }
         }
         self.shared.accounts.set_unsaved(self.trouble.unsaved());

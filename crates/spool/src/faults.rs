@@ -16,6 +16,7 @@ struct Orders {
     passed: AtomicU64,
     /// The point that fails; 0 is none.
     fails_at: AtomicU64,
+    then_fills: AtomicBool,
     is_full: AtomicBool,
     is_held: Mutex<bool>,
     released: Condvar,
@@ -27,6 +28,12 @@ impl Faults {
     pub fn fail_nth(&self, n: u64) {
         self.0.passed.store(0, Ordering::SeqCst);
         self.0.fails_at.store(n, Ordering::SeqCst);
+    }
+
+    /// As [`Self::fail_nth`], and from then on the device is full.
+    pub fn fail_nth_and_fill(&self, n: u64) {
+        self.0.then_fills.store(true, Ordering::SeqCst);
+        self.fail_nth(n);
     }
 
     /// Whether the point ordered last has been reached.
@@ -83,6 +90,12 @@ impl Faults {
     fn pass(&self) -> io::Result<()> {
         let point = self.0.passed.fetch_add(1, Ordering::SeqCst) + 1;
         let fails = self.0.fails_at.compare_exchange(point, 0, Ordering::SeqCst, Ordering::SeqCst);
-        if fails.is_ok() { Err(io::Error::other("an injected fault")) } else { Ok(()) }
+        if fails.is_err() {
+            return Ok(());
+        }
+        if self.0.then_fills.swap(false, Ordering::SeqCst) {
+            self.fill();
+        }
+        Err(io::Error::other("an injected fault"))
     }
 }

@@ -79,20 +79,14 @@ impl Inner {
     /// Stops the keeper and the committer and waits for them; blocks.
     pub(crate) fn stop(&self) {
         self.stop.set();
-        let sender = self.requests.lock().take();
-        if let Some(sender) = sender {
-            let mut request = Request::Close;
-            while let Err(channel::TrySendError::Full(back)) = sender.try_send(request) {
-                request = back;
-                std::thread::park_timeout(Duration::from_millis(5));
-            }
+        // The second time, when a closed spool is dropped, there is nothing left to wait for.
+        let Some(sender) = self.requests.lock().take() else { return };
+        let mut request = Request::Close;
+        while let Err(channel::TrySendError::Full(back)) = sender.try_send(request) {
+            request = back;
+            std::thread::park_timeout(Duration::from_millis(5));
         }
-        // The threads of the lane end when the lane is dropped.
-        let threads: Vec<_> = {
-            let mut threads = self.threads.lock();
-            let count = threads.len().min(2);
-            threads.drain(..count).collect()
-        };
+        let threads = std::mem::take(&mut *self.threads.lock());
         for thread in threads {
             // A panic has been reported by its thread.
             drop(thread.join());

@@ -51,6 +51,6 @@ impl Keeper {
         }
         self.shared.segments.do_chores();
         // Full, it has enough to do; the next tick comes.
-        drop(self.requests.try_send(Request::Tick));
+        drop(self.requests.try_send(Request::Tick(None)));
     }
 }

@@ -21,8 +21,8 @@ pub(crate) enum Request {
     Settle(Settle),
     /// Put records that cannot be read out of the way.
     SetAside(SetAside),
-    /// Look after what waits: space to give back, a database to open again.
-    Tick,
+    /// Look after what waits: space to give back, a database to open again; then answer.
+    Tick(Option<oneshot::Sender<()>>),
     /// Write what is left, close the database, end.
     Close,
 }

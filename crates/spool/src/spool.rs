@@ -84,7 +84,8 @@ impl Spool {
         );
         let segments = Arc::new(segments.map_err(folder_fault)?);
         let free_octets = folder.free_octets().map_err(folder_fault)?;
-        let (lane, mut threads) = Lane::start(config.body_io, faults)?;
+        // The threads of the lane hold nothing but files and end when the lane is dropped.
+        let (lane, _) = Lane::start(config.body_io, faults)?;
         let shared = Arc::new(Shared {
             engine,
             segments,
@@ -100,14 +101,14 @@ impl Spool {
         let (requests, receiver) = channel::bounded(REQUESTS_WAITING_MAX);
         let stop = Arc::new(Stop::default());
         let committer = Committer::new(Arc::clone(&shared));
-        threads.insert(0, thread("spool-commit", move || committer.run(receiver))?);
+        let committer = thread("spool-commit", move || committer.run(receiver))?;
         let keeper = Keeper {
             shared: Arc::clone(&shared),
             folder: Arc::clone(&folder),
             requests: requests.clone(),
             stop: Arc::clone(&stop),
         };
-        threads.insert(0, thread("spool-keep", move || keeper.run())?);
+        let keeper = thread("spool-keep", move || keeper.run())?;
         tracing::info!(path = %config.path.display(), body_io = %lane.kind(), "the spool is open");
         let inner = Inner {
             shared,
@@ -120,7 +121,7 @@ impl Spool {
             loads: Semaphore::new(LOADS_MAX),
             last_old,
             stop,
-            threads: Mutex::new(threads),
+            threads: Mutex::new(vec![keeper, committer]),
             _folder: folder,
         };
         Ok(Self { inner: Arc::new(inner) })
@@ -207,6 +208,16 @@ impl Spool {
         let mut writer = self.writer(Place::force(&self.inner.shared.accounts));
         writer.write(report.content).await.map_err(failed)?;
         writer.prepare(report.envelope, report.received_at).await.map_err(failed)
+    }
+
+    /// Does at once what is done every second: looks after trouble and freed space.
+    #[doc(hidden)]
+    pub async fn tick(&self) {
+        let (answer, answered) = oneshot::channel();
+        let _is_sent = self.inner.send(Request::Tick(Some(answer))).await.is_ok();
+        // Dropped or answered, the tick is over.
+        let _is_answered = answered.await.is_ok();
+        self.inner.shared.segments.do_chores();
     }
 
     /// Whether it takes mail; while it does not, no attempt should be begun either.

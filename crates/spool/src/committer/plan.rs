@@ -53,7 +53,7 @@ impl Plan {
                     }
                 }
                 Request::SetAside(it) => freed = plan.set_aside(shared, it)?,
-                Request::Tick | Request::Close => {}
+                Request::Tick(_) | Request::Close => {}
             }
             plan.freed.push(freed);
         }

@@ -265,13 +265,13 @@ mod tests {
         }
 
         #[test]
-        fn damage_is_noticed(message in message(), at: prop::sample::Index, bit in 0..8) {
+        fn damage_is_noticed(message in message(), at: prop::sample::Index, bit in 0..8_u8) {
             let id = MessageId::new(1, 1);
             let mut record = message.encode(id);
             let at = at.index(record.len());
-            record[at] ^= 1 << bit;
+            record[at] ^= 1_u8 << bit;
             prop_assert!(Message::decode(&record, id).is_err());
-            record[at] ^= 1 << bit;
+            record[at] ^= 1_u8 << bit;
             prop_assert!(Message::decode(&record[..at], id).is_err());
         }
 
