@@ -41,6 +41,18 @@ pub(crate) struct Settle {
     pub(crate) destination: Destination,
     pub(crate) facts: Facts,
     pub(crate) waits: Waits,
+    /// What is to be written, once that is known. It stays the same when it has to be written again:
+    /// the first time may have succeeded although it failed, and the message be gone.
+    pub(crate) ready: Option<Ready>,
+}
+
+/// What is to be written.
+#[derive(Clone, Debug)]
+pub(crate) struct Ready {
+    settlement: Settlement,
+    plan: Plan,
+    received_at: Timestamp,
+    is_report_dropped: bool,
 }
 
 /// Where the time of an attempt went.
@@ -120,11 +132,39 @@ impl Work {
 }
 
 impl Settle {
-    async fn carry_out(self: Box<Self>, shared: &Shared) -> Done {
-        let stored = match shared.spool.load(self.id).await {
-            Ok(stored) => stored,
-            Err(error) => return not_loaded(Work::Settle(self), error),
+    pub(crate) fn new(
+        (id, destination): (MessageId, Destination),
+        facts: Facts,
+        waits: Waits,
+    ) -> Self {
+        Self { id, destination, facts, waits, ready: None }
+    }
+
+    async fn carry_out(mut self: Box<Self>, shared: &Shared) -> Done {
+        let ready = match self.ready.take() {
+            Some(ready) => ready,
+            None => match self.prepare(shared).await {
+                Ok(ready) => ready,
+                Err(error) => return not_loaded(Work::Settle(self), error),
+            },
         };
+        match shared.spool.settle(ready.settlement.clone()).await {
+            Ok(report) => Done::Settled(Box::new(Settled {
+                settle: *self,
+                plan: ready.plan,
+                received_at: ready.received_at,
+                report,
+                is_report_dropped: ready.is_report_dropped,
+            })),
+            Err(error) => {
+                self.ready = Some(ready);
+                again(Work::Settle(self), &error)
+            }
+        }
+    }
+
+    async fn prepare(&self, shared: &Shared) -> Result<Ready, LoadError> {
+        let stored = shared.spool.load(self.id).await?;
         let is_ours = |address: &Address| routed(&shared.router, address) == self.destination;
         let plan = Plan::new(&stored.envelope, &stored.recipients, &self.facts, is_ours);
         let told = report::write(shared, &stored, &plan, &self.facts).await;
@@ -133,22 +173,9 @@ impl Settle {
             Told::Report(report) => Some(report),
             Told::Nothing | Told::Dropped => None,
         };
-        let settlement = Settlement {
-            id: self.id,
-            recipients: plan.changes.clone(),
-            is_finished: plan.is_finished,
-            report,
-        };
-        match shared.spool.settle(settlement).await {
-            Ok(report) => Done::Settled(Box::new(Settled {
-                settle: *self,
-                plan,
-                received_at: stored.received_at,
-                report,
-                is_report_dropped,
-            })),
-            Err(error) => again(Work::Settle(self), &error),
-        }
+        let (recipients, is_finished) = (plan.changes.clone(), plan.is_finished);
+        let settlement = Settlement { id: self.id, recipients, is_finished, report };
+        Ok(Ready { settlement, plan, received_at: stored.received_at, is_report_dropped })
     }
 }
 

@@ -37,7 +37,7 @@ impl Queue {
         };
         let facts = facts(answer, ended, now);
         let waits = Waits { connect: connect_wait, transmit: transmit_wait };
-        self.begin(Work::Settle(Box::new(Settle { id, destination, facts, waits })));
+        self.begin(Work::Settle(Box::new(Settle::new((id, destination), facts, waits))));
     }
 
     /// Ends the try of a message that no connector takes: it waits for the settings to be mended.
@@ -52,7 +52,7 @@ impl Queue {
         let Some(ended) = ended else { return };
         let facts = facts(Answer::All { reply: Some(reply), peer: None }, ended, now);
         let waits = Waits::default();
-        self.begin(Work::Settle(Box::new(Settle { id, destination, facts, waits })));
+        self.begin(Work::Settle(Box::new(Settle::new((id, destination), facts, waits))));
     }
 
     /// Settles what leaves without a further try.
@@ -65,7 +65,7 @@ impl Queue {
         let answer = Answer::All { reply, peer: None };
         let facts = Facts { answer, after, tries, next_try_at: now.wall, now: now.wall };
         let waits = Waits::default();
-        self.begin(Work::Settle(Box::new(Settle { id, destination, facts, waits })));
+        self.begin(Work::Settle(Box::new(Settle::new((id, destination), facts, waits))));
     }
 
     /// Begins a piece of work, or puts it behind the work on the same message.
