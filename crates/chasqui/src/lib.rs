@@ -11,6 +11,7 @@ mod log;
 mod notify;
 mod output;
 mod panics;
+mod reach;
 mod ready;
 mod relay;
 mod signals;

@@ -39,4 +39,9 @@ impl Signals {
             _ = self.hang_up.recv() => Wish::Reload,
         }
     }
+
+    /// Waits for SIGTERM or SIGINT.
+    pub(crate) async fn stop(&mut self) {
+        while self.next().await != Wish::Stop {}
+    }
 }

@@ -13,7 +13,8 @@ use std::time::Duration;
 
 use admin::view;
 use anyhow::{Context, Result};
-use mail::Domain;
+use channel::{Receiver, Sender};
+use mail::{Accepted, Attempt, AttemptEnd, Domain};
 use policy::{Admission, Router};
 use resolver::Resolver;
 use settings::Settings;
@@ -43,7 +44,6 @@ const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 /// A relay that runs. Dropped, it is cut off: nothing accepted is lost, but open transactions break.
 #[derive(Debug)]
 pub struct Running {
-    facts: Arc<Facts>,
     admin_address: Option<std::net::SocketAddr>,
     admin_socket: PathBuf,
     certificates: Certificates,
@@ -57,16 +57,20 @@ pub struct Running {
     drain_wait_max: Duration,
 }
 
+/// What every part is handed.
+struct Common {
+    hostname: Domain,
+    clock: Clock,
+    registry: Arc<Registry>,
+    spool: Spool,
+    router: Arc<Router>,
+}
+
 /// Builds every part, joins them and sets them going. When this returns, every listener accepts.
 pub async fn start(settings: Settings, clock: Clock) -> Result<Running> {
-    let registry = Arc::new(Registry::new());
-    crate::panics::watch(&registry);
-    about(&registry, &clock);
-    let hostname = Domain::parse(&settings.hostname).context("hostname")?;
-    let spool = open_spool(&settings, &clock, &registry).await?;
-    let router = Router::new(settings.outbound.clone()).context("outbound")?;
-    let router = Arc::new(router.with_hostname(hostname.clone()));
-    let admission = Arc::new(Admission::new(settings.inbound.clone()));
+    crate::panics::watch();
+    let common = common(&settings, clock).await?;
+    let Common { clock, registry, spool, .. } = &common;
 
     let (accepted_in, accepted_out) = channel::bounded(ACCEPTED_MAX);
     let (attempts_in, attempts_out) = channel::bounded(ATTEMPTS_MAX);
@@ -78,63 +82,36 @@ pub async fn start(settings: Settings, clock: Clock) -> Result<Running> {
         ("ends", ends_in.depth()),
         ("requests", requests_in.depth()),
     ]);
-    channels.register(&registry);
+    channels.register(registry);
 
     let admin = admin::Server::bind(&settings.admin).await?;
-    let server = smtp_server::Server::bind(smtp_server::Parts {
-        listeners: settings.listener.clone(),
-        admission,
-        router: Arc::clone(&router),
-        spool: spool.clone(),
-        accepted: accepted_in,
-        clock: clock.clone(),
-        hostname: settings.hostname.as_str().into(),
-        registry: &registry,
-    })?;
-    let delivery = delivery::Parts {
-        config: settings.delivery.clone(),
-        hostname: settings.hostname.as_str().into(),
-        spool: spool.clone(),
-        router: Arc::clone(&router),
-        resolver: Resolver::open(&settings.resolver, random(), &registry).context("resolver")?,
-        connectors: Connectors::open(&settings.tls).context("tls")?,
-        clock: clock.clone(),
-        seed: random(),
-        attempts: attempts_out,
-        ends: ends_in,
-        registry: Arc::clone(&registry),
-    };
+    let server = reception(&settings, &common, accepted_in)?;
+    let delivery = delivery(&settings, &common, (attempts_out, ends_in))?;
     let queue = queue::Parts {
         config: settings.queue.clone(),
-        hostname,
+        hostname: common.hostname.clone(),
         spool: spool.clone(),
-        router,
+        router: Arc::clone(&common.router),
         clock: clock.clone(),
         random_seed: random(),
         accepted: accepted_out,
         attempts: attempts_in,
         ends: ends_out,
         requests: requests_out,
-        registry: Arc::clone(&registry),
+        registry: Arc::clone(registry),
     };
 
-    let facts = Arc::new(Facts {
-        hostname: settings.hostname,
-        listeners: listeners(&server),
-        spool_path: settings.spool.path,
-        started_at: clock.now(),
-    });
     let (stop, stopped) = watch::channel(false);
     let (stop_admin, admin_stopped) = watch::channel(false);
+    let drain_wait_max = settings.stop.drain_wait_max.as_duration();
     let relay = Arc::new(Operated {
-        facts: Arc::clone(&facts),
+        facts: Arc::new(facts(settings, &server, clock)),
         queue: queue::Handle::new(requests_in),
         spool: spool.clone(),
         channels,
         clock: clock.clone(),
         stopped: stopped.clone(),
     });
-    let drain_wait_max = settings.stop.drain_wait_max.as_duration();
     let certificates = server.certificates();
     let (admin_address, admin_socket) = (admin.address(), admin.socket().to_owned());
 
@@ -142,10 +119,10 @@ pub async fn start(settings: Settings, clock: Clock) -> Result<Running> {
     services.spawn(named("delivery", delivery::run(delivery, stopped.clone())));
     services.spawn(named("queue", queue::run(queue, stopped.clone())));
     services.spawn(named("reception", server.run(stopped.clone(), drain_wait_max)));
-    services.spawn(named("upkeep", upkeep(Arc::clone(&registry), stopped)));
-    let admin = tokio::spawn(admin.run(Arc::clone(&relay), Arc::clone(&registry), admin_stopped));
+    services.spawn(named("upkeep", upkeep(Arc::clone(registry), stopped)));
+    let admin = tokio::spawn(admin.run(Arc::clone(&relay), Arc::clone(registry), admin_stopped));
+    let Common { registry, spool, .. } = common;
     Ok(Running {
-        facts,
         admin_address,
         admin_socket,
         certificates,
@@ -160,10 +137,69 @@ pub async fn start(settings: Settings, clock: Clock) -> Result<Running> {
     })
 }
 
+async fn common(settings: &Settings, clock: Clock) -> Result<Common> {
+    let registry = Arc::new(Registry::new());
+    about(&registry, &clock);
+    let hostname = Domain::parse(&settings.hostname).context("hostname")?;
+    let router = Router::new(settings.outbound.clone()).context("outbound")?;
+    let router = Arc::new(router.with_hostname(hostname.clone()));
+    let spool = open_spool(settings, &clock, &registry).await?;
+    Ok(Common { hostname, clock, registry, spool, router })
+}
+
+fn reception(
+    settings: &Settings,
+    common: &Common,
+    accepted: Sender<Accepted>,
+) -> Result<smtp_server::Server> {
+    let server = smtp_server::Server::bind(smtp_server::Parts {
+        listeners: settings.listener.clone(),
+        admission: Arc::new(Admission::new(settings.inbound.clone())),
+        router: Arc::clone(&common.router),
+        spool: common.spool.clone(),
+        accepted,
+        clock: common.clock.clone(),
+        hostname: settings.hostname.as_str().into(),
+        registry: &common.registry,
+    });
+    Ok(server?)
+}
+
+fn delivery(
+    settings: &Settings,
+    common: &Common,
+    (attempts, ends): (Receiver<Attempt>, Sender<AttemptEnd>),
+) -> Result<delivery::Parts> {
+    let resolver = Resolver::open(&settings.resolver, random(), &common.registry);
+    Ok(delivery::Parts {
+        config: settings.delivery.clone(),
+        hostname: settings.hostname.as_str().into(),
+        clock: common.clock.clone(),
+        seed: random(),
+        registry: Arc::clone(&common.registry),
+        spool: common.spool.clone(),
+        router: Arc::clone(&common.router),
+        resolver: resolver.context("resolver")?,
+        connectors: Connectors::open(&settings.tls).context("tls")?,
+        attempts,
+        ends,
+    })
+}
+
+fn facts(settings: Settings, server: &smtp_server::Server, clock: &Clock) -> Facts {
+    let addresses = server.addresses().into_iter();
+    Facts {
+        hostname: settings.hostname,
+        listeners: addresses.map(|(name, address)| view::Listener { name, address }).collect(),
+        spool_path: settings.spool.path,
+        started_at: clock.now(),
+    }
+}
+
 impl Running {
     /// Where mail is taken.
     pub fn listeners(&self) -> &[view::Listener] {
-        &self.facts.listeners
+        &self.relay.facts.listeners
     }
 
     /// Where metrics and health are served, if they are.
@@ -281,11 +317,6 @@ async fn open_spool(settings: &Settings, clock: &Clock, registry: &Arc<Registry>
     let path = settings.spool.path.display();
     let opened = tokio::task::spawn_blocking(open).await.context("the spool's start broke")?;
     opened.with_context(|| format!("the spool in {path} cannot be opened"))
-}
-
-fn listeners(server: &smtp_server::Server) -> Vec<view::Listener> {
-    let addresses = server.addresses().into_iter();
-    addresses.map(|(name, address)| view::Listener { name, address }).collect()
 }
 
 async fn named(name: &'static str, service: impl Future<Output = ()>) -> &'static str {

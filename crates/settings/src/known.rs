@@ -42,10 +42,8 @@ impl<'a> Known<'a> {
                 let problem = Problem::new("unknown key")
                     .key(format!("{prefix}{name}"))
                     .at(self.text, Some(key.span()));
-                self.problems.push(match self.hint(&name, prefix, &known) {
-                    Some(hint) => problem.hint(hint),
-                    None => problem,
-                });
+                let hint = self.hint(&name, prefix, &known);
+                self.problems.push(problem.hint(hint));
                 unknown.push(name);
             }
         }
@@ -71,9 +69,9 @@ impl<'a> Known<'a> {
         }
     }
 
-    fn hint(&self, name: &str, prefix: &str, known: &BTreeSet<&str>) -> Option<String> {
+    fn hint(&self, name: &str, prefix: &str, known: &BTreeSet<&str>) -> String {
         if let Some(near) = nearest(name, known.iter().copied()) {
-            return Some(format!("did you mean `{near}`?"));
+            return format!("did you mean `{near}`?");
         }
         let homes: Vec<String> = self
             .sections()
@@ -81,13 +79,13 @@ impl<'a> Known<'a> {
             .map(|(section, _)| format!("[{section}]"))
             .collect();
         if !homes.is_empty() {
-            return Some(format!("there is such a key in {}", homes.join(", ")));
+            return format!("there is such a key in {}", homes.join(", "));
         }
         let known: Vec<&str> = known.iter().copied().collect();
-        Some(format!("known here: {}", known.join(", ")))
+        format!("known here: {}", known.join(", "))
     }
 
-    /// The first level of sections with their keys, and the top itself as ``.
+    /// The first level of sections with their keys.
     fn sections(&self) -> impl Iterator<Item = (&'a str, Vec<&'a str>)> {
         let properties = self.schema.get("properties").and_then(Value::as_object);
         properties.into_iter().flatten().map(|(name, node)| {

@@ -175,7 +175,9 @@ mod tests {
                 "10:8 listener.port: invalid value: integer `70000`, expected u16",
             ],
         );
-        assert_eq!(top.listener.len(), 1);
+        let left: Vec<_> =
+            top.listener.iter().map(|item| (item.name.as_str(), item.port)).collect();
+        assert_eq!(left, [("b", 0)]);
     }
 
     #[test]

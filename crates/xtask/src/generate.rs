@@ -3,13 +3,11 @@
 mod cli;
 mod example;
 mod metrics;
+mod notice;
 mod schema;
 mod settings;
 
 use anyhow::Result;
-
-/// The first line of each, so that nobody edits it by hand.
-const NOTICE: &str = "Made by `make gen`; do not edit.";
 
 /// Every generated document: its path in the repository and its text.
 pub(crate) fn documents() -> Result<Vec<(&'static str, String)>> {

@@ -30,7 +30,7 @@ enum Task {
 
 fn main() -> ExitCode {
     let done = match Task::parse() {
-        Task::Gen { check } => generated(check),
+        Task::Gen { check } => generated(if check { Stale::Refuse } else { Stale::Write }),
         Task::Tidy => tidied(),
     };
     match done {
@@ -42,13 +42,20 @@ fn main() -> ExitCode {
     }
 }
 
-fn generated(check: bool) -> Result<()> {
+/// What to do about documents that are not current.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stale {
+    Write,
+    Refuse,
+}
+
+fn generated(stale_ones: Stale) -> Result<()> {
     let root = source::root();
     let stale: Vec<_> = generate::documents()?
         .into_iter()
         .filter(|(path, text)| std::fs::read_to_string(root.join(path)).ok().as_ref() != Some(text))
         .collect();
-    if check && !stale.is_empty() {
+    if stale_ones == Stale::Refuse && !stale.is_empty() {
         let names: Vec<_> = stale.iter().map(|(path, _)| *path).collect();
         bail!("stale: {}; run `make gen`", names.join(", "));
     }
@@ -74,7 +81,7 @@ fn tidied() -> Result<()> {
 mod tests {
     #[test]
     fn the_documents_are_current() {
-        super::generated(true).unwrap();
+        super::generated(super::Stale::Refuse).unwrap();
     }
 
     #[test]

@@ -37,7 +37,7 @@ fn check(file: &ConfigFile) -> Result {
     let checked = settings::load(&file.config);
     let checked = checked.map_err(Failure::from).and_then(|settings| {
         wire::open_certificates(&settings)
-            .map_err(|error| Failure::from(anyhow::Error::from(error)).code(Code::Settings))
+            .map_err(|error| Failure::from(error).code(Code::Settings))
     });
     match (file.json, checked) {
         (false, Ok(())) => output::line(format!("{} is good", file.config.display())),

@@ -5,6 +5,7 @@ use admin::view::{Changed, Filter, Message, QueueList, Selection};
 use crate::arguments::{self, Queue, QueueSelect, QueueShow};
 use crate::failure::Result;
 use crate::output;
+use crate::reach::client;
 
 /// Does it.
 pub(crate) async fn run(queue: &Queue) -> Result {
@@ -12,11 +13,11 @@ pub(crate) async fn run(queue: &Queue) -> Result {
         Queue::List(list) => self::list(list).await,
         Queue::Show(show) => self::show(show).await,
         Queue::Retry(select) => {
-            let changed = super::client(&select.ask.reach)?.retry(&selection(select)).await?;
+            let changed = client(&select.ask.reach)?.retry(&selection(select)).await?;
             said(select, changed, "will be tried now")
         }
         Queue::Cancel(select) => {
-            let changed = super::client(&select.ask.reach)?.cancel(&selection(select)).await?;
+            let changed = client(&select.ask.reach)?.cancel(&selection(select)).await?;
             said(select, changed, "taken out of the queue")
         }
     }
@@ -36,7 +37,7 @@ fn said(select: &QueueSelect, changed: Changed, what: &str) -> Result {
 
 async fn list(list: &arguments::QueueList) -> Result {
     let filter = Filter { destination: list.destination.clone(), limit: list.limit };
-    let answer = super::client(&list.ask.reach)?.list(&filter).await?;
+    let answer = client(&list.ask.reach)?.list(&filter).await?;
     if list.ask.json {
         return output::json(&answer);
     }
@@ -83,7 +84,7 @@ fn angled(address: String) -> String {
 }
 
 async fn show(show: &QueueShow) -> Result {
-    let message = super::client(&show.ask.reach)?.show(&show.id).await?;
+    let message = client(&show.ask.reach)?.show(&show.id).await?;
     if show.ask.json {
         return output::json(&message);
     }

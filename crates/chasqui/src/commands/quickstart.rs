@@ -18,6 +18,7 @@ use units::Clock;
 use self::sample::Sample;
 use crate::arguments::Quickstart;
 use crate::failure::Result;
+use crate::reach::service_runtime;
 use crate::signals::{Signals, Wish};
 use crate::wire::{self, Running};
 use crate::{log, output};
@@ -32,7 +33,7 @@ pub(crate) fn run(quickstart: &Quickstart) -> Result {
     let settings = settings::load(&quickstart.config)?;
     let folder = folder(&settings)?;
     log::start(&settings.log, Some(&folder.join(LOG)))?;
-    let runtime = super::service_runtime(settings.runtime.threads)?;
+    let runtime = service_runtime(settings.runtime.threads)?;
     let result = runtime.block_on(shown(quickstart, settings));
     runtime.shutdown_timeout(Duration::from_secs(1));
     result
@@ -59,7 +60,7 @@ async fn shown(quickstart: &Quickstart, settings: Settings) -> Result {
         output::line("\nThe relay stays up; Ctrl-C ends it.")?;
         stay(&mut relay, &mut sink, &mut signals).await?;
     }
-    relay.stop(std::future::pending()).await;
+    relay.stop(signals.stop()).await;
     sink.end().await;
     if is_good {
         Ok(())
@@ -167,7 +168,7 @@ async fn stay(relay: &mut Running, sink: &mut Sink, signals: &mut Signals) -> Re
             wish = signals.next() => if wish == Wish::Stop { return Ok(()) },
             name = relay.broken() => return Err(anyhow!("{name} ended that should not").into()),
             message = sink.messages.recv() => match message {
-                Ok(message) => output::line(format!("the sink took {}", super::sink::words(&message)))?,
+                Ok(message) => output::line(format!("the sink took {}", crate::commands::sink::words(&message)))?,
                 Err(channel::Closed) => return Ok(()),
             },
         }

@@ -14,7 +14,7 @@ use crate::arguments::{Send, SendTls};
 use crate::failure::{Code, Failure, Result};
 use crate::output;
 
-const STEP_WAIT_MAX: Duration = Duration::from_secs(120);
+const STEP_WAIT_MAX: Duration = Duration::from_mins(2);
 
 /// What `send --json` says.
 #[derive(Debug, Serialize)]

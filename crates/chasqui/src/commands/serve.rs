@@ -8,6 +8,7 @@ use units::Clock;
 
 use crate::arguments::Serve;
 use crate::failure::Result;
+use crate::reach::service_runtime;
 use crate::relay::Operated;
 use crate::signals::{Signals, Wish};
 use crate::wire::{self, Running};
@@ -17,14 +18,15 @@ use crate::{log, notify, ready};
 pub(crate) fn run(serve: &Serve) -> Result {
     let settings = settings::load(&serve.config)?;
     log::start(&settings.log, None)?;
-    let runtime = super::service_runtime(settings.runtime.threads)?;
+    let runtime = service_runtime(settings.runtime.threads)?;
     let result = runtime.block_on(async {
         let mut signals = Signals::listen().context("signals cannot be listened to")?;
         let mut relay = wire::start(settings, Clock::system()).await?;
         announce(serve, &relay)?;
         let ended = wait(&mut relay, &mut signals).await;
         notify::stopping();
-        relay.stop(second_stop(&mut signals)).await;
+        // A second signal asks to end at once.
+        relay.stop(signals.stop()).await;
         tracing::info!("relay stopped");
         ended
     });
@@ -95,11 +97,6 @@ async fn reload(relay: &Running) {
         }
         Err(error) => tracing::error!(%error, "certificates not reloaded"),
     }
-}
-
-/// A second SIGTERM or SIGINT asks to end at once.
-async fn second_stop(signals: &mut Signals) {
-    while signals.next().await != Wish::Stop {}
 }
 
 /// An error with its causes in one line.

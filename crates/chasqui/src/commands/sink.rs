@@ -8,6 +8,7 @@ use units::Clock;
 
 use crate::arguments;
 use crate::failure::Result;
+use crate::reach::service_runtime;
 use crate::signals::{Signals, Wish};
 use crate::{log, output, ready};
 
@@ -39,7 +40,7 @@ struct Ready {
 pub(crate) fn run(sink: &arguments::Sink) -> Result {
     let level = settings::LogLevel::Warn;
     log::start(&settings::Log { level, ..settings::Log::default() }, None)?;
-    super::service_runtime(0)?.block_on(serve(sink))
+    service_runtime(0)?.block_on(serve(sink))
 }
 
 async fn serve(arguments: &arguments::Sink) -> Result {
@@ -61,7 +62,7 @@ async fn serve(arguments: &arguments::Sink) -> Result {
         tokio::select! {
             wish = signals.next() => if wish == Wish::Stop { break },
             message = messages.recv() => match message {
-                Ok(message) => print(arguments.json, &message)?,
+                Ok(message) => print(arguments, &message)?,
                 Err(channel::Closed) => break,
             },
         }
@@ -70,13 +71,13 @@ async fn serve(arguments: &arguments::Sink) -> Result {
     running.await.context("the sink broke")?;
     // What was answered 250 before the stop is still told.
     while let Some(message) = messages.try_recv() {
-        print(arguments.json, &message)?;
+        print(arguments, &message)?;
     }
     Ok(())
 }
 
-fn print(is_json: bool, message: &::sink::Message) -> Result {
-    if is_json {
+fn print(arguments: &arguments::Sink, message: &::sink::Message) -> Result {
+    if arguments.json {
         return output::json(&line(message));
     }
     output::line(words(message))

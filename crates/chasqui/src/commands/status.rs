@@ -5,10 +5,11 @@ use admin::view::Status;
 use crate::arguments::Ask;
 use crate::failure::Result;
 use crate::output;
+use crate::reach::client;
 
 /// Does it.
 pub(crate) async fn run(ask: &Ask) -> Result {
-    let status = super::client(&ask.reach)?.status().await?;
+    let status = client(&ask.reach)?.status().await?;
     if ask.json {
         return output::json(&status);
     }

@@ -3,7 +3,7 @@
 use chasqui::Arguments;
 use clap::{Command, CommandFactory};
 
-use crate::generate::NOTICE;
+use crate::generate::notice::NOTICE;
 
 /// The page.
 pub(crate) fn page() -> String {
@@ -18,7 +18,7 @@ fn part(command: &mut Command, page: &mut String) {
     let name = command.get_bin_name().unwrap_or("chasqui").to_owned();
     let help = command.render_long_help().to_string();
     let help: Vec<_> = help.lines().map(str::trim_end).collect();
-    page.push_str(&format!("\n## `{name}`\n\n```text\n{}\n```\n", help.join("\n").trim_end()));
+    page.extend([format!("\n## `{name}`\n\n```text\n{}\n```\n", help.join("\n").trim_end())]);
     for inner in command.get_subcommands_mut().filter(|inner| inner.get_name() != "help") {
         part(inner, page);
     }

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-use crate::generate::NOTICE;
-use crate::generate::schema::{Key, Section};
+use crate::generate::notice::NOTICE;
+use crate::generate::schema::{Key, Section, Shape};
 
 /// What stands where there is no default, or where the default would say nothing.
 const EXAMPLES: &[(&str, &str)] = &[
@@ -28,10 +28,10 @@ pub(crate) fn file(sections: &[Section]) -> Result<String> {
     for section in sections {
         text.push('\n');
         comment(&mut text, &section.text);
-        match (section.path.as_str(), section.is_list) {
+        match (section.path.as_str(), section.shape) {
             ("", _) => {}
-            (path, true) => text.push_str(&format!("#[[{path}]]\n")),
-            (path, false) => text.push_str(&format!("#[{path}]\n")),
+            (path, Shape::Tables) => text.extend([format!("#[[{path}]]\n")]),
+            (path, Shape::Table) => text.extend([format!("#[{path}]\n")]),
         }
         for key in &section.keys {
             setting(&mut text, &section.path, key);
@@ -57,7 +57,7 @@ fn setting(text: &mut String, section: &str, key: &Key) {
         if section.is_empty() { key.name.clone() } else { format!("{section}.{}", key.name) };
     let example = EXAMPLES.iter().find(|(name, _)| *name == path).map(|(_, example)| *example);
     let value = example.or(key.default.as_deref()).unwrap_or("\"\"");
-    text.push_str(&format!("#{} = {value}\n", key.name));
+    text.extend([format!("#{} = {value}\n", key.name)]);
 }
 
 fn comment(text: &mut String, sentence: &str) {

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use crate::generate::NOTICE;
+use crate::generate::notice::NOTICE;
 
 const INTRODUCTION: &str = "\
 The relay serves these at `/metrics` in the Prometheus text format, on `admin.listen` and on the admin socket. Labels hold
@@ -19,10 +19,10 @@ pub(crate) fn page() -> Result<String> {
     for family in families {
         let labels: Vec<_> = family.labels.iter().map(|label| format!("`{label}`")).collect();
         let labels = if labels.is_empty() { "–".to_owned() } else { labels.join(", ") };
-        page.push_str(&format!(
+        page.extend([format!(
             "| `{}` | {} | {labels} | {} |\n",
             family.name, family.kind, family.help
-        ));
+        )]);
     }
     Ok(page)
 }

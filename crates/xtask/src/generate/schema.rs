@@ -8,12 +8,21 @@ use serde_json::Value;
 pub(crate) struct Section {
     /// Its keys' prefix: `queue.retry_connect`; empty for the top of the file.
     pub(crate) path: String,
-    /// Whether it is an array of tables.
-    pub(crate) is_list: bool,
+    /// Whether there may be several.
+    pub(crate) shape: Shape,
     /// What it is for.
     pub(crate) text: String,
     /// Its keys.
     pub(crate) keys: Vec<Key>,
+}
+
+/// How often a section may stand in the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shape {
+    /// Once: `[name]`.
+    Table,
+    /// Any number of times: `[[name]]`.
+    Tables,
 }
 
 /// One key.
@@ -40,31 +49,27 @@ struct Reader {
 pub(crate) fn sections() -> Result<Vec<Section>> {
     let mut reader = Reader { schema: ::settings::schema(), sections: Vec::new() };
     let schema = reader.schema.clone();
-    reader.section(&schema, "", false)?;
+    reader.section(&schema, "", Shape::Table)?;
     Ok(reader.sections)
 }
 
 impl Reader {
-    fn section(&mut self, node: &Value, path: &str, is_list: bool) -> Result<()> {
+    fn section(&mut self, node: &Value, path: &str, shape: Shape) -> Result<()> {
         let own = self.resolved(node);
-        let mut texts = vec![words(node)];
-        if words(&own) != words(node) {
-            texts.push(words(&own));
-        }
-        let text = texts.into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>().join(" ");
+        let text = joined(words(node), words(&own));
         ensure!(!text.is_empty(), "the section [{path}] has no doc comment");
         let number = self.sections.len();
-        self.sections.push(Section { path: path.to_owned(), is_list, text, keys: Vec::new() });
+        self.sections.push(Section { path: path.to_owned(), shape, text, keys: Vec::new() });
         let properties = own.get("properties").and_then(Value::as_object);
         for (name, node) in properties.with_context(|| format!("[{path}] has no keys"))? {
             let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
             let inner = self.resolved(node);
             let item = inner.get("items").map(|item| self.resolved(item)).unwrap_or_default();
             if inner.get("properties").is_some() {
-                self.section(node, &path, false)?;
+                self.section(node, &path, Shape::Table)?;
             } else if item.get("properties").is_some() {
                 let described = described(&inner, node);
-                self.section(&described, &path, true)?;
+                self.section(&described, &path, Shape::Tables)?;
             } else {
                 let key = self.key(name, node, &path)?;
                 if let Some(section) = self.sections.get_mut(number) {
@@ -79,23 +84,20 @@ impl Reader {
         let inner = self.resolved(node);
         let text = [words(node), words(&inner)].into_iter().find(|text| !text.is_empty());
         let text = text.with_context(|| format!("the key {path} has no doc comment"))?;
-        let default = node.get("default").filter(|value| !value.is_null());
+        let default = node.get("default").filter(|value| !value.is_null() && *value != "");
         let words = self.variants(&inner);
         Ok(Key {
             name: name.to_owned(),
-            kind: self.kind(&inner, !words.is_empty()),
+            kind: if words.is_empty() { self.kind(&inner) } else { "word".to_owned() },
             default: default.map(toml_text),
             text,
             words,
         })
     }
 
-    fn kind(&self, node: &Value, is_word: bool) -> String {
-        if is_word {
-            return "word".to_owned();
-        }
+    fn kind(&self, node: &Value) -> String {
         if let Some(item) = node.get("items") {
-            return format!("list of {}", plural(&self.kind(&self.resolved(item), false)));
+            return format!("list of {}", plural(&self.kind(&self.resolved(item))));
         }
         let kind = node.get("type");
         let first = kind.and_then(Value::as_array).and_then(|kinds| kinds.first());
@@ -145,6 +147,17 @@ fn described(list: &Value, node: &Value) -> Value {
         item.insert("description".to_owned(), text.clone());
     }
     item
+}
+
+/// What a section's key and its type say, without saying anything twice.
+fn joined(key: String, own: String) -> String {
+    if own.starts_with(key.trim_end_matches('.')) {
+        return own;
+    }
+    if key.is_empty() || own.is_empty() || key.starts_with(own.trim_end_matches('.')) {
+        return key + &own;
+    }
+    format!("{key} {own}")
 }
 
 fn words(node: &Value) -> String {

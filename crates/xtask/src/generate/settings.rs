@@ -1,7 +1,7 @@
 //! The reference page of the settings.
 
-use crate::generate::NOTICE;
-use crate::generate::schema::{Key, Section};
+use crate::generate::notice::NOTICE;
+use crate::generate::schema::{Key, Section, Shape};
 
 const INTRODUCTION: &str = "\
 The relay reads one TOML file. Unknown keys, wrong values and contradictions are refused at the start, each with file,
@@ -22,10 +22,10 @@ pub(crate) fn page(sections: &[Section]) -> String {
 
 fn part(section: &Section) -> String {
     let path = &section.path;
-    let title = match (path.as_str(), section.is_list) {
+    let title = match (path.as_str(), section.shape) {
         ("", _) => "Top of the file".to_owned(),
-        (_, true) => format!("`[[{path}]]`"),
-        (_, false) => format!("`[{path}]`"),
+        (_, Shape::Tables) => format!("`[[{path}]]`"),
+        (_, Shape::Table) => format!("`[{path}]`"),
     };
     let level = if path.contains('.') { "###" } else { "##" };
     let mut text = format!("\n{level} {title}\n\n{}\n", section.text);
@@ -42,8 +42,8 @@ fn row(key: &Key) -> String {
     let Key { name, kind, default, text, words } = key;
     let default = default.as_ref().map_or("–".to_owned(), |default| format!("`{default}`"));
     let listed = words.iter().filter(|(_, meaning)| !meaning.is_empty());
-    let listed: String =
-        listed.map(|(word, meaning)| format!(" <br>`{word}`: {meaning}")).collect();
+    let listed = listed.map(|(word, meaning)| format!(" <br>`{word}`: {meaning}"));
+    let listed = listed.collect::<Vec<_>>().concat();
     format!("| `{name}` | {kind} | {default} | {}{} |\n", cell(text), cell(&listed))
 }
 

@@ -138,7 +138,7 @@ pub(crate) fn table(samples: &[Sample]) -> String {
         output::table(["message", "sender", "recipients", "size", "the relay said", "outcome"]);
     for sample in samples {
         let recipients: Vec<_> = sample.recipients.iter().map(ToString::to_string).collect();
-        let (Some(Ok(reply) | Err(reply)), _) = (&sample.reply, ()) else { continue };
+        let Some(Ok(reply) | Err(reply)) = &sample.reply else { continue };
         table.add_row([
             sample.file.clone(),
             sample.sender.to_string(),
