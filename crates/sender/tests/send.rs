@@ -1,5 +1,7 @@
 //! The sender against a scripted server.
 
+#![expect(clippy::unwrap_used, reason = "in a test a panic is a finding")]
+
 use std::time::Duration;
 
 use bytes::Bytes;

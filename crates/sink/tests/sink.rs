@@ -1,5 +1,7 @@
 //! The sink over loopback.
 
+#![expect(clippy::unwrap_used, reason = "in a test a panic is a finding")]
+
 use std::time::Duration;
 
 use channel::Receiver;
@@ -59,7 +61,7 @@ async fn a_message_comes_octet_for_octet_with_its_envelope() {
     assert_eq!((message.number, message.octets), (1, content.len() as u64));
     assert_eq!((&*message.helo, message.body_type), ("c.test", BodyType::EightBitMime));
     assert_eq!(message.sender.to_string(), "<a@c.test>");
-    let recipients: Vec<_> = message.recipients.iter().map(|it| it.as_str()).collect();
+    let recipients: Vec<_> = message.recipients.iter().map(mail::Address::as_str).collect();
     assert_eq!(recipients, ["b@d.test", "c@d.test"]);
 }
 

@@ -77,7 +77,7 @@ impl Connection {
             Ok(reason) => End::Closed(reason),
             Err(end) => end,
         };
-        connection.content_dropped();
+        connection.abandon();
         connection.queue().await;
         if let End::Closed(_) = end {
             connection.stream.close().await;
@@ -99,7 +99,7 @@ impl Connection {
                     }
                     Step::Body(chunk) => self.store(chunk).await,
                     Step::Commit(transaction) => self.commit(transaction).await,
-                    Step::Abandon => self.content_dropped(),
+                    Step::Abandon => self.abandon(),
                     Step::StartTls => self.start_tls().await?,
                     Step::Close(reason) => return Ok(reason),
                 }

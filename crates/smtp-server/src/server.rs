@@ -68,7 +68,7 @@ pub enum BindError {
         listener: String,
         /// Why.
         #[source]
-        source: CertificateError,
+        source: Box<CertificateError>,
     },
     /// No spare file descriptor could be had.
     #[error("no file descriptor left for the listeners")]
@@ -107,10 +107,12 @@ impl Server {
     ///
     /// Reads certificates, so it blocks on files; needs to be called within a tokio runtime.
     pub fn bind(parts: Parts<'_>) -> Result<Self, BindError> {
-        let sessions = Arc::new(AtomicU64::new(parts.clock.unix_millis() << 16));
+        let Parts { listeners, admission, router, spool, accepted, clock, hostname, registry } =
+            parts;
+        let sessions = Arc::new(AtomicU64::new(clock.unix_millis() << 16));
         let mut listening = Vec::new();
         let mut acceptors = Vec::new();
-        for config in parts.listeners.clone() {
+        for config in listeners {
             if let Some(problem) = config.problems().into_iter().next() {
                 return Err(problem.into());
             }
@@ -121,10 +123,21 @@ impl Server {
                 address: config.address,
                 source,
             })?;
-            let reception = Arc::new(reception(&parts, config, acceptor));
-            let sessions = Arc::clone(&sessions);
-            listening
-                .push(Listening::new(reception, socket, sessions).map_err(BindError::Descriptor)?);
+            let reception = Reception {
+                settings: Arc::new(session_settings(&config, &hostname)),
+                admission: Arc::clone(&admission),
+                router: Arc::clone(&router),
+                spool: spool.clone(),
+                accepted_depth: accepted.depth(),
+                accepted: accepted.clone(),
+                clock: clock.clone(),
+                metrics: Metrics::register(registry, &config.name),
+                acceptor,
+                handshakes: Semaphore::new(config.handshakes_max.min(Semaphore::MAX_PERMITS)),
+                config,
+            };
+            let listener = Listening::new(Arc::new(reception), socket, Arc::clone(&sessions));
+            listening.push(listener.map_err(BindError::Descriptor)?);
         }
         Ok(Self { listening, certificates: Certificates { acceptors: acceptors.into() } })
     }
@@ -164,23 +177,8 @@ fn acceptor(config: &Listener) -> Result<Option<Acceptor>, BindError> {
         return Ok(None);
     }
     let files = tls::server::Config { certificate: certificate.clone(), key: key.clone() };
-    Acceptor::open(&files)
-        .map(Some)
-        .map_err(|source| BindError::Certificate { listener: config.name.clone(), source })
-}
-
-fn reception(parts: &Parts<'_>, config: Listener, acceptor: Option<Acceptor>) -> Reception {
-    Reception {
-        settings: Arc::new(session_settings(&config, &parts.hostname)),
-        admission: Arc::clone(&parts.admission),
-        router: Arc::clone(&parts.router),
-        spool: parts.spool.clone(),
-        accepted: parts.accepted.clone(),
-        accepted_depth: parts.accepted.depth(),
-        clock: parts.clock.clone(),
-        metrics: Metrics::register(parts.registry, &config.name),
-        acceptor,
-        handshakes: Semaphore::new(config.handshakes_max.min(Semaphore::MAX_PERMITS)),
-        config,
-    }
+    Acceptor::open(&files).map(Some).map_err(|source| BindError::Certificate {
+        listener: config.name.clone(),
+        source: Box::new(source),
+    })
 }

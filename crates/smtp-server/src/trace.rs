@@ -23,7 +23,7 @@ pub(crate) struct Received<'a> {
     /// (RFC 5321 §7.2).
     pub(crate) recipient: Option<&'a Address>,
     /// When it came.
-    pub(crate) received_at: Timestamp,
+    pub(crate) at: Timestamp,
 }
 
 /// The `with` clause (RFC 3848, RFC 6531 §4.3).
@@ -83,7 +83,7 @@ impl Received<'_> {
         if let Some(to) = self.recipient.filter(|to| to.is_ascii() || self.protocol.is_utf8()) {
             write!(field, "\r\n\tfor <{to}>").ok();
         }
-        write!(field, ";\r\n\t{}\r\n", self.received_at.rfc5322()).ok();
+        write!(field, ";\r\n\t{}\r\n", self.at.rfc5322()).ok();
         field
     }
 
@@ -133,7 +133,7 @@ mod tests {
             tls: (protocol == Protocol::Esmtps).then_some("TLSv1.3 TLS_AES_256_GCM_SHA384"),
             id: MessageId::new(0, 0),
             recipient: to,
-            received_at: Timestamp::from_millis(1_795_286_760_000),
+            at: Timestamp::from_millis(1_795_286_760_000),
         }
         .field()
     }

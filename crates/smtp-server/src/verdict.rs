@@ -78,7 +78,7 @@ impl Connection {
             tls: self.client.tls.as_deref(),
             id: writer.id(),
             recipient,
-            received_at,
+            at: received_at,
         };
         self.transaction.begin_content(writer, received_at, trace.field()).await
     }
@@ -130,9 +130,12 @@ impl Connection {
         );
     }
 
-    /// Drops the content that came so far, if any: the client went, said RSET, or the session refuses it.
-    pub(crate) fn content_dropped(&mut self) {
+    /// Drops the content that came so far, if any: the session refuses it, or the client said RSET or went.
+    pub(crate) fn abandon(&mut self) {
         let Some(message) = self.transaction.abandon() else { return };
+        if let Some(refusal) = self.session.refusal() {
+            return self.refused(&refusal);
+        }
         if std::mem::replace(&mut self.transaction.is_refusal_told, true) {
             return;
         }

@@ -55,6 +55,14 @@ impl Intake {
         matches!(self.keeping, Keeping::Wanted)
     }
 
+    /// The first fault, if the driver was told to drop the content for one.
+    pub(super) const fn abandoned_for(&self) -> Option<Refusal> {
+        match self.keeping {
+            Keeping::Abandoned(fault) => Some(fault),
+            Keeping::Wanted | Keeping::Refused(_) => None,
+        }
+    }
+
     /// Measures a piece and passes it on.
     pub(super) fn take(&mut self, piece: Bytes, settings: &Settings) -> Option<Step> {
         let octets = u64::try_from(piece.len()).unwrap_or(u64::MAX);

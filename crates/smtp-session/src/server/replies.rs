@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use mail::Reply;
 use smtp_codec::{CommandError, LineError};
 
 use crate::server::settings::Settings;
@@ -102,6 +103,15 @@ pub(super) enum Refusal {
 }
 
 impl Refusal {
+    /// The reply as a value, for who keeps account of refusals.
+    pub(super) fn reply(self, settings: &Settings) -> Reply {
+        let mut wire = String::new();
+        self.write(&mut wire, settings).unwrap_or_default();
+        let (code, rest) = wire.trim_end().split_once(' ').unwrap_or_default();
+        let (status, text) = rest.split_once(' ').unwrap_or_default();
+        Reply::new(code.parse().unwrap_or(554), status.parse().ok(), text)
+    }
+
     pub(super) fn write(self, out: &mut dyn fmt::Write, settings: &Settings) -> fmt::Result {
         match self {
             Self::TooBig => {

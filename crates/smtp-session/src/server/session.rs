@@ -8,7 +8,7 @@ use bytes::{Bytes, BytesMut};
 use mail::{Accepted, Reply};
 use smtp_codec::{Command, Decoded, LineReader};
 
-use crate::server::replies;
+use crate::server::replies::{self, Refusal};
 use crate::server::settings::{Security, Settings};
 use crate::server::state::{Chunk, Next, State};
 use crate::server::step::{Reason, Step, Transaction, Verdict};
@@ -29,6 +29,8 @@ pub struct Session {
     /// Since when the client is waited for.
     waiting_since: Instant,
     ends_at: Instant,
+    /// Why the content last abandoned was, if it was at fault itself.
+    refusal: Option<Refusal>,
 }
 
 /// What was said about the end before it was due.
@@ -67,7 +69,17 @@ impl Session {
         let lines = LineReader::new(talk.settings.command_octets_max);
         let ends_at = later(now, talk.settings.session_wait_max);
         let input = Bytes::new();
-        Self { state, talk, lines, input, ending: Ending::Open, now, waiting_since: now, ends_at }
+        Self {
+            state,
+            talk,
+            lines,
+            input,
+            ending: Ending::Open,
+            now,
+            waiting_since: now,
+            ends_at,
+            refusal: None,
+        }
     }
 
     /// Takes what was read from the client. Empty bytes change nothing.
@@ -121,6 +133,7 @@ impl Session {
                     return self.talk.flush();
                 }
                 State::Dropping(reason) => {
+                    self.refusal = None;
                     self.state = State::Closing(reason);
                     return Some(Step::Abandon);
                 }
@@ -228,6 +241,13 @@ impl Session {
         self.state.transaction()
     }
 
+    /// Why the content is refused that the last [`Step::Abandon`] was about; none if it was the client who gave it up.
+    ///
+    /// Of several faults the reply at the end may tell a graver one that came later.
+    pub fn refusal(&self) -> Option<Reply> {
+        self.refusal.map(|refusal| refusal.reply(&self.talk.settings))
+    }
+
     fn change(&mut self, now: Instant, with: impl FnOnce(State, &mut Talk) -> State) {
         self.now = now;
         let was_content =
@@ -240,6 +260,7 @@ impl Session {
 
     /// Takes the next piece of the input.
     fn advance(&mut self) -> Progress {
+        let was_content = matches!(self.state, State::Data(..) | State::Chunk(..));
         let (next, progress) = match mem::replace(&mut self.state, State::Closed) {
             State::Data(mut intake, mut decoder) => match decoder.decode(&mut self.input) {
                 Some(Decoded::Payload(piece)) => {
@@ -275,6 +296,13 @@ impl Session {
             }
             state => self.command(state),
         };
+        if let Progress::Step(Step::Abandon) = progress {
+            self.refusal = match &next {
+                State::Data(intake, _) | State::Chunk(intake, _) => intake.abandoned_for(),
+                // At the end of content there is but this fault left to find.
+                _ => was_content.then_some(Refusal::BareEnd),
+            };
+        }
         self.state = next;
         progress
     }
