@@ -10,6 +10,8 @@ mod original;
 mod report;
 mod status;
 mod text;
+mod write;
 
 pub use original::Original;
-pub use report::{Cause, Failure, Report, Written};
+pub use report::{Cause, Failure, Report};
+pub use write::Written;

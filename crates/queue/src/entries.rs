@@ -1,20 +1,27 @@
 //! From messages to entries of the schedule.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use mail::{Destination, Timestamp};
+use mail::{Destination, Envelope, MessageId, Timestamp};
 use policy::Router;
 use schedule::Entry;
 use spool::RecipientState;
 
-use crate::work::{Found, routed};
+use crate::shared::routed;
 
-/// In place of a connector's name: recipients that no outbound connector takes, as after a change of
-/// the settings. No connector is called so in earnest.
-pub(crate) const NO_ROUTE: &str = "(no route)";
 /// Recipients without a route are looked at again one message after the other.
 const NO_ROUTE_IN_FLIGHT_MAX: u32 = 20;
+
+/// A message with what is written about its recipients.
+#[derive(Clone, Debug)]
+pub(crate) struct Found {
+    pub(crate) id: MessageId,
+    pub(crate) envelope: Arc<Envelope>,
+    pub(crate) received_at: Timestamp,
+    pub(crate) recipients: Vec<RecipientState>,
+}
 
 /// How entries are made.
 #[derive(Clone, Copy, Debug)]

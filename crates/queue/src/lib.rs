@@ -15,6 +15,7 @@ mod recovery;
 mod report;
 mod request;
 mod service;
+mod shared;
 mod work;
 
 pub use config::{Config, RetryConnect, RetryReply};

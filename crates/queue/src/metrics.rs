@@ -6,9 +6,9 @@ use std::time::Duration;
 use policy::Router;
 use telemetry::{Counter, Gauge, Histogram, Registry};
 
-use crate::entries::NO_ROUTE;
 use crate::plan::Status;
 use crate::request::Summary;
+use crate::shared::NO_ROUTE;
 
 /// Handles, by event.
 #[derive(Debug)]

@@ -5,7 +5,7 @@ use mail::{MessageId, Timestamp};
 use spool::{ReadError, Report, Stored};
 
 use crate::plan::{Facts, Plan, Step};
-use crate::work::Shared;
+use crate::shared::Shared;
 
 /// What a plan has to say to the sender.
 #[derive(Debug)]

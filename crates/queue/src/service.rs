@@ -21,12 +21,13 @@ use tokio::sync::watch;
 use units::{Clock, Span};
 
 use crate::config::Config;
-use crate::entries::{Maker, NO_ROUTE, Now};
+use crate::entries::{Found, Maker, Now};
 use crate::ids::Ids;
 use crate::metrics::Metrics;
 use crate::recovery::Scan;
 use crate::request::Request;
-use crate::work::{Done, Found, Shared, Work};
+use crate::shared::{NO_ROUTE, Shared};
+use crate::work::{Done, Work};
 
 /// What the queue is made of.
 #[derive(Debug)]
@@ -61,6 +62,9 @@ const BURST_MAX: usize = 256;
 const ANSWERS_MAX: usize = 4;
 /// When a settlement that failed is done again, and a spool in trouble is looked at again.
 const TROUBLE_WAIT: Duration = Duration::from_secs(1);
+/// Outcomes that the spool could not take, from which on nothing new is handed out. One message that
+/// cannot be read must not stop the rest; a device in trouble must not make more outcomes to lose.
+const AGAIN_MAX: usize = 64;
 /// When delivery, which had no room for an attempt, is offered it again.
 const FULL_WAIT: Duration = Duration::from_millis(5);
 /// How often the metrics are brought up to date.
@@ -170,7 +174,7 @@ struct Queue {
     /// How many pieces of work there are, wherever they stand.
     works: usize,
     works_max: usize,
-    /// Work that the spool could not do. While there is any, nothing new is handed out.
+    /// Work that the spool could not do.
     again: Vec<Work>,
     again_at: Instant,
     answers: FuturesUnordered<Pending<()>>,
@@ -322,7 +326,7 @@ impl Queue {
     fn hand_out(&mut self, now: Now) {
         self.schedule.advance(now.instant);
         self.is_full = false;
-        if !self.again.is_empty() || !self.is_spool_ready() {
+        if self.again.len() >= AGAIN_MAX || !self.is_spool_ready() {
             return;
         }
         while self.works < self.works_max

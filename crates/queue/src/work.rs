@@ -3,25 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use mail::{Accepted, Address, Destination, Domain, Envelope, MessageId, Timestamp};
-use policy::Router;
-use spool::{LoadError, RecipientState, SettleError, Settlement, Spool};
-use units::Clock;
+use mail::{Accepted, Address, Destination, MessageId, Timestamp};
+use spool::{LoadError, SettleError, Settlement};
 
-use crate::entries::NO_ROUTE;
-use crate::ids::Ids;
+use crate::entries::Found;
 use crate::plan::{Facts, Plan};
 use crate::report::{self, Told};
-
-/// What every piece of work needs.
-#[derive(Debug)]
-pub(crate) struct Shared {
-    pub(crate) spool: Spool,
-    pub(crate) router: Arc<Router>,
-    pub(crate) clock: Clock,
-    pub(crate) hostname: Domain,
-    pub(crate) ids: Ids,
-}
+use crate::shared::{Shared, routed};
 
 /// One piece of work.
 #[derive(Clone, Debug)]
@@ -60,15 +48,6 @@ pub(crate) struct Ready {
 pub(crate) struct Waits {
     pub(crate) connect: Duration,
     pub(crate) transmit: Duration,
-}
-
-/// A message with what is written about its recipients.
-#[derive(Clone, Debug)]
-pub(crate) struct Found {
-    pub(crate) id: MessageId,
-    pub(crate) envelope: Arc<Envelope>,
-    pub(crate) received_at: Timestamp,
-    pub(crate) recipients: Vec<RecipientState>,
 }
 
 /// What came of a piece of work.
@@ -177,11 +156,6 @@ impl Settle {
         let settlement = Settlement { id: self.id, recipients, is_finished, report };
         Ok(Ready { settlement, plan, received_at: stored.received_at, is_report_dropped })
     }
-}
-
-/// Where a recipient goes; what no connector takes waits at a destination of its own.
-pub(crate) fn routed(router: &Router, address: &Address) -> Destination {
-    router.route(address).unwrap_or_else(|_| Destination::smart_host(NO_ROUTE))
 }
 
 fn again(work: Work, error: &SettleError) -> Done {

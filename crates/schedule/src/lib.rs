@@ -13,7 +13,7 @@ mod slab;
 mod state;
 
 pub use backoff::Backoff;
-pub use schedule::{
-    After, Cancel, Due, End, Ended, Entry, EntryView, Leaving, PlaceView, Schedule, Settings, Why,
-};
+pub use schedule::outcome::{After, Cancel, End, Ended, Leaving, Why};
+pub use schedule::view::{EntryView, PlaceView};
+pub use schedule::{Due, Entry, Schedule, Settings};
 pub use state::State;

@@ -1,7 +1,7 @@
 //! The schedule.
 
-mod outcome;
-mod view;
+pub(crate) mod outcome;
+pub(crate) mod view;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::{Duration, Instant};
@@ -12,9 +12,6 @@ use crate::backoff::{Backoff, Random};
 use crate::entry::{At, List, Made, Record};
 use crate::place::{Health, Place};
 use crate::slab::{NONE, Slab};
-
-pub use outcome::{After, Cancel, End, Ended, Leaving, Why};
-pub use view::{EntryView, PlaceView};
 
 /// What a schedule goes by.
 #[derive(Clone, Debug)]

@@ -11,7 +11,7 @@ use crate::entries::Now;
 use crate::request::{
     Cancelled, DestinationLine, Line, Listing, Request, Selection, Shown, ShownRecipient, Summary,
 };
-use crate::work::{Shared, routed};
+use crate::shared::{Shared, routed};
 
 /// A list reads each of its messages from the spool.
 const LINES_MAX: usize = 10_000;

@@ -3,6 +3,7 @@ use std::collections::BTreeMap;
 use mail::{Domain, Reply};
 use proptest::prelude::*;
 
+use super::outcome::{After, Cancel, End, Why};
 use super::*;
 use crate::state::State;
 

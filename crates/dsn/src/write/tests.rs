@@ -1,7 +1,10 @@
+use mail::{Domain, EnhancedStatus, MessageId, Peer, Reply, Timestamp};
 use mail_parser::{MessageParser, MimeHeaders, PartType};
 use proptest::prelude::*;
 
 use super::*;
+use crate::original::Original;
+use crate::report::{Cause, Failure};
 
 const ORIGINAL: &[u8] =
     b"Received: from a\r\nMessage-ID: <1@a.example>\r\nSubject: hello\r\n\r\nbody\r\n";

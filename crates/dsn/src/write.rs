@@ -1,0 +1,90 @@
+//! The report as a whole: envelope, headers and the three parts.
+
+use mail::{Address, BodyType, Envelope, Origin, Recipient, ReversePath};
+
+use crate::encode::Lines;
+use crate::report::Report;
+use crate::{status, text};
+
+/// A report, ready to be stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Written {
+    /// To the sender of the original, from nobody.
+    pub envelope: Envelope,
+    /// Headers and body.
+    pub content: Vec<u8>,
+}
+
+impl Report<'_> {
+    /// Writes the report to `sender`; none if that is the null sender (RFC 5321 §6.1).
+    ///
+    /// It needs neither 8BITMIME nor, unless the sender's own address does, SMTPUTF8: a next hop
+    /// without them must not be able to lose it.
+    pub fn write(&self, sender: &ReversePath) -> Option<Written> {
+        let to = sender.address()?;
+        let needs_smtputf8 = !to.is_ascii() || !self.hostname.is_ascii();
+        let envelope = Envelope {
+            sender: ReversePath::Null,
+            recipients: vec![Recipient { address: to.clone() }],
+            body_type: if needs_smtputf8 { BodyType::EightBitMime } else { BodyType::SevenBit },
+            needs_smtputf8,
+            origin: Origin {
+                client: None,
+                helo: "".into(),
+                listener: "".into(),
+                connector: "".into(),
+                tls: None,
+            },
+        };
+        Some(Written { envelope, content: self.content(to) })
+    }
+
+    fn content(&self, to: &Address) -> Vec<u8> {
+        let boundary = self.boundary();
+        let mut out = Lines::new();
+        self.header(to, &boundary, &mut out);
+        out.line("");
+        out.line("This is a report in MIME format (RFC 3464).");
+        for part in [text::part(self), status::part(self), self.original.part()] {
+            out.line("");
+            out.line(&format!("--{boundary}"));
+            out.octets(&part);
+        }
+        out.line("");
+        out.line(&format!("--{boundary}--"));
+        out.into_octets()
+    }
+
+    fn header(&self, to: &Address, boundary: &str, out: &mut Lines) {
+        let host = self.hostname;
+        out.line(&format!("From: \"Mail Delivery System\" <mailer-daemon@{host}>"));
+        out.line(&format!("To: <{to}>"));
+        out.line("Subject: Your message could not be delivered");
+        out.line(&format!("Date: {}", self.written_at.rfc5322()));
+        out.line(&format!("Message-ID: <{}@{host}>", self.id));
+        if let Some(original) = self.original.message_id() {
+            out.line(&format!("In-Reply-To: {original}"));
+            out.line(&format!("References: {original}"));
+        }
+        out.line("Auto-Submitted: auto-replied");
+        out.line("MIME-Version: 1.0");
+        out.line("Content-Type: multipart/report; report-type=delivery-status;");
+        out.line(&format!("\tboundary=\"{boundary}\""));
+    }
+
+    /// A boundary that the original does not hold; the other parts cannot begin a line with `--=`.
+    fn boundary(&self) -> String {
+        let mut boundary = format!("=_{}", self.id);
+        while memory_holds(self.original.octets, boundary.as_bytes()) {
+            boundary.push('_');
+        }
+        boundary
+    }
+}
+
+fn memory_holds(octets: &[u8], part: &[u8]) -> bool {
+    octets.windows(part.len()).any(|window| window == part)
+}
+
+#[cfg(test)]
+mod tests;
