@@ -1,4 +1,7 @@
-//! Where events of the log go.
+//! Where events of the log go, and how they look.
+
+mod event;
+mod lines;
 
 use std::fs::OpenOptions;
 use std::io::{self, IsTerminal};
@@ -9,6 +12,7 @@ use settings::{Log, LogFormat, LogLevel};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
 
+use self::lines::{Human, Json};
 use crate::failure::Result;
 
 /// Libraries that say much at `info` that no operator asks for.
@@ -37,8 +41,8 @@ pub(crate) fn start(log: &Log, file: Option<&Path>) -> Result {
         .with_writer(writer)
         .with_ansi(is_terminal);
     let started = match log.format {
-        LogFormat::Human => builder.try_init(),
-        LogFormat::Json => builder.json().flatten_event(true).with_current_span(false).try_init(),
+        LogFormat::Human => builder.event_format(Human).try_init(),
+        LogFormat::Json => builder.event_format(Json).try_init(),
     };
     drop(started);
     Ok(())

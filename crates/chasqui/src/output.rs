@@ -39,7 +39,7 @@ pub(crate) fn json<T: Serialize>(value: &T) -> Result {
 /// A table with these columns.
 pub(crate) fn table<const N: usize>(columns: [&str; N]) -> Table {
     let mut table = Table::new();
-    table.load_style(presets::UTF8_HORIZONTAL_ONLY);
+    table.load_style(presets::UTF8_FULL_CONDENSED);
     table.set_content_arrangement(ContentArrangement::Dynamic);
     table.set_header(columns.map(Cell::new));
     table
