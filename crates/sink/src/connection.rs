@@ -16,7 +16,7 @@ use tokio::time::{sleep_until, timeout};
 
 use crate::content::Content;
 use crate::message::Message;
-use crate::sink::Shared;
+use crate::shared::Shared;
 
 const READ_OCTETS: usize = 64 << 10;
 /// A client that does not read its replies for so long is cut off.

@@ -9,6 +9,7 @@
 mod connection;
 mod content;
 mod message;
+mod shared;
 mod sink;
 
 pub use content::Keep;

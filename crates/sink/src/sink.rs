@@ -18,6 +18,7 @@ use units::Clock;
 use crate::connection::Connection;
 use crate::content::{Keep, number_last};
 use crate::message::Message;
+use crate::shared::Shared;
 
 /// Rest after the system gave no connection.
 const ACCEPT_REST: Duration = Duration::from_millis(100);
@@ -56,15 +57,6 @@ pub struct Sink {
     socket: TcpListener,
     connections_max: usize,
     shared: Arc<Shared>,
-}
-
-/// What the connections of a sink share.
-#[derive(Debug)]
-pub(crate) struct Shared {
-    pub(crate) settings: Arc<Settings>,
-    pub(crate) keep: Keep,
-    pub(crate) clock: Clock,
-    pub(crate) number_last: AtomicU64,
 }
 
 impl Sink {
