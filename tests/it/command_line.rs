@@ -52,7 +52,7 @@ fn status_tells_how_the_relay_is() {
     assert_eq!(status["listeners"][0]["address"], relay.smtp().to_string());
     assert_eq!(status["spool"]["messages"], 2);
     assert!(
-        ["io_uring", "threads"].contains(&status["spool"]["body_io"].as_str().unwrap_or_default()),
+        ["io-uring", "threads"].contains(&status["spool"]["body_io"].as_str().unwrap_or_default()),
         "{status}"
     );
     assert_eq!(status["queue"]["messages"], 2);

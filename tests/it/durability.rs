@@ -60,7 +60,7 @@ fn the_sync_comes_before_the_250() {
     let trace = folder.path().join("trace");
     let words = [
         "strace",
-        "-D",
+        "-DD",
         "-f",
         "-y",
         "-s",

@@ -3,6 +3,7 @@
 //! Nothing here uses the product's own crates, so that a mistake in them cannot hide itself.
 
 pub(crate) mod disk;
+pub(crate) mod dns;
 pub(crate) mod http;
 pub(crate) mod letter;
 pub(crate) mod postfix;

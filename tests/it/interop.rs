@@ -198,7 +198,7 @@ fn swaks_sends_plainly_pipelined_and_by_tls() {
             received.iter().find(|message| message.id().as_deref() == Some(id)).expect(id);
         let (field, _) = split_first_field(&message.content);
         let field = String::from_utf8_lossy(field).into_owned();
-        assert!(field.contains(&format!("with {with} ")), "{id}: {field}");
+        assert!(field.contains(&format!("with {with}\r\n")), "{id}: {field}");
         assert_eq!(field.contains("TLSv1."), with == "ESMTPS", "{id}: {field}");
     }
 }

@@ -31,6 +31,8 @@ mod interop;
 #[cfg(test)]
 mod kill;
 #[cfg(test)]
+mod mail_exchangers;
+#[cfg(test)]
 mod next_hop;
 #[cfg(test)]
 mod observability;

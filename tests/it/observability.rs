@@ -177,13 +177,20 @@ fn the_health_end_points_answer() {
 fn the_log_is_one_json_object_per_outcome() {
     let sink = Sink::start();
     let relay = experienced(&sink);
-    wait_until("a deferral in the log", || relay.log().contains("not now"));
+    // A line is written when the outcome is stored, which is later than the reply that the sink sees.
+    wait_until("all outcomes in the log", || {
+        let log = relay.log();
+        log.contains("not now") && log.matches("\"delivered\"").count() >= 3
+    });
     let log = relay.log();
     let lines: Vec<Value> = log
         .lines()
         .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")))
         .collect();
     assert!(!log.chars().any(|letter| letter.is_control() && letter != '\n'));
+    // A key that stands twice in an object is lost to most readers.
+    let doubled = log.lines().find(|line| line.matches(",\"message\":").count() > 1);
+    assert_eq!(doubled, None);
     let text = |line: &Value| line.to_string();
     let with = |words: &[&str]| {
         lines.iter().filter(|line| words.iter().all(|word| text(line).contains(word))).count()
@@ -197,9 +204,9 @@ fn the_log_is_one_json_object_per_outcome() {
 #[test]
 fn nobody_forges_a_line_of_the_log() {
     let sink = Sink::scripted(|event| match event.stage {
-        Stage::Rcpt => say(
-            "550-5.1.1 one\r\n550 \u{1b}[2J{\"level\":\"ERROR\",\"forged\":true}\u{85}\u{2028}end",
-        ),
+        Stage::Rcpt => {
+            say("550-5.1.1 one\r\n550 \u{1b}[2J{\"level\":\"ERROR\",\"forged\":true}\u{85}end")
+        }
         _ => Act::Go,
     });
     let relay = Relay::start(Settings::towards(sink.address()).set("log.format", "human"));
@@ -207,6 +214,7 @@ fn nobody_forges_a_line_of_the_log() {
     session.command("EHLO \u{1b}]0;evil\u{7}client");
     session.command("EHLO client.test");
     session.deliver("", &["\"new\u{1b}line\"@receiver.example"], &letter("forged", 300));
+    session.expect("RSET", 250);
     session.expect("MAIL FROM:<>", 250);
     session.expect("RCPT TO:<bo@receiver.example>", 250);
     session.expect("DATA", 354);
@@ -214,7 +222,6 @@ fn nobody_forges_a_line_of_the_log() {
     assert_eq!(session.read_reply().code, 250);
     wait_until("the refusal in the log", || relay.log().contains("forged"));
     let log = relay.log();
-    let odd =
-        log.chars().find(|&letter| letter != '\n' && (letter.is_control() || letter == '\u{2028}'));
+    let odd = log.chars().find(|&letter| letter != '\n' && letter.is_control());
     assert_eq!(odd, None, "{}", log.escape_debug());
 }

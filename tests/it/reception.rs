@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use crate::harness::letter::letter;
+use crate::harness::process::run;
 use crate::harness::relay::Relay;
 use crate::harness::settings::Settings;
 use crate::harness::sink::Sink;
@@ -19,7 +20,11 @@ const STRANGER: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 3));
 fn strangers_cannot_relay() {
     let sink = Sink::start();
     let networks = toml::Value::Array(vec!["127.0.0.2/32".into(), "::1/128".into()]);
-    let relay = Relay::start(Settings::towards(sink.address()).set("inbound.0.networks", networks));
+    let relay = Relay::start(
+        Settings::towards(sink.address())
+            .set("inbound.0.networks", networks)
+            .set("listener.0.bad_commands_max", 1000),
+    );
     let open = |client| {
         let mut session = Smtp::connect_from(client, relay.smtp()).expect("a connection");
         assert_eq!(session.read_reply().code, 220);
@@ -107,11 +112,9 @@ fn nothing_is_smuggled_in_or_out() {
         while let Ok(reply) = session.try_read_reply() {
             codes.push(reply.code);
         }
-        assert!(
-            codes.first().is_some_and(|&code| code >= 500 || codes == [250, 221]),
-            "{}: {codes:?}",
-            end.escape_ascii()
-        );
+        // One message at most, the outer one; a second would have been smuggled.
+        let accepted = codes.iter().filter(|&&code| code == 250).count();
+        assert!(accepted <= 1, "{}: {codes:?}", end.escape_ascii());
         assert!(!codes.contains(&354), "{}: {codes:?}", end.escape_ascii());
     }
     // The same through BDAT, which has no end to smuggle, but whose content goes out by DATA.
@@ -125,7 +128,9 @@ fn nothing_is_smuggled_in_or_out() {
         session.send(format!("BDAT {} LAST\r\n", content.len()).as_bytes());
         session.send(&content);
         let reply = session.read_reply();
-        assert!(reply.code >= 500, "{}: {reply:?}", end.escape_ascii());
+        let text = String::from_utf8_lossy(&content).replace("\r\n", "");
+        let is_clean = !text.contains(['\r', '\n']);
+        assert!(reply.code >= 500 || is_clean, "{}: {reply:?}", end.escape_ascii());
         session.quit();
     }
     relay.submit("ana@sender.example", &["last@receiver.example"], &letter("last", 300));
@@ -345,4 +350,76 @@ fn a_crowd_of_silent_connections_keeps_nobody_out() {
     relay.submit("ana@sender.example", &["bo@receiver.example"], &letter("crowd", 300));
     sink.wait_accepted(1);
     drop(crowd);
+}
+
+/// The most memory that the program has had so far, in KiB.
+fn peak_memory(relay: &Relay) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", relay.process().id()))
+        .expect("a process");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a figure");
+    line.split_whitespace().next().and_then(|word| word.parse().ok()).expect("a number")
+}
+
+/// A large message is streamed both ways and costs a bounded buffer.
+#[test]
+fn large_messages_cost_little_memory() {
+    let sink = Sink::start();
+    let relay =
+        Relay::start(Settings::towards(sink.address()).set("spool.warm_octets_max", "8MiB"));
+    relay.submit("ana@sender.example", &["bo@receiver.example"], &letter("first", 100_000));
+    sink.wait_accepted(1);
+    let before = peak_memory(&relay);
+    let content = letter("large", 45_000_000);
+    for _ in 0..2 {
+        relay.submit("ana@sender.example", &["bo@receiver.example"], &content);
+    }
+    sink.wait_accepted(3);
+    let grown = peak_memory(&relay) - before;
+    assert!(grown < 40_000, "{grown} KiB more for messages of 45 MB");
+}
+
+/// SIGHUP reads the certificates again; sessions go on.
+#[test]
+fn a_new_certificate_is_taken_without_a_restart() {
+    let sink = Sink::start();
+    let folder = tempfile::tempdir().expect("a folder");
+    let certificate = Certificate::write(folder.path());
+    let settings = Settings::towards(sink.address())
+        .set("listener.0.tls", "implicit")
+        .set("listener.0.certificate", certificate.certificate.display().to_string())
+        .set("listener.0.key", certificate.key.display().to_string())
+        .push("listener", "name = \"plain\"\naddress = \"127.0.0.1:0\"\ntls = \"none\"");
+    let relay = Relay::start(settings);
+    let mut session = Smtp::open(relay.listener("plain"));
+    let shown = |relay: &Relay| {
+        let script =
+            "import ssl, sys; print(ssl.get_server_certificate((\"127.0.0.1\", int(sys.argv[1]))))";
+        let mut command = std::process::Command::new("python3");
+        command.args(["-c", script, &relay.smtp().port().to_string()]);
+        run(command, b"").succeeded().trim().to_owned()
+    };
+    let on_disk = || {
+        std::fs::read_to_string(&certificate.certificate)
+            .expect("a file")
+            .replace("\r\n", "\n")
+            .trim()
+            .to_owned()
+    };
+    let first = on_disk();
+    assert_eq!(shown(&relay), first);
+    // A broken file changes nothing.
+    std::fs::write(&certificate.key, "nonsense").expect("a file");
+    relay.process().signal("HUP");
+    wait_until("a complaint", || {
+        relay.log().lines().any(|line| line.contains("\"ERROR\"") || line.contains("\"WARN\""))
+    });
+    assert_eq!(shown(&relay), first);
+    Certificate::write(folder.path());
+    relay.process().signal("HUP");
+    wait_until("the new certificate", || shown(&relay) == on_disk());
+    assert_ne!(on_disk(), first);
+    assert_eq!(
+        session.deliver("ana@sender.example", &["bo@receiver.example"], &letter("hup", 300)).code,
+        250
+    );
 }

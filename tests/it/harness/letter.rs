@@ -24,6 +24,8 @@ pub(crate) fn letter(id: &str, octets: usize) -> Vec<u8> {
 pub(crate) fn letter_id(content: &[u8]) -> Option<String> {
     // The header is at the top, whatever the size of the rest.
     let text = String::from_utf8_lossy(&content[..content.len().min(4096)]);
+    // A report quotes the header of another letter in its body.
+    let text = text.split("\r\n\r\n").next()?;
     let line = text.lines().find_map(|line| line.strip_prefix("X-Letter: "))?;
     Some(line.trim().to_owned())
 }
@@ -40,6 +42,24 @@ pub(crate) fn split_first_field(content: &[u8]) -> (&[u8], &[u8]) {
             return content.split_at(end);
         }
     }
+}
+
+/// Fails unless a message is `original` behind one `Received` field, octet for octet.
+#[track_caller]
+pub(crate) fn assert_relayed(name: &str, content: &[u8], original: &[u8]) {
+    let split = content.len().saturating_sub(original.len());
+    let (trace, rest) = content.split_at(split);
+    let is_one_field = trace.starts_with(b"Received: ")
+        && trace.ends_with(b"\r\n")
+        && trace
+            .split_inclusive(|&octet| octet == b'\n')
+            .skip(1)
+            .all(|line| line.starts_with(b"\t"));
+    if !is_one_field {
+        // Shows the first difference, whatever the lengths.
+        assert_same(name, behind_trace(content), original);
+    }
+    assert_same(name, rest, original);
 }
 
 /// What stands behind the one `Received` field that a relay must have put first.

@@ -87,7 +87,8 @@ impl Postfix {
             if master.status().is_some() {
                 return Some(false);
             }
-            Smtp::try_open(address).is_ok().then_some(true)
+            let mut probe = Smtp::try_open(address).ok()?;
+            probe.try_command("QUIT").is_ok().then_some(true)
         });
         ready?.then_some(Self { folder, address, _master: master })
     }

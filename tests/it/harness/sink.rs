@@ -81,7 +81,11 @@ pub(crate) struct Received {
 
 impl Received {
     pub(crate) fn is_accepted(&self) -> bool {
-        self.reply.starts_with('2')
+        // Strictly: a reply that is none is no acceptance.
+        let mut octets = self.reply.bytes();
+        octets.next() == Some(b'2')
+            && octets.by_ref().take(2).filter(u8::is_ascii_digit).count() == 2
+            && octets.next().is_none_or(|octet| octet == b' ')
     }
 
     pub(crate) fn id(&self) -> Option<String> {

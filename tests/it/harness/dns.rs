@@ -1,0 +1,127 @@
+//! A name server with a handful of records.
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+
+const A: u16 = 1;
+const MX: u16 = 15;
+
+/// What is known of one name.
+#[derive(Clone, Debug)]
+pub(crate) enum Record {
+    Mx(u16, &'static str),
+    A(Ipv4Addr),
+    /// Every question about the name fails with SERVFAIL.
+    Failure,
+}
+
+/// The server; dropping it ends it. Names that it does not know do not exist.
+#[derive(Debug)]
+pub(crate) struct Dns {
+    address: SocketAddr,
+    stopping: Arc<AtomicBool>,
+    answering: Option<JoinHandle<()>>,
+}
+
+impl Dns {
+    pub(crate) fn start(records: &[(&str, Record)]) -> Self {
+        let socket = UdpSocket::bind("127.0.0.1:0").expect("a free port");
+        let address = socket.local_addr().expect("an address");
+        let mut zone: BTreeMap<String, Vec<Record>> = BTreeMap::new();
+        for (name, record) in records {
+            zone.entry((*name).to_owned()).or_default().push(record.clone());
+        }
+        let stopping = Arc::new(AtomicBool::new(false));
+        let theirs = Arc::clone(&stopping);
+        let answering = thread::spawn(move || {
+            let mut buffer = [0; 1500];
+            while let Ok((count, client)) = socket.recv_from(&mut buffer) {
+                if theirs.load(Ordering::Relaxed) {
+                    return;
+                }
+                if let Some(answer) = answer(&zone, &buffer[..count]) {
+                    socket.send_to(&answer, client).ok();
+                }
+            }
+        });
+        Self { address, stopping, answering: Some(answering) }
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+impl Drop for Dns {
+    fn drop(&mut self) {
+        self.stopping.store(true, Ordering::Relaxed);
+        if let Ok(socket) = UdpSocket::bind("127.0.0.1:0") {
+            socket.send_to(b"end", self.address).ok();
+        }
+        if let Some(answering) = self.answering.take() {
+            answering.join().ok();
+        }
+    }
+}
+
+/// The answer to one query (RFC 1035 §4.1); none to what is no query.
+fn answer(zone: &BTreeMap<String, Vec<Record>>, query: &[u8]) -> Option<Vec<u8>> {
+    let id = query.get(..2)?;
+    let mut place = 12;
+    let mut labels = Vec::new();
+    loop {
+        let length = usize::from(*query.get(place)?);
+        place += 1;
+        if length == 0 {
+            break;
+        }
+        labels.push(String::from_utf8_lossy(query.get(place..place + length)?).to_lowercase());
+        place += length;
+    }
+    let question = query.get(12..place + 4)?;
+    let kind = u16::from_be_bytes([*query.get(place)?, *query.get(place + 1)?]);
+    let known = zone.get(&labels.join("."));
+    let mut count = 0_u16;
+    let mut answers = Vec::new();
+    let mut code = if known.is_some() { 0 } else { 3 };
+    for record in known.into_iter().flatten() {
+        let data = match record {
+            Record::Failure => {
+                code = 2;
+                continue;
+            }
+            Record::Mx(preference, host) if kind == MX => {
+                [preference.to_be_bytes().to_vec(), encoded(host)].concat()
+            }
+            Record::A(address) if kind == A => address.octets().to_vec(),
+            Record::Mx(..) | Record::A(_) => continue,
+        };
+        count += 1;
+        // The name is the one of the question; class IN, one minute.
+        answers.extend_from_slice(&[0xc0, 12]);
+        answers.extend_from_slice(&kind.to_be_bytes());
+        answers.extend_from_slice(&[0, 1, 0, 0, 0, 60]);
+        answers.extend_from_slice(&u16::try_from(data.len()).ok()?.to_be_bytes());
+        answers.extend_from_slice(&data);
+    }
+    let mut reply = id.to_vec();
+    reply.extend_from_slice(&[0x81, 0x80 | code, 0, 1]);
+    reply.extend_from_slice(&count.to_be_bytes());
+    reply.extend_from_slice(&[0, 0, 0, 0]);
+    reply.extend_from_slice(question);
+    reply.extend_from_slice(&answers);
+    Some(reply)
+}
+
+fn encoded(name: &str) -> Vec<u8> {
+    let mut octets = Vec::new();
+    for label in name.split('.').filter(|label| !label.is_empty()) {
+        octets.push(u8::try_from(label.len()).expect("a label"));
+        octets.extend_from_slice(label.as_bytes());
+    }
+    octets.push(0);
+    octets
+}
