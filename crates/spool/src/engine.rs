@@ -1,6 +1,7 @@
 //! RocksDB behind the few operations that the spool needs. The only file that opens a database.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::{RwLock, RwLockReadGuard};
 use rocksdb::{
@@ -102,6 +103,8 @@ pub(crate) struct Engine {
     path: PathBuf,
     faults: Faults,
     db: RwLock<Option<DB>>,
+    /// A write failed because the database found damage in its own tables while compacting them.
+    is_damaged: AtomicBool,
 }
 
 /// Memory for rows not yet in tables: all families together, each row once more in the log.
@@ -123,7 +126,12 @@ impl Engine {
     /// Opens the database in `path`, making it if it is not there.
     pub(crate) fn open(path: &Path, faults: Faults) -> Result<Self, EngineError> {
         let db = open_any(path)?;
-        Ok(Self { path: path.to_owned(), faults, db: RwLock::new(Some(db)) })
+        Ok(Self {
+            path: path.to_owned(),
+            faults,
+            db: RwLock::new(Some(db)),
+            is_damaged: AtomicBool::new(false),
+        })
     }
 
     /// Opens the database to look at it: nothing in it is changed.
@@ -131,10 +139,15 @@ impl Engine {
         let open = |strictness| {
             let mut options = options(strictness);
             options.create_if_missing(false);
-            DB::open_cf_descriptors_read_only(&options, path, families(), false)
+            DB::open_cf_descriptors_read_only(&options, path, families(strictness), false)
         };
         let db = open(Strictness::Full).or_else(|_| open(Strictness::Lenient))?;
-        Ok(Self { path: path.to_owned(), faults: Faults::default(), db: RwLock::new(Some(db)) })
+        Ok(Self {
+            path: path.to_owned(),
+            faults: Faults::default(),
+            db: RwLock::new(Some(db)),
+            is_damaged: AtomicBool::new(false),
+        })
     }
 
     /// How many rows a family has, about.
@@ -153,7 +166,13 @@ impl Engine {
         let mut db = self.db.write();
         // Closed before it is opened: one process holds the lock file once.
         drop(db.take());
-        *db = Some(open_any(&self.path)?);
+        let mut opened = open_any(&self.path)?;
+        if self.is_damaged.load(Ordering::Relaxed) {
+            // Opened strictly first, so that the log was replayed without passing over anything.
+            drop(opened);
+            opened = open_with(&self.path, Strictness::Lenient)?;
+        }
+        *db = Some(opened);
         Ok(())
     }
 
@@ -194,7 +213,12 @@ impl Engine {
         }
         let mut options = WriteOptions::default();
         options.set_sync(durability == Durability::Device);
-        db.write_opt(batch, &options)?;
+        if let Err(error) = db.write_opt(batch, &options).map_err(EngineError::from) {
+            if matches!(error, EngineError::Corrupt(_)) {
+                self.is_damaged.store(true, Ordering::Relaxed);
+            }
+            return Err(error);
+        }
         Ok(self.faults.after_write()?)
     }
 
@@ -253,13 +277,17 @@ fn open_any(path: &Path) -> Result<DB, EngineError> {
 
 fn open_with(path: &Path, strictness: Strictness) -> Result<DB, EngineError> {
     let options = options(strictness);
-    Ok(DB::open_cf_descriptors(&options, path, families())?)
+    Ok(DB::open_cf_descriptors(&options, path, families(strictness))?)
 }
 
-fn families() -> [ColumnFamilyDescriptor; 4] {
+fn families(strictness: Strictness) -> [ColumnFamilyDescriptor; 4] {
     let cache = rocksdb::Cache::new_lru_cache(BLOCK_CACHE_OCTETS);
-    Family::ALL
-        .map(|family| ColumnFamilyDescriptor::new(family.name(), family_options(family, &cache)))
+    Family::ALL.map(|family| {
+        let mut options = family_options(family, &cache);
+        // Compacting a damaged table fails, again and again.
+        options.set_disable_auto_compactions(strictness == Strictness::Lenient);
+        ColumnFamilyDescriptor::new(family.name(), options)
+    })
 }
 
 fn options(strictness: Strictness) -> Options {

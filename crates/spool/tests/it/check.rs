@@ -102,7 +102,7 @@ async fn each_kind_of_damage_is_named() {
 async fn what_a_crash_left_over_is_a_note() {
     let mut bench = Bench::new();
     let spool = bench.open();
-    store(&spool, &content(100_000, 1)).await.unwrap();
+    let _accepted = store(&spool, &content(100_000, 1)).await.unwrap();
     let mut writer = spool.writer(spool.reserve(None).unwrap());
     writer.write(content(600_000, 2)).await.unwrap();
     drop(writer);

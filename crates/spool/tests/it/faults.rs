@@ -20,7 +20,7 @@ async fn each_failing_write_is_all_or_nothing() {
             bench.faults.fail_nth(n);
             let result = store(&spool, &content(octets, 2)).await;
             if !bench.faults.has_failed() {
-                result.unwrap();
+                let _accepted = result.unwrap();
                 break;
             }
             errors += u32::from(result.is_err());
@@ -157,7 +157,7 @@ async fn a_report_in_doubt_is_stored_once() {
 async fn a_failed_sync_condemns_the_segment() {
     let mut bench = Bench::new();
     let spool = bench.open();
-    store(&spool, &content(100_000, 1)).await.unwrap();
+    let _accepted = store(&spool, &content(100_000, 1)).await.unwrap();
     assert_eq!(bench.segments().len(), 1);
     // Write, answer, sync: the sync fails.
     bench.faults.fail_nth(3);

@@ -18,7 +18,7 @@ async fn concurrent_commits_share_syncs() {
     tokio::task::yield_now().await;
     bench.faults.release();
     for task in tasks {
-        task.await.unwrap().unwrap();
+        let _accepted = task.await.unwrap().unwrap();
     }
     let syncs = bench.metric("spool_sync_seconds_count");
     assert!((1.0..=2.0).contains(&syncs), "{syncs} syncs");
@@ -32,7 +32,7 @@ async fn one_message_is_one_sync() {
     let mut bench = Bench::new();
     let spool = bench.open();
     for n in 0..5 {
-        store(&spool, &content(500, n)).await.unwrap();
+        let _accepted = store(&spool, &content(500, n)).await.unwrap();
     }
     assert!((bench.metric("spool_sync_seconds_count") - 5.0).abs() < 0.1);
 }

@@ -23,10 +23,10 @@ async fn a_full_spool_says_which_limit_and_takes_mail_again() {
     assert!(matches!(error, WriteError::Full(_)));
     let error = writer.commit(envelope(1), mail::Timestamp::from_millis(1)).await.unwrap_err();
     assert_eq!(error.reply().code(), 452);
-    store(&spool, &content(100, 3)).await.unwrap();
+    let _accepted = store(&spool, &content(100, 3)).await.unwrap();
     assert_eq!(spool.reserve(None).unwrap_err().cause, FullCause::Messages { max: 2 });
     spool.settle(finish(one)).await.unwrap();
-    store(&spool, &content(600, 4)).await.unwrap();
+    let _accepted = store(&spool, &content(600, 4)).await.unwrap();
 }
 
 #[tokio::test]
