@@ -6,6 +6,7 @@
 
 mod arguments;
 mod commands;
+mod descriptors;
 mod failure;
 mod log;
 mod notify;

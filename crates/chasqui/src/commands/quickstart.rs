@@ -21,7 +21,7 @@ use crate::failure::Result;
 use crate::reach::service_runtime;
 use crate::signals::{Signals, Wish};
 use crate::wire::{self, Running};
-use crate::{log, output};
+use crate::{descriptors, log, output};
 
 /// Messages that the sink took and nobody has looked at.
 const MESSAGES_MAX: usize = 1024;
@@ -33,6 +33,7 @@ pub(crate) fn run(quickstart: &Quickstart) -> Result {
     let settings = settings::load(&quickstart.config)?;
     let folder = folder(&settings)?;
     log::start(&settings.log, Some(&folder.join(LOG)))?;
+    descriptors::raise(&settings);
     let runtime = service_runtime(settings.runtime.threads)?;
     let result = runtime.block_on(shown(quickstart, settings));
     runtime.shutdown_timeout(Duration::from_secs(1));

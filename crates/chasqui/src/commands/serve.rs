@@ -12,12 +12,13 @@ use crate::reach::service_runtime;
 use crate::relay::Operated;
 use crate::signals::{Signals, Wish};
 use crate::wire::{self, Running};
-use crate::{log, notify, ready};
+use crate::{descriptors, log, notify, ready};
 
 /// Does it.
 pub(crate) fn run(serve: &Serve) -> Result {
     let settings = settings::load(&serve.config)?;
     log::start(&settings.log, None)?;
+    descriptors::raise(&settings);
     let runtime = service_runtime(settings.runtime.threads)?;
     let result = runtime.block_on(async {
         let mut signals = Signals::listen().context("signals cannot be listened to")?;
