@@ -5,7 +5,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use channel::TrySendError;
@@ -59,11 +59,11 @@ impl Connection {
         reception: Arc<Reception>,
         socket: TcpStream,
         mut client: Client,
-        stop: oneshot::Receiver<()>,
+        mut stop: oneshot::Receiver<()>,
     ) -> End {
         let mut stream = Stream::new(socket);
         if reception.config.tls == ListenerTls::Implicit {
-            match handshake(&reception, &mut stream).await {
+            match handshake(&reception, &mut stream, &mut stop).await {
                 Ok(facts) => client.tls = Some(facts),
                 Err(end) => return end,
             }
@@ -79,8 +79,8 @@ impl Connection {
         };
         connection.abandon();
         connection.queue().await;
-        if let End::Closed(_) = end {
-            connection.stream.close().await;
+        if let End::Closed(reason) = end {
+            connection.stream.close(linger_wait_max(reason)).await;
         }
         end
     }
@@ -100,7 +100,7 @@ impl Connection {
                     Step::Body(chunk) => self.store(chunk).await,
                     Step::Commit(transaction) => self.commit(transaction).await,
                     Step::Abandon => self.abandon(),
-                    Step::StartTls => self.start_tls().await?,
+                    Step::StartTls => self.start_tls(&mut stop).await?,
                     Step::Close(reason) => return Ok(reason),
                 }
             }
@@ -203,8 +203,8 @@ impl Connection {
         }
     }
 
-    async fn start_tls(&mut self) -> Result<(), End> {
-        let facts = handshake(&self.reception, &mut self.stream).await?;
+    async fn start_tls(&mut self, stop: &mut oneshot::Receiver<()>) -> Result<(), End> {
+        let facts = handshake(&self.reception, &mut self.stream, stop).await?;
         self.client.tls = Some(facts);
         self.session.tls_started(self.now());
         Ok(())
@@ -227,8 +227,29 @@ impl Connection {
     }
 }
 
-/// Does the TLS handshake: waits for its turn, within the time limit for both.
-async fn handshake(reception: &Reception, stream: &mut Stream) -> Result<Box<str>, End> {
+/// How long a client may take to close after the last reply. One that did not ask for the end may be in the middle
+/// of sending.
+const fn linger_wait_max(reason: Reason) -> Duration {
+    match reason {
+        Reason::Quit | Reason::InputEnded => Duration::ZERO,
+        // The relay's stop should not wait for the idle.
+        Reason::ShutDown => Duration::from_millis(200),
+        Reason::Idle
+        | Reason::TotalTime
+        | Reason::BadCommands
+        | Reason::Transactions
+        | Reason::ForeignProtocol
+        | Reason::Refused => Duration::from_secs(2),
+    }
+}
+
+/// Does the TLS handshake: waits for its turn, within the time limit for both. A stop ends it at once, since nothing
+/// is under way before it.
+async fn handshake(
+    reception: &Reception,
+    stream: &mut Stream,
+    stop: &mut oneshot::Receiver<()>,
+) -> Result<Box<str>, End> {
     let Some(acceptor) = &reception.acceptor else {
         return Err(End::HandshakeFailed(io::ErrorKind::Unsupported.into()));
     };
@@ -241,7 +262,12 @@ async fn handshake(reception: &Reception, stream: &mut Stream) -> Result<Box<str
         stream.start_tls(acceptor).await
     };
     let wait_max = reception.config.handshake_wait_max.as_duration();
-    match timeout(wait_max, under_way).await {
+    let done = tokio::select! {
+        biased;
+        done = timeout(wait_max, under_way) => done,
+        _ = stop => return Err(End::Closed(Reason::ShutDown)),
+    };
+    match done {
         Ok(Ok(facts)) => {
             metrics.handshake(Handshake::Done);
             Ok(facts)

@@ -96,7 +96,7 @@ impl Metrics {
             ),
             receive: registry.histogram(
                 "reception_receive_seconds",
-                "Time from MAIL to the message being on the device: the receive stage of the delay.",
+                "Time from MAIL to the message being on the device, delivered or not.",
                 &of_listener,
             ),
             shed: Limit::ALL.map(|(limit, cause)| (limit, shed(registry, listener, cause))).into(),

@@ -15,8 +15,6 @@ const CONTENT_READ_OCTETS_MIN: usize = 16 << 10;
 const CONTENT_READ_OCTETS_MAX: usize = 256 << 10;
 /// A buffer larger than this is not kept between messages.
 const KEPT_OCTETS_MAX: usize = 64 << 10;
-/// How long a closed connection waits for the client to close too.
-const LINGER_WAIT_MAX: Duration = Duration::from_secs(2);
 /// What is read and thrown away meanwhile.
 const LINGER_OCTETS_MAX: usize = 1 << 20;
 
@@ -107,9 +105,9 @@ impl Stream {
         Ok(facts)
     }
 
-    /// Closes so that the last reply arrives: input left unread would turn the close into a reset,
-    /// which can overtake it.
-    pub(crate) async fn close(mut self) {
+    /// Closes so that the last reply arrives: input left unread would turn the close into a reset, which can
+    /// overtake it. Waits at most `linger_wait_max` for the client to close too.
+    pub(crate) async fn close(mut self, linger_wait_max: Duration) {
         let farewell = async {
             match &mut self.transport {
                 Transport::Plain(socket) => socket.shutdown().await?,
@@ -126,6 +124,6 @@ impl Stream {
             io::Result::Ok(())
         };
         // Neither a client that went nor one that stays is of interest any more.
-        timeout(LINGER_WAIT_MAX, farewell).await.ok();
+        timeout(linger_wait_max, farewell).await.ok();
     }
 }

@@ -39,10 +39,10 @@ impl Transaction {
         &mut self,
         writer: Writer,
         received_at: Timestamp,
-        trace: String,
+        (trace, wait_max): (String, Duration),
     ) -> Result<(), Reply> {
         self.content = Some(Content { writer, received_at });
-        self.write(trace.into(), TRACE_WAIT_MAX).await
+        self.write(trace.into(), wait_max).await
     }
 
     /// Appends to the content, or drops it and says why.
@@ -68,6 +68,3 @@ impl Transaction {
         self.content.take().map(|content| content.writer.id())
     }
 }
-
-/// The trace field goes to a buffer; a wait means that the spool is stuck.
-const TRACE_WAIT_MAX: Duration = Duration::from_secs(30);

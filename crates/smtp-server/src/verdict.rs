@@ -80,7 +80,8 @@ impl Connection {
             recipient,
             at: received_at,
         };
-        self.transaction.begin_content(writer, received_at, trace.field()).await
+        let wait_max = self.reception.config.store_wait_max.as_duration();
+        self.transaction.begin_content(writer, received_at, (trace.field(), wait_max)).await
     }
 
     fn question_refused(&mut self, question: &Question, reply: &Reply) {

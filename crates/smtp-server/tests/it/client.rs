@@ -110,8 +110,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         self.content(content).await
     }
 
-    /// Whether the server closes without a further word.
-    pub(crate) async fn is_closed(&mut self) -> bool {
+    /// Whether the server closes without a further word; closes too.
+    pub(crate) async fn sees_close(mut self) -> bool {
         let mut rest = Vec::new();
         let read = timeout(WAIT_MAX, self.stream.read_to_end(&mut rest)).await;
         // A reset closes too.

@@ -75,14 +75,14 @@ async fn a_session_that_tires_is_ended() {
         said = client.say("XYZZY").await;
     }
     said.is("421 4.7.0");
-    assert!(client.is_closed().await);
+    assert!(client.sees_close().await);
     relay.ended().await;
 
     let relay = Relay::start(Listener { transactions_max: 1, ..listener() });
     let mut client = relay.client().await;
     client.message("A: b\r\n\r\n").await.is("250");
     client.talk(&[("MAIL FROM:<a@client.test>", "421 4.7.0")]).await;
-    assert!(client.is_closed().await);
+    assert!(client.sees_close().await);
     relay.ended().await;
 }
 
@@ -93,7 +93,7 @@ async fn a_silent_client_is_told_and_closed() {
     let mut client = Client::connect(relay.address).await;
     client.reply().await.is("220");
     client.reply().await.is("421 4.4.2");
-    assert!(client.is_closed().await);
+    assert!(client.sees_close().await);
     relay.ended().await;
 
     let relay = Relay::start(Listener { data_wait_max: short, ..listener() });
@@ -101,7 +101,7 @@ async fn a_silent_client_is_told_and_closed() {
     client.talk(&ENVELOPE).await;
     client.send("Subject: half").await;
     client.reply().await.is("421 4.4.2");
-    assert!(client.is_closed().await);
+    assert!(client.sees_close().await);
     assert_eq!(relay.spool.counts().messages, 0);
     relay.ended().await;
 }
@@ -116,7 +116,7 @@ async fn a_session_has_a_total_time() {
         said = client.say("NOOP").await;
     }
     said.is("421 4.4.2");
-    assert!(client.is_closed().await);
+    assert!(client.sees_close().await);
     relay.ended().await;
 }
 
@@ -147,7 +147,7 @@ async fn connections_are_bounded() {
     let held = (relay.client().await, relay.client().await);
     let mut third = Client::connect(relay.address).await;
     third.reply().await.is("421 4.3.2");
-    assert!(third.is_closed().await);
+    assert!(third.sees_close().await);
     let series = "load_shed_total{listener=\"smtp\",cause=\"connections\"}";
     assert!((relay.metric(series) - 1.0).abs() < f64::EPSILON);
     drop(held);
@@ -162,7 +162,7 @@ async fn connections_of_one_client_are_bounded() {
     let _held = relay.client().await;
     let mut second = Client::connect(relay.address).await;
     second.reply().await.is("421 4.7.0 Too many connections from 127.0.0.1");
-    assert!(second.is_closed().await);
+    assert!(second.sees_close().await);
     let mut other = Client::connect_from("127.0.0.2", relay.address).await;
     other.reply().await.is("220");
     relay.ended().await;
@@ -217,6 +217,6 @@ async fn http_is_no_smtp() {
     client.reply().await.is("220");
     client.send("POST / HTTP/1.1\r\nHost: x\r\n\r\nEHLO x\r\nMAIL FROM:<a@b.test>\r\n").await;
     client.reply().await.is("5");
-    assert!(client.is_closed().await);
+    assert!(client.sees_close().await);
     relay.ended().await;
 }

@@ -56,7 +56,6 @@ impl Relay {
                 path: folder.path().join("spool"),
                 free_octets_min: ByteSize::octets(0),
                 segment_octets: ByteSize::mib(4),
-                body_io: spool::BodyIo::Threads,
                 ..spool::Config::default()
             },
             queue_capacity: 64,

@@ -20,10 +20,10 @@ async fn a_stop_lets_messages_finish() {
     busy.send("Subject: half\r\n\r\n").await;
     relay.order_stop();
     idle.reply().await.is("421 4.3.2");
-    assert!(idle.is_closed().await);
+    assert!(idle.sees_close().await);
     busy.content("and the rest\r\n").await.is("250");
     busy.reply().await.is("421 4.3.2");
-    assert!(busy.is_closed().await);
+    assert!(busy.sees_close().await);
     assert!(relay.accepted.recv().await.is_ok());
     let address = relay.address;
     relay.ended().await;
@@ -45,6 +45,6 @@ async fn a_stop_has_a_limit() {
     client.send("Subject: half\r\n\r\n").await;
     let spool = relay.spool.clone();
     relay.ended().await;
-    assert!(client.is_closed().await);
+    assert!(client.sees_close().await);
     assert_eq!(spool.counts().messages, 0);
 }

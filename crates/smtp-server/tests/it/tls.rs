@@ -73,7 +73,7 @@ async fn starttls_is_offered_done_and_told() {
     assert!(content.contains("with ESMTPS\r\n\t(TLSv1.3 TLS_"), "{content}");
     assert!(accepted.envelope.origin.tls.as_deref().unwrap().starts_with("TLSv1.3 "));
     client.talk(&[("QUIT", "221")]).await;
-    assert!(client.is_closed().await);
+    assert!(client.sees_close().await);
     relay.ended().await;
 }
 
@@ -141,13 +141,28 @@ async fn handshakes_are_bounded_in_time_and_number() {
         handshake_wait_max: Span::millis(200),
         ..files.listener(ListenerTls::Implicit)
     });
-    let mut stalled = Client::connect(relay.address).await;
-    let mut waiting = Client::connect(relay.address).await;
-    assert!(stalled.is_closed().await && waiting.is_closed().await);
+    let stalled = Client::connect(relay.address).await;
+    let waiting = Client::connect(relay.address).await;
+    assert!(stalled.sees_close().await && waiting.sees_close().await);
     relay.until(|relay| relay.metric("reception_connections{listener=\"smtp\"}") == 0.0).await;
     let series = "reception_tls_handshakes_total{listener=\"smtp\",result=\"timed_out\"}";
     assert!(relay.metric(series) >= 1.0);
     let client = Client::connect(relay.address).await;
     assert!(files.handshake("relay.test", client).await.is_some());
     relay.ended().await;
+}
+
+/// Nothing is under way before a handshake is done, so a stop does not wait for one.
+#[tokio::test]
+async fn a_stop_ends_handshakes() {
+    let files = Files::new();
+    let implicit =
+        Listener { handshake_wait_max: Span::minutes(5), ..files.listener(ListenerTls::Implicit) };
+    let relay = Relay::start_with(implicit, |setup| {
+        setup.drain_wait_max = std::time::Duration::from_mins(5);
+    });
+    let stalled = Client::connect(relay.address).await;
+    relay.until(|relay| relay.metric("reception_connections{listener=\"smtp\"}") > 0.0).await;
+    relay.ended().await;
+    assert!(stalled.sees_close().await);
 }

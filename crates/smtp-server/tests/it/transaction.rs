@@ -1,6 +1,8 @@
 //! Who may send what to whom, and what is stored of it.
 
 use mail::{BodyType, MessageId};
+use smtp_server::Listener;
+use tokio::net::TcpStream;
 
 use crate::client::{Client, Said};
 use crate::relay::{Relay, listener};
@@ -31,7 +33,7 @@ async fn a_message_is_stored_as_it_came_below_one_trace_field() {
     assert_eq!((&*origin.connector, origin.tls.as_deref()), ("applications", None));
     assert_eq!(origin.client, Some("127.0.0.1".parse().unwrap()));
     client.talk(&[("QUIT", "221 2.0.0")]).await;
-    assert!(client.is_closed().await);
+    assert!(client.sees_close().await);
     let series = "accept_total{listener=\"smtp\",result=\"accepted\",code_class=\"2xx\"}";
     assert!((relay.metric(series) - 1.0).abs() < f64::EPSILON);
     relay.ended().await;
@@ -171,6 +173,19 @@ async fn a_bad_name_is_made_harmless() {
     let first = content.lines().next().unwrap();
     assert!(first.matches('(').count() == 1 && !first.contains('\x1b'), "{first}");
     assert!(content.contains("with SMTP\r\n"), "{content}");
+    relay.ended().await;
+}
+
+#[tokio::test]
+async fn ipv6_is_taken_and_told() {
+    let mut relay = Relay::start(Listener { address: "[::1]:0".parse().unwrap(), ..listener() });
+    let mut client = Client::new(TcpStream::connect(relay.address).await.unwrap());
+    client.reply().await.is("220");
+    client.talk(&[("EHLO [IPv6:::1]", "250")]).await;
+    client.message(MESSAGE).await.is("250");
+    let accepted = relay.accepted.recv().await.unwrap();
+    let content = String::from_utf8(relay.content(&accepted).await).unwrap();
+    assert!(content.starts_with("Received: from [IPv6:::1] ([IPv6:::1])\r\n"), "{content}");
     relay.ended().await;
 }
 
