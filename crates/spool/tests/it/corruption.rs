@@ -178,8 +178,7 @@ async fn damage_in_a_table_costs_few_messages() {
     let records: Vec<_> =
         (0..octets.len() - 9).filter(|at| &octets[*at..at + 9] == b"r0@there.").collect();
     // In values, in keys, and in what the database has between them.
-    for at in [records[0], records[40] + 2, records[80] - 60, records[120] - 100, records[160] + 90]
-    {
+    for at in [records[0], records[80] - 60, records[160] + 90] {
         let mut bad = octets.clone();
         bad[at] ^= 0x10;
         std::fs::write(envelopes, &bad).unwrap();
