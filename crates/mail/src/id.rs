@@ -84,7 +84,8 @@ mod tests {
 
     #[test]
     fn text_and_key_come_back() {
-        for id in [MessageId(0), MessageId(u128::MAX), MessageId::new(1_795_286_760_007, 0x00ab_cdef)]
+        for id in
+            [MessageId(0), MessageId(u128::MAX), MessageId::new(1_795_286_760_007, 0x00ab_cdef)]
         {
             assert_eq!(id.to_string().parse(), Ok(id));
             assert_eq!(id.to_string().to_uppercase().parse(), Ok(id));
