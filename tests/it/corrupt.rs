@@ -8,7 +8,7 @@ use crate::harness::process::run;
 use crate::harness::relay::{PROGRAM, Relay};
 use crate::harness::settings::Settings;
 use crate::harness::sink::{Act, Received, Sink};
-use crate::harness::wait::{wait_for, wait_until};
+use crate::harness::wait::wait_until;
 
 /// Stands once in the damaged message and nowhere else.
 const MARK: &str = "x7Qd0mVb2kTz9LrE4wNcYp1sHgUa8fJi";
@@ -97,10 +97,7 @@ fn the_rest_is_delivered(sender: &str, content: &[u8], mark: &str) {
     let has = |received: &[Received], id: &String| {
         received.iter().filter(|message| message.id().as_ref() == Some(id)).count()
     };
-    wait_for("all the others", || {
-        let received = sink.accepted();
-        others.iter().all(|id| has(&received, id) > 0).then_some(())
-    });
+    sink.wait_letters(&others);
     let received = sink.accepted();
     assert!(others.iter().all(|id| has(&received, id) == 1), "each of them once");
     assert!(

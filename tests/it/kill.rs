@@ -2,7 +2,7 @@
 //!
 //! `CHASQUI_KILL_ROUNDS` sets the number of kills, `CHASQUI_KILL_SEED` repeats the moments of a run.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
@@ -14,7 +14,7 @@ use crate::harness::relay::Relay;
 use crate::harness::settings::Settings;
 use crate::harness::sink::{Act, Received, Sink, Stage, say};
 use crate::harness::smtp::Smtp;
-use crate::harness::wait::{PATIENCE, wait_until, within};
+use crate::harness::wait::wait_until;
 
 const ROUNDS: u64 = 10;
 const CLIENTS: u32 = 4;
@@ -132,21 +132,10 @@ fn kill_and_count(sink: &Sink, relay: &mut Relay, random: &mut Random, rounds: u
     }
     sink.set_script(|_| Act::Go);
     let promised = promises.lock().expect("the promises").clone();
-    let missing = within(2 * PATIENCE, || {
-        let arrived: BTreeSet<String> = sink.accepted().iter().filter_map(Received::id).collect();
-        let missing: Vec<&String> = promised.keys().filter(|id| !arrived.contains(*id)).collect();
-        missing.is_empty().then_some(())
-    });
+    sink.wait_letters(promised.keys());
     wait_until("an empty queue", || relay.cli_json(&["status"])["spool"]["messages"] == 0);
     let received = sink.accepted();
-    let arrived: BTreeSet<String> = received.iter().filter_map(Received::id).collect();
-    let lost: Vec<&String> = promised.keys().filter(|id| !arrived.contains(*id)).collect();
-    assert!(
-        missing.is_some() && lost.is_empty(),
-        "lost {} of {}: {lost:?}",
-        lost.len(),
-        promised.len()
-    );
+    let arrived = sink.accepted_ids();
     let unacknowledged = arrived.iter().filter(|id| !promised.contains_key(*id)).count();
     let duplicates = explained_duplicates(&received, &kills);
     for message in &received {

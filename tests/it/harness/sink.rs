@@ -2,7 +2,7 @@
 //!
 //! Threads and blocking sockets, none of the product's code: what it records is what was on the wire.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,7 +11,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crate::harness::letter::letter_id;
-use crate::harness::wait::PATIENCE;
+use crate::harness::wait::{PATIENCE, within};
 
 /// The places where a script may interfere.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -74,6 +74,8 @@ pub(crate) struct Received {
     pub(crate) recipients: Vec<String>,
     /// Without dot stuffing and without the final dot.
     pub(crate) content: Arc<[u8]>,
+    /// The id of the letter, read once.
+    id: Option<String>,
     /// What the dot was answered with (empty: nothing).
     pub(crate) reply: String,
     pub(crate) at: Instant,
@@ -89,7 +91,7 @@ impl Received {
     }
 
     pub(crate) fn id(&self) -> Option<String> {
-        letter_id(&self.content)
+        self.id.clone()
     }
 }
 
@@ -187,6 +189,28 @@ impl Sink {
     pub(crate) fn accepted(&self) -> Vec<Received> {
         let seen = self.shared.seen();
         seen.messages.iter().filter(|message| message.is_accepted()).cloned().collect()
+    }
+
+    /// The letters that were answered with 2xx.
+    pub(crate) fn accepted_ids(&self) -> BTreeSet<String> {
+        let seen = self.shared.seen();
+        let accepted = seen.messages.iter().filter(|message| message.is_accepted());
+        accepted.filter_map(Received::id).collect()
+    }
+
+    /// Waits until all these letters were accepted.
+    #[track_caller]
+    pub(crate) fn wait_letters<'a>(&self, ids: impl IntoIterator<Item = &'a String> + Clone) {
+        let all = within(2 * PATIENCE, || {
+            let arrived = self.accepted_ids();
+            ids.clone().into_iter().all(|id| arrived.contains(id)).then_some(())
+        });
+        if all.is_none() {
+            let arrived = self.accepted_ids();
+            let missing: Vec<&String> =
+                ids.into_iter().filter(|id| !arrived.contains(*id)).collect();
+            panic!("{} letters never arrived: {missing:?}", missing.len());
+        }
     }
 
     /// How many lines began so.
@@ -449,6 +473,7 @@ impl<'a> Session<'a> {
             sender: envelope.sender,
             mail_parameters: envelope.parameters,
             recipients: envelope.recipients,
+            id: letter_id(&content),
             content: content.into(),
             reply,
             at: Instant::now(),

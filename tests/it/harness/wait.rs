@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 /// Long enough for anything that works, on a busy machine with two cores.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(45);
-const STEP: Duration = Duration::from_millis(5);
+const STEP: Duration = Duration::from_millis(10);
 
 /// The first `Some` that `look` gives, or a failed test after [`PATIENCE`].
 #[track_caller]
