@@ -57,7 +57,7 @@ impl Default for Config {
             messages_max: 1_000_000,
             octets_max: ByteSize::mib(50 << 10),
             free_octets_min: ByteSize::mib(512),
-            inline_octets_max: ByteSize::kib(64),
+            inline_octets_max: ByteSize::kib(128),
             segment_octets: ByteSize::mib(64),
             warm_octets_max: ByteSize::mib(64),
             in_flight_octets_max: ByteSize::mib(64),
