@@ -40,7 +40,12 @@ pub struct Counts {
 pub(crate) struct Accounts {
     messages: AtomicU64,
     octets: AtomicU64,
+    /// As the device said last.
     free_octets: AtomicU64,
+    /// Octets of open places, most of which the device does not know of yet.
+    open_octets: AtomicU64,
+    /// Octets kept since the device was asked last.
+    kept_octets: AtomicU64,
     corrupt: AtomicU64,
     unsaved: AtomicU64,
     messages_max: u64,
@@ -56,6 +61,8 @@ impl Accounts {
             messages: AtomicU64::new(0),
             octets: AtomicU64::new(0),
             free_octets: AtomicU64::new(free_octets),
+            open_octets: AtomicU64::new(0),
+            kept_octets: AtomicU64::new(0),
             corrupt: AtomicU64::new(0),
             unsaved: AtomicU64::new(0),
             messages_max: config.messages_max,
@@ -102,6 +109,7 @@ impl Accounts {
     }
 
     pub(crate) fn set_free_octets(&self, octets: u64) {
+        self.kept_octets.store(0, Ordering::Relaxed);
         self.free_octets.store(octets, Ordering::Relaxed);
     }
 
@@ -121,22 +129,24 @@ impl Accounts {
 
     /// Counts messages as gone.
     pub(crate) fn give_back(&self, messages: u64, octets: u64) {
-        let less = |by: u64| move |now: u64| Some(now.saturating_sub(by));
-        let order = Ordering::Relaxed;
-        // These never fail: the closures always give a value.
-        let _before = self.messages.fetch_update(order, order, less(messages)).is_ok();
-        let _before = self.octets.fetch_update(order, order, less(octets)).is_ok();
+        lessen(&self.messages, messages);
+        lessen(&self.octets, octets);
     }
 
     fn take_octets(&self, octets: u64) -> Result<(), FullCause> {
         let max = self.octets_max;
-        let free = self.free_octets.load(Ordering::Relaxed);
+        // The device is asked once in a while only; what was promised since counts as used.
+        let unseen =
+            self.open_octets.load(Ordering::Relaxed) + self.kept_octets.load(Ordering::Relaxed);
+        let free = self.free_octets.load(Ordering::Relaxed).saturating_sub(unseen);
         if free.saturating_sub(octets) < self.free_octets_min {
             return Err(FullCause::Device);
         }
         let more = |now: u64| now.checked_add(octets).filter(|sum| *sum <= max);
         let taken = self.octets.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
-        taken.map(drop).map_err(|_| FullCause::Octets { max })
+        taken.map_err(|_| FullCause::Octets { max })?;
+        self.open_octets.fetch_add(octets, Ordering::Relaxed);
+        Ok(())
     }
 
     fn take_message(&self) -> Result<(), FullCause> {
@@ -183,6 +193,7 @@ impl Place {
         let more = octets.saturating_sub(self.octets);
         if self.is_forced {
             self.accounts.octets.fetch_add(more, Ordering::Relaxed);
+            self.accounts.open_octets.fetch_add(more, Ordering::Relaxed);
         } else if more > 0 || octets == 0 {
             self.accounts.take_octets(more)?;
         }
@@ -193,6 +204,8 @@ impl Place {
     /// The message is stored: the place stays taken, for the octets it really has.
     pub(crate) fn keep(mut self, octets: u64) {
         self.accounts.give_back(0, self.octets.saturating_sub(octets));
+        self.accounts.kept_octets.fetch_add(octets, Ordering::Relaxed);
+        lessen(&self.accounts.open_octets, self.octets);
         self.octets = 0;
         self.accounts.messages.fetch_add(1, Ordering::Relaxed);
     }
@@ -201,7 +214,14 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         self.accounts.give_back(1, self.octets);
+        lessen(&self.accounts.open_octets, self.octets);
     }
+}
+
+fn lessen(count: &AtomicU64, by: u64) {
+    let order = Ordering::Relaxed;
+    // Never fails: the closure always gives a value.
+    let _before = count.fetch_update(order, order, |now| Some(now.saturating_sub(by))).is_ok();
 }
 
 #[cfg(test)]
@@ -244,6 +264,21 @@ mod tests {
         assert_eq!(Place::take(&accounts, 0).unwrap_err().cause, FullCause::Engine);
         assert_eq!(accounts.health(), Health::Refusing { cause: "words".into() });
         assert_eq!(held(&accounts), (0, 0));
+    }
+
+    /// A burst between two looks at the device does not use up the reserve.
+    #[test]
+    fn what_was_taken_since_the_last_look_is_not_free() {
+        let config = Config { free_octets_min: ByteSize::octets(1000), ..Config::default() };
+        let accounts = Arc::new(Accounts::new(&config, 1100));
+        let open = Place::take(&accounts, 60).unwrap();
+        assert_eq!(Place::take(&accounts, 41).unwrap_err().cause, FullCause::Device);
+        open.keep(50);
+        assert_eq!(Place::take(&accounts, 51).unwrap_err().cause, FullCause::Device);
+        drop(Place::take(&accounts, 50).unwrap());
+        drop(Place::take(&accounts, 50).unwrap());
+        accounts.set_free_octets(1050);
+        drop(Place::take(&accounts, 50).unwrap());
     }
 
     #[test]
