@@ -72,12 +72,13 @@ fn busy() -> Sink {
 /// The reserve is respected: mail is refused while there still is room to work.
 #[test]
 fn mail_is_refused_before_the_reserve_is_touched() {
-    let disk = SmallDisk::mount(160 * MIB);
+    // The database keeps some 70 MiB of it for its log, the reserve is 64 MiB.
+    let disk = SmallDisk::mount(256 * MIB);
     let sink = busy();
     let relay = relay_on(&disk, &sink, "64MiB");
     let mut session = relay.session();
     let (promised, words) = fill_by_mail(&mut session, "reserve", 1_000_000);
-    assert!(promised.len() > 10, "{}", promised.len());
+    assert!((60..=200).contains(&promised.len()), "{}", promised.len());
     assert!(words.starts_with("4.3.1 "), "{words}");
     assert_eq!(relay.get("/health/live").status, 200);
     // The session goes on in good order.
@@ -87,8 +88,7 @@ fn mail_is_refused_before_the_reserve_is_touched() {
     all_arrive(&sink, &promised, 1_000_000);
     until_accepted(&relay, "after");
     wait_until("ready", || relay.get("/health/ready").status == 200);
-    // The room came back, not only the readiness: as much again fits, at the latest when the files
-    // of what was delivered are gone.
+    // The room came back as well, at the latest when the files of what was delivered are gone.
     sink.set_script(|_| Act::SayAndClose("421 4.3.2 later".to_owned()));
     let mut again = Vec::new();
     let mut round = 0;
@@ -96,7 +96,7 @@ fn mail_is_refused_before_the_reserve_is_touched() {
         round += 1;
         let (more, _) = fill_by_mail(&mut relay.session(), &format!("again-{round}"), 1_000_000);
         again.extend(more);
-        again.len() * 4 > promised.len() * 3
+        again.len() >= 60
     });
     sink.set_script(|_| Act::Go);
     all_arrive(&sink, &again, 1_000_000);

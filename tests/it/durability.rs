@@ -185,7 +185,7 @@ fn cut_the_power(body_io: &str) {
             let mut session = Smtp::open(server);
             for number in 0..400 {
                 let id = format!("c{client}-n{number}");
-                let octets = if number % 5 == 4 { 120_000 } else { 700 + number };
+                let octets = if number % 5 == 4 { 200_000 } else { 700 + number };
                 let reply = session.try_deliver(
                     "ana@sender.example",
                     &["bo@receiver.example"],
