@@ -564,6 +564,7 @@ impl<'a> Session<'a> {
         loop {
             match self.reader.get_mut().read(&mut buffer) {
                 Ok(1..) => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Ok(0) | Err(_) => return End::Peer,
             }
         }

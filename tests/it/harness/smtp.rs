@@ -111,7 +111,11 @@ impl Smtp {
                 return Ok(String::from_utf8_lossy(&line[..end]).into_owned());
             }
             let mut buffer = [0; 4096];
-            let count = self.stream.read(&mut buffer)?;
+            let count = match self.stream.read(&mut buffer) {
+                // With a time-out the kernel does not restart a read that a signal interrupts.
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                read => read?,
+            };
             if count == 0 {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
@@ -182,6 +186,7 @@ impl Smtp {
             match self.stream.read(&mut buffer) {
                 Ok(0) => return true,
                 Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return error.kind() == io::ErrorKind::ConnectionReset,
             }
         }
