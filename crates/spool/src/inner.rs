@@ -30,6 +30,8 @@ pub(crate) struct Inner {
     pub(crate) loads: Semaphore,
     /// The greatest id that was there when the spool was opened.
     pub(crate) last_old: Option<MessageId>,
+    /// How far the scan at start has come: one that broke off goes on from there, so that nothing is counted twice.
+    pub(crate) scanned_to: Mutex<Vec<u8>>,
     pub(crate) stop: Arc<Stop>,
     pub(crate) threads: Mutex<Vec<JoinHandle<()>>>,
     /// Unlocked when all else is gone.

@@ -30,14 +30,18 @@ pub(crate) fn run(
     let mut recovery = Recovery::default();
     let corrupt_before = inner.shared.accounts.counts().corrupt;
     let mut asides = HashSet::new();
-    let mut next = last.map(|_| Vec::new());
+    let mut next = last.map(|_| inner.scanned_to.lock().clone());
     let end = last.map(|last| [&last.to_bytes()[..], &[0]].concat());
     while let Some(from) = next {
         let page = scan::page(&inner.shared.engine, Family::Envelope, &from, end.as_deref(), PAGE);
         let page = page.map_err(|error| failed(&error))?;
+        if !page.damage.is_empty() {
+            inner.shared.segments.keep_all();
+        }
         report_damage(inner, Family::Envelope, page.damage);
         let mut progress = progress_of(inner, &page.rows).map_err(|error| failed(&error))?;
         for (key, value) in page.rows {
+            let behind = [&key[..], &[0]].concat();
             match decode(&key, &value) {
                 Ok((id, message)) => {
                     let rows = progress.remove(&id).unwrap_or_default();
@@ -56,6 +60,7 @@ pub(crate) fn run(
                     );
                 }
             }
+            *inner.scanned_to.lock() = behind;
         }
         next = page.next;
     }

@@ -131,11 +131,41 @@ pub(crate) fn progress_keys(engine: &Engine, id: MessageId) -> Result<Vec<Vec<u8
     Ok(progress(engine, id)?.rows.into_iter().map(|(key, _)| key).collect())
 }
 
-/// The last key of a family, as far as it can be read.
-pub(crate) fn last_key(engine: &Engine, family: Family) -> Result<Option<Vec<u8>>, EngineError> {
-    let db = engine.db()?;
-    let handle = family_of(&db, family)?;
-    let mut rows = db.raw_iterator_cf(&handle);
-    rows.seek_to_last();
-    Ok(rows.key().map(<[u8]>::to_vec))
+/// The greatest message of a family, as far as it can be read.
+pub(crate) fn last_message(
+    engine: &Engine,
+    family: Family,
+) -> Result<Option<MessageId>, EngineError> {
+    let (last, status) = {
+        let db = engine.db()?;
+        let handle = family_of(&db, family)?;
+        let mut rows = db.raw_iterator_cf(&handle);
+        rows.seek_to_last();
+        (rows.key().map(<[u8]>::to_vec), rows.status())
+    };
+    match (last, status.map_err(EngineError::from)) {
+        (None, Ok(())) => return Ok(None),
+        (Some(key), Ok(())) => {
+            if let Some(id) = message(&key) {
+                return Ok(Some(id));
+            }
+        }
+        (_, Err(EngineError::Corrupt(_))) => {}
+        (_, Err(error)) => return Err(error),
+    }
+    // The end is damaged. What stands before it must not be taken for nothing, so it is looked for from the front.
+    let (mut last, mut next) = (None, Some(Vec::new()));
+    while let Some(from) = next {
+        let page = page(engine, family, &from, None, PAGE)?;
+        last = page.rows.iter().filter_map(|(key, _)| message(key)).max().max(last);
+        next = page.next;
+    }
+    Ok(last)
 }
+
+fn message(key: &[u8]) -> Option<MessageId> {
+    key.try_into().ok().map(MessageId::from_bytes)
+}
+
+/// Rows read at once.
+const PAGE: usize = 256;

@@ -35,7 +35,7 @@ pub(crate) struct Segment {
     asked: AtomicU64,
     /// The highest of them that is done. Whoever holds the lock syncs for all who asked before.
     done: tokio::sync::Mutex<u64>,
-    /// A sync failed: what the device then holds is not known, and a later sync would not say.
+    /// A sync failed or was not waited for: what the device then holds is not known, and a later sync would not say.
     is_failed: AtomicBool,
 }
 
@@ -61,12 +61,13 @@ impl Segment {
             return Ok(());
         }
         let covered = self.asked.load(Ordering::SeqCst);
-        let result = lane.sync(&self.file).await;
-        match &result {
-            Ok(()) => *done = covered,
-            Err(_) => self.is_failed.store(true, Ordering::SeqCst),
-        }
-        result
+        // Until it is done it counts as failed: if nobody waits any more, nobody hears what came of it, and the
+        // system tells of a lost write only once.
+        self.is_failed.store(true, Ordering::SeqCst);
+        lane.sync(&self.file).await?;
+        self.is_failed.store(false, Ordering::SeqCst);
+        *done = covered;
+        Ok(())
     }
 }
 
@@ -109,6 +110,8 @@ struct Entry {
 struct Scan {
     live: BTreeMap<u64, Vec<(u64, u64)>>,
     released: Vec<Extent>,
+    /// There are messages that the scan could not see.
+    keeps_all: bool,
 }
 
 #[derive(Debug)]
@@ -277,31 +280,55 @@ impl Segments {
         }
     }
 
+    /// The scan at start met messages that it could not see: until a person has looked, no space of then is given
+    /// back but that of messages that end.
+    pub(crate) fn keep_all(&self) {
+        if let Some(scan) = &mut self.state.lock().scan {
+            scan.keeps_all = true;
+        }
+    }
+
+    /// Where in old segments the content of `kept` lies.
+    fn places_of(&self, kept: &HashSet<MessageId>) -> Vec<(u64, (u64, u64))> {
+        let mut places = Vec::new();
+        if kept.is_empty() {
+            return places;
+        }
+        let is_old = |(number, entry): (&u64, &Entry)| entry.is_old.then_some(*number);
+        let old: Vec<_> = self.state.lock().all.iter().filter_map(is_old).collect();
+        for number in old {
+            let mut keep = |offset, header: Header| {
+                if kept.contains(&header.id) {
+                    let framed = u64::from(header.octets) + HEADER_OCTETS as u64;
+                    places.push((number, (offset, framed.next_multiple_of(ALIGNMENT))));
+                }
+            };
+            let walked = File::open(path(&self.folder, number))
+                .and_then(|file| walk(&file, file.metadata()?.len(), &mut keep));
+            if let Err(error) = walked {
+                tracing::warn!(%error, "a segment file could not be looked through");
+            }
+        }
+        places
+    }
+
     /// Ends the scan at start: what was neither found nor belongs to `kept` is given back.
     ///
     /// `kept` are the messages that were set aside: their content stays until a person has looked.
     pub(crate) fn scan_ended(&self, kept: &HashSet<MessageId>) {
+        // Files are read before the lock is taken: mail comes in and goes out meanwhile.
+        let places = self.places_of(kept);
         let mut state = self.state.lock();
         let Some(mut scan) = state.scan.take() else { return };
-        if !kept.is_empty() {
-            for number in state.all.keys() {
-                let live = scan.live.entry(*number).or_default();
-                let mut keep = |offset, header: Header| {
-                    if kept.contains(&header.id) {
-                        let framed = u64::from(header.octets) + HEADER_OCTETS as u64;
-                        live.push((offset, framed.next_multiple_of(ALIGNMENT)));
-                    }
-                };
-                let walked = File::open(path(&self.folder, *number))
-                    .and_then(|file| walk(&file, file.metadata()?.len(), &mut keep));
-                if let Err(error) = walked {
-                    tracing::warn!(%error, "a segment file could not be looked through");
-                }
-            }
+        for (number, place) in places {
+            scan.live.entry(number).or_default().push(place);
         }
         let mut chores = Vec::new();
         for (number, entry) in state.all.iter_mut().filter(|(_, entry)| entry.is_old) {
             let mut live = scan.live.remove(number).unwrap_or_default();
+            if scan.keeps_all {
+                live = vec![(0, entry.octets)];
+            }
             live.sort_unstable();
             entry.live = live.iter().map(|(_, octets)| octets).sum();
             let gaps = gaps(&live, entry.octets);
@@ -413,4 +440,76 @@ fn gaps(live: &[(u64, u64)], octets: u64) -> Vec<(u64, u64)> {
         gaps.push((end, octets - end));
     }
     gaps
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+    use std::task::{Context, Waker};
+    use std::time::Duration;
+
+    use super::*;
+    use crate::config::BodyIo;
+
+    fn segments(folder: &Path) -> Segments {
+        Segments::open(folder.to_owned(), SEGMENT_OCTETS_MIN, Faults::default()).unwrap()
+    }
+
+    /// The system tells of a write that was lost once; if that one call was not waited for, the next one must not
+    /// pass for a yes.
+    #[tokio::test]
+    async fn a_sync_that_nobody_waited_for_condemns_the_segment() {
+        let (lane, _threads) = Lane::start(BodyIo::Threads, Faults::default()).unwrap();
+        let segment = Segment::new(0, tempfile::tempfile().unwrap());
+        segment.sync(&lane).await.unwrap();
+        // Now and then the device is faster than the look.
+        let is_done = || {
+            let mut context = Context::from_waker(Waker::noop());
+            pin!(segment.sync(&lane)).poll(&mut context).is_ready()
+        };
+        while is_done() {}
+        segment.sync(&lane).await.unwrap_err();
+    }
+
+    #[test]
+    fn looking_through_files_holds_up_nobody() {
+        let folder = tempfile::tempdir().unwrap();
+        // A file that takes long to read.
+        let file = path(folder.path(), 0);
+        let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+        rustix::fs::mknodat(rustix::fs::CWD, &file, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+        let segments = Arc::new(segments(folder.path()));
+        let (counted, count) = std::sync::mpsc::sync_channel(1);
+        let scan = {
+            let (segments, kept) = (Arc::clone(&segments), HashSet::from([MessageId::new(1, 1)]));
+            std::thread::spawn(move || segments.scan_ended(&kept))
+        };
+        let others = std::thread::spawn(move || {
+            // Long enough for the scan to have come to the file.
+            let counts = (0..100_000).map(|_| segments.count());
+            counted.send(counts.max()).unwrap();
+        });
+        let in_time = count.recv_timeout(Duration::from_secs(5)).is_ok();
+        // Lets the scan go on.
+        drop(File::options().write(true).open(&file).unwrap());
+        scan.join().unwrap();
+        others.join().unwrap();
+        assert!(in_time, "the lock was held while a file was read");
+    }
+
+    #[test]
+    fn what_the_scan_could_not_see_keeps_its_place() {
+        for keeps_all in [true, false] {
+            let folder = tempfile::tempdir().unwrap();
+            let file = path(folder.path(), 0);
+            std::fs::write(&file, vec![7; 1 << 16]).unwrap();
+            let segments = segments(folder.path());
+            if keeps_all {
+                segments.keep_all();
+            }
+            segments.scan_ended(&HashSet::new());
+            segments.do_chores();
+            assert_eq!(file.exists(), keeps_all);
+        }
+    }
 }

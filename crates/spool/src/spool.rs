@@ -75,8 +75,7 @@ impl Spool {
         };
         let engine = Engine::open(&folder::database(&config.path), faults.clone());
         let engine = engine.map_err(engine_fault)?;
-        let last_old = scan::last_key(&engine, Family::Envelope).map_err(engine_fault)?;
-        let last_old = last_old.and_then(|key| key.try_into().ok()).map(MessageId::from_bytes);
+        let last_old = scan::last_message(&engine, Family::Envelope).map_err(engine_fault)?;
         let segments = Segments::open(
             folder::segments(&config.path),
             config.segment_octets.as_octets(),
@@ -120,6 +119,7 @@ impl Spool {
             requests: Mutex::new(Some(requests)),
             loads: Semaphore::new(LOADS_MAX),
             last_old,
+            scanned_to: Mutex::default(),
             stop,
             threads: Mutex::new(vec![keeper, committer]),
             _folder: folder,
@@ -127,8 +127,8 @@ impl Spool {
         Ok(Self { inner: Arc::new(inner) })
     }
 
-    /// Hands over every message that was there when the spool was opened, oldest first. Blocks; call
-    /// it once. Content is not read.
+    /// Hands over every message that was there when the spool was opened, oldest first. Blocks. Content
+    /// is not read. Called again after an error, it goes on where it was.
     ///
     /// A record that cannot be read is set aside, counted and logged, and the scan goes on. Space that
     /// no message refers to is given back at the end.

@@ -28,8 +28,18 @@ impl Fresh {
     fn octets(&self) -> usize {
         let recipients = self.message.envelope.recipients.iter();
         let addresses: usize = recipients.map(|it| it.address.as_str().len() + 64).sum();
-        ENTRY_OCTETS + addresses + self.body.as_ref().map_or(0, Bytes::len)
+        let states: usize = self.recipients.iter().flatten().map(state_octets).sum();
+        ENTRY_OCTETS + addresses + states + self.body.as_ref().map_or(0, Bytes::len)
     }
+}
+
+/// What next hops said counts: it is theirs to choose how long that is.
+fn state_octets(state: &RecipientState) -> usize {
+    let words = match state {
+        RecipientState::Waiting { last, .. } => last.as_ref().map_or(0, |last| last.len()),
+        RecipientState::Settled { reply, .. } => reply.len(),
+    };
+    size_of::<RecipientState>() + words
 }
 
 /// The fresh messages, oldest out first.
@@ -67,10 +77,7 @@ impl Warm {
         shard.octets += octets;
         shard.entries.insert(id, Arc::new(fresh));
         shard.order.push_back(id);
-        while shard.octets > self.octets_max {
-            let Some(oldest) = shard.order.pop_front() else { break };
-            shard.remove(oldest);
-        }
+        shard.lessen_to(self.octets_max);
     }
 
     pub(crate) fn load(&self, id: MessageId) -> Option<Arc<Fresh>> {
@@ -91,6 +98,7 @@ impl Warm {
         let mut shard = self.shard(id).lock();
         let Some(fresh) = shard.entries.get_mut(&id) else { return };
         let fresh = Arc::make_mut(fresh);
+        let before = fresh.octets();
         let (count, at) = (fresh.message.envelope.recipients.len(), fresh.message.received_at);
         let known = fresh.recipients.get_or_insert_with(|| vec![RecipientState::fresh(at); count]);
         for (recipient, state) in states {
@@ -99,6 +107,9 @@ impl Warm {
                 place.clone_from(state);
             }
         }
+        let after = fresh.octets();
+        shard.octets = (shard.octets + after).saturating_sub(before);
+        shard.lessen_to(self.octets_max);
     }
 
     /// Octets held.
@@ -108,6 +119,13 @@ impl Warm {
 }
 
 impl Shard {
+    fn lessen_to(&mut self, octets_max: usize) {
+        while self.octets > octets_max {
+            let Some(oldest) = self.order.pop_front() else { break };
+            self.remove(oldest);
+        }
+    }
+
     fn remove(&mut self, id: MessageId) {
         if let Some(fresh) = self.entries.remove(&id) {
             self.octets = self.octets.saturating_sub(fresh.octets());

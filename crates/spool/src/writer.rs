@@ -15,7 +15,7 @@ use crate::prepared::{Prepared, Space};
 use crate::record::envelope::{self, Message};
 use crate::record::extent::{CONTENT_OCTETS_MAX, Extent, HEADER_OCTETS, Header};
 use crate::request::{Claim, Commit, Request};
-use crate::segments::Segment;
+use crate::segments::{ALIGNMENT, Segment};
 
 /// Extents of one message on their way to the device at once.
 const UNDER_WAY_MAX: usize = 2;
@@ -187,11 +187,12 @@ impl Writer {
                     self.flush().await?;
                 }
             } else {
-                // Memory is short: what is here goes to the device, and the sender waits for it.
-                self.flush().await?;
+                // Memory is short: what is here goes to the device in whole blocks, and the sender waits for it.
                 self.append(&piece);
-                self.flush().await?;
-                self.wait_until(0).await?;
+                if self.buffer.len() as u64 >= ALIGNMENT {
+                    self.flush().await?;
+                    self.wait_until(0).await?;
+                }
             }
         }
         Ok(())

@@ -1,6 +1,6 @@
 //! What one batch changes.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use mail::MessageId;
 
@@ -23,6 +23,8 @@ pub(super) struct Plan {
     pub(super) messages: usize,
     /// A message that the batch stores: it is there if and only if the batch is.
     witness: Option<MessageId>,
+    /// Keys of progress that the batch writes: a message that ends in the same batch leaves none of them.
+    noted: HashMap<MessageId, Vec<Vec<u8>>>,
 }
 
 impl Plan {
@@ -33,6 +35,7 @@ impl Plan {
             freed: Vec::with_capacity(group.len()),
             messages: 0,
             witness: None,
+            noted: HashMap::new(),
         };
         let mut finished = HashSet::new();
         for request in group {
@@ -79,6 +82,7 @@ impl Plan {
         for (recipient, state) in settle.recipients.iter().filter(|_| is_there) {
             let key = progress::key(settle.id, *recipient);
             let record = progress::encode(&key, state).into();
+            self.noted.entry(settle.id).or_default().push(key.to_vec());
             self.changes.push(Change::Put(Family::Progress, key.to_vec(), record));
         }
         Ok(())
@@ -110,7 +114,9 @@ impl Plan {
         if is_inline {
             self.changes.push(Change::Delete(Family::Body, key.to_vec()));
         }
-        self.changes.extend(progress.into_iter().map(|key| Change::Delete(Family::Progress, key)));
+        let noted = self.noted.remove(&id).unwrap_or_default();
+        let progress = progress.into_iter().chain(noted);
+        self.changes.extend(progress.map(|key| Change::Delete(Family::Progress, key)));
         if settle.freed.is_some() {
             return Ok(settle.freed.clone());
         }

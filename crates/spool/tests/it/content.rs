@@ -183,3 +183,48 @@ async fn an_abandoned_message_leaves_nothing() {
     spool.tick().await;
     assert_eq!(bench.segments().len(), 0);
 }
+
+/// What next hops said is held with a fresh message, and counts.
+#[tokio::test]
+async fn the_words_of_next_hops_count_as_memory() {
+    let mut bench = Bench::new();
+    bench.config.warm_octets_max = ByteSize::kib(512);
+    let spool = bench.open();
+    let words: Box<str> = "x".repeat(4000).into();
+    let mut ids = Vec::new();
+    for n in 0..200 {
+        let id = store(&spool, &content(100, n)).await.unwrap().id;
+        let next_try_at = Timestamp::from_millis(NOW);
+        let last = Some(words.clone());
+        let state = spool::RecipientState::Waiting { tries: 1, next_try_at, last };
+        spool.settle(crate::support::note(id, vec![(0, state)])).await.unwrap();
+        ids.push(id);
+    }
+    for id in &ids {
+        let _stored = spool.load(*id).await.unwrap();
+    }
+    let from_device = bench.metric("spool_load_total{source=\"device\"}");
+    assert!(from_device >= 60.0, "at most 131 fit, yet only {from_device} were read");
+    for id in &ids {
+        spool.settle(finish(*id)).await.unwrap();
+    }
+    assert!(bench.metric("spool_warm_bytes").abs() < 0.1);
+}
+
+/// A client that drips while memory is short gets no block of the device for each octet.
+#[tokio::test]
+async fn dripped_content_takes_no_more_blocks_than_it_needs() {
+    let mut bench = Bench::new();
+    bench.config.in_flight_octets_max = ByteSize::octets(0);
+    let spool = bench.open();
+    for (piece, count) in [(1, 2000), (100, 1000)] {
+        let mut writer = spool.writer(spool.reserve(None).unwrap());
+        let whole = content(piece * count, 1);
+        for n in 0..count {
+            writer.write(whole.slice(n * piece..(n + 1) * piece)).await.unwrap();
+        }
+        let accepted = writer.commit(envelope(1), Timestamp::from_millis(NOW)).await.unwrap();
+        assert_eq!(read(&spool, accepted.id).await, whole);
+        assert!(bench.segments().len() <= 1, "{} MiB for it", bench.segments().len());
+    }
+}

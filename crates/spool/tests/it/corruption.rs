@@ -200,3 +200,34 @@ async fn damage_in_a_table_costs_few_messages() {
         }
     }
 }
+
+/// The greatest key says how far the scan at start goes: damage there must not hide all that stands before it,
+/// nor give their content away.
+#[tokio::test]
+async fn damage_at_the_end_of_a_table_does_not_hide_the_rest() {
+    const SMALL: u64 = 200;
+    let mut bench = Bench::new();
+    let spool = bench.open();
+    let large = store(&spool, &content(200_000, 1)).await.unwrap().id;
+    for n in 0..SMALL {
+        let _accepted = store(&spool, &content(100, n)).await.unwrap();
+    }
+    drop(spool);
+    drop(bench.open());
+    let place = |octets: &[u8]| octets.windows(9).rposition(|it| it == b"r0@there.");
+    let tables = files(&bench.database(), "sst");
+    let is_envelopes =
+        |table: &&std::path::PathBuf| place(&std::fs::read(table).unwrap()).is_some();
+    let table = tables.iter().find(is_envelopes).expect("a table holds the envelopes");
+    let mut octets = std::fs::read(table).unwrap();
+    let last = place(&octets).unwrap();
+    octets[last] ^= 0x10;
+    std::fs::write(table, &octets).unwrap();
+    let (spool, recovered, recovery) = bench.reopen();
+    assert!(recovered.len() as u64 >= SMALL, "{} of {}", recovered.len(), SMALL + 1);
+    assert!(recovery.corrupt >= 1);
+    spool.tick().await;
+    assert_eq!(read(&spool, large).await, content(200_000, 1));
+    let new = store(&spool, &content(100, 7)).await.unwrap().id;
+    assert!(recovered.iter().all(|it| it.id < new));
+}

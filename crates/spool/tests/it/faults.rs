@@ -167,3 +167,25 @@ async fn a_failed_sync_condemns_the_segment() {
     assert_eq!(bench.segments().len(), 2);
     assert_eq!(read(&spool, id).await, content(100_000, 3));
 }
+
+/// What was noted of a message and its end, both kept while the device was full, leave nothing behind.
+#[tokio::test]
+async fn a_note_and_an_end_in_one_write_leave_nothing() {
+    let mut bench = Bench::new();
+    let spool = bench.open();
+    let id = store_for(&spool, &content(100, 1), 2).await.unwrap().id;
+    bench.faults.fill();
+    store(&spool, &content(100, 2)).await.unwrap_err();
+    spool.settle(note(id, vec![(1, waiting(1))])).await.unwrap();
+    spool.settle(finish(id)).await.unwrap();
+    bench.faults.empty();
+    spool.tick().await;
+    assert_eq!(spool.health(), Health::Ready);
+    assert_eq!(spool.counts().messages, 0);
+    drop(spool);
+    let db = crate::support::database(&bench);
+    for family in ["envelope", "body", "progress"] {
+        let handle = db.cf_handle(family).unwrap();
+        assert_eq!(db.iterator_cf(&handle, rocksdb::IteratorMode::Start).count(), 0, "{family}");
+    }
+}

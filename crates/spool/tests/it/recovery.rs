@@ -141,3 +141,30 @@ fn written(log: &Path) -> u64 {
     let octets = std::fs::read(log).unwrap();
     octets.iter().rposition(|octet| *octet != 0).map_or(0, |at| at as u64 + 1)
 }
+
+/// A scan that broke off and begins again goes on where it was: no message is counted twice.
+#[tokio::test]
+async fn a_scan_that_broke_off_goes_on() {
+    let mut bench = Bench::new();
+    let spool = bench.open();
+    for n in 0..600 {
+        let _accepted = store(&spool, &content(50, n)).await.unwrap();
+    }
+    drop(spool);
+    let spool = bench.open();
+    let mut found = std::collections::BTreeSet::new();
+    let broken = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        spool.recover(&mut |it| {
+            if found.len() == 300 {
+                // As a fault would, but without its words.
+                std::panic::resume_unwind(Box::new(()));
+            }
+            found.insert(it.id);
+        })
+    }));
+    assert!(broken.is_err());
+    let _recovery = spool.recover(&mut |it| found.extend([it.id])).unwrap();
+    assert_eq!(found.len(), 600);
+    let counts = spool.counts();
+    assert!(counts.messages <= 601 && counts.octets <= 601 * 50, "{counts:?}");
+}
