@@ -5,6 +5,7 @@ use std::os::unix::net::UnixDatagram;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use crate::harness::letter::letter;
 use crate::harness::relay::{Plan, Relay};
@@ -75,7 +76,9 @@ fn the_drain_has_a_limit() {
         Relay::start(Settings::towards(sink.address()).set("stop.drain_wait_max", "1s"));
     relay.submit("ana@sender.example", &["bo@receiver.example"], &letter("stuck", 300));
     wait_until("the dot", || !sink.all().is_empty());
+    let begin = Instant::now();
     assert!(relay.terminate().success(), "{}", relay.log_tail());
+    assert!(begin.elapsed() < Duration::from_secs(8), "{:?}", begin.elapsed());
     sink.set_script(|_| Act::Go);
     relay.restart();
     assert_eq!(sink.wait_accepted(1)[0].id().as_deref(), Some("stuck"));

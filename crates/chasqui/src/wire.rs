@@ -116,7 +116,8 @@ pub async fn start(settings: Settings, clock: Clock) -> Result<Running> {
     let (admin_address, admin_socket) = (admin.address(), admin.socket().to_owned());
 
     let mut services = JoinSet::new();
-    services.spawn(named("delivery", delivery::run(delivery, stopped.clone())));
+    let delivering = delivery::run(delivery, stopped.clone());
+    services.spawn(named("delivery", cut_off(delivering, stopped.clone(), drain_wait_max)));
     services.spawn(named("queue", queue::run(queue, stopped.clone())));
     services.spawn(named("reception", server.run(stopped.clone(), drain_wait_max)));
     services.spawn(named("upkeep", upkeep(Arc::clone(registry), stopped)));
@@ -327,6 +328,22 @@ async fn open_spool(settings: &Settings, clock: &Clock, registry: &Arc<Registry>
 async fn named(name: &'static str, service: impl Future<Output = ()>) -> &'static str {
     service.await;
     name
+}
+
+/// Ends `service` at the latest `wait_max` after the stop.
+async fn cut_off(
+    service: impl Future<Output = ()>,
+    mut stopped: watch::Receiver<bool>,
+    wait_max: Duration,
+) {
+    let late = async {
+        drop(stopped.wait_for(|stop| *stop).await);
+        tokio::time::sleep(wait_max).await;
+    };
+    tokio::select! {
+        () = service => {}
+        () = late => tracing::warn!("deliveries cut off, their messages stay in the spool"),
+    }
 }
 
 async fn upkeep(registry: Arc<Registry>, mut stopped: watch::Receiver<bool>) {
