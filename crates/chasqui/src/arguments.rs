@@ -29,7 +29,7 @@ pub enum Command {
     /// Run the relay until SIGTERM or SIGINT
     ///
     /// SIGTERM and SIGINT stop it: new connections are refused, open transactions may end within
-    /// `stop.drain_wait_max`. SIGHUP reads the certificates again.
+    /// `stop.drain_wait_max`; a second one cuts them off. SIGHUP reads the certificates again.
     Serve(Serve),
     /// Show how the running relay is
     Status(Ask),

@@ -50,8 +50,8 @@ pub struct Listener {
     /// Longest line of content with its CRLF, at least 1000 (RFC 5321 §4.5.3.1.6). A message with a
     /// longer one is refused with 554 5.6.0 at the end of the content.
     pub text_line_octets_max: ByteSize,
-    /// `Received` fields from which on a message is taken to go in circles, at least 100 (RFC 5321
-    /// §6.3). It is refused with 554 5.4.6.
+    /// `Received` fields of a message, at least 100 (RFC 5321 §6.3). One with more is taken to go in
+    /// circles and refused with 554 5.4.6.
     pub hops_max: u32,
     /// Commands that may fail in one session. One more ends it with 421 4.7.0.
     pub bad_commands_max: u32,

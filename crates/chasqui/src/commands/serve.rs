@@ -42,7 +42,12 @@ fn announce(serve: &Serve, relay: &Running) -> Result {
         tracing::info!(listener = %listener.name, address = %listener.address, "listener accepts");
     }
     let (socket, http) = (relay.admin_socket().clone(), relay.admin_address());
-    tracing::info!(socket = %socket.display(), http = ?http, version = env!("CARGO_PKG_VERSION"), "relay started");
+    tracing::info!(
+        socket = %socket.display(),
+        http = http.map(tracing::field::display),
+        version = env!("CARGO_PKG_VERSION"),
+        "relay started"
+    );
     if let Some(path) = &serve.ready_file {
         let admin = ready::Admin { socket, http };
         let listeners = relay.listeners().to_vec();

@@ -60,13 +60,15 @@ fn setting(text: &mut String, section: &str, key: &Key) {
     text.extend([format!("#{} = {value}\n", key.name)]);
 }
 
+/// Writes a sentence, wrapped; what begins with spaces keeps them on every line.
 fn comment(text: &mut String, sentence: &str) {
+    let indent = sentence.len() - sentence.trim_start().len();
     let mut line = String::from("#");
     for word in sentence.split(' ') {
         if line.len() + 1 + word.len() > LINE_MAX {
             text.push_str(&line);
             text.push('\n');
-            line = String::from("#");
+            line = format!("#{}", " ".repeat(indent));
         }
         line.push(' ');
         line.push_str(word);

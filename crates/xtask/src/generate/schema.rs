@@ -162,12 +162,17 @@ fn joined(key: String, own: String) -> String {
 
 fn words(node: &Value) -> String {
     let text = node.get("description").and_then(Value::as_str).unwrap_or_default();
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
     // Type-level texts may begin with the section's own name.
-    let text = text
-        .split_once("]: ")
-        .filter(|(name, _)| name.starts_with("`["))
-        .map_or(text, |(_, rest)| rest);
-    text.split_whitespace().collect::<Vec<_>>().join(" ").replace("]`: ", ": ")
+    match text.split_once("]`: ") {
+        Some((name, rest)) if name.starts_with("`[") => capitalized(rest),
+        _ => text,
+    }
+}
+
+fn capitalized(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
 }
 
 fn plural(kind: &str) -> String {
