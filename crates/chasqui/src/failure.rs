@@ -64,9 +64,6 @@ fn hint(error: &anyhow::Error) -> Option<&'static str> {
         io::ErrorKind::PermissionDenied => Some(
             "look at the owner and mode of what is named; a port under 1024 needs root or CAP_NET_BIND_SERVICE",
         ),
-        io::ErrorKind::ConnectionRefused => {
-            Some("nothing listens there: look at host and port, and whether the server runs")
-        }
         io::ErrorKind::NotFound => Some("it is not there: look at the path, or make its folder"),
         _ => None,
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use mail::{Address, Reply, ReversePath};
-use sender::{Credentials, Submission, Tls};
+use sender::{Credentials, SendError, Submission, Tls};
 use serde::Serialize;
 use tls::client::{Connectors, Verification};
 
@@ -62,7 +62,8 @@ pub(crate) async fn run(send: &Send) -> Result {
     if is_json {
         output::json(&said)?;
     }
-    let sent = sent.map_err(|error| Failure::from(anyhow!(error)))?;
+    let sent =
+        sent.map_err(|error| Failure { hint: hint(&error), ..Failure::from(anyhow!(error)) })?;
     if !is_json {
         output::line(format!("accepted: {}", sent.reply))?;
     }
@@ -71,6 +72,18 @@ pub(crate) async fn run(send: &Send) -> Result {
     }
     let all = sent.refused.len() + sent.recipients.len();
     Err(anyhow!("refused for {} of {all} recipients", sent.refused.len()).into())
+}
+
+/// What usually helps.
+fn hint(error: &SendError) -> Option<String> {
+    let words = match error {
+        SendError::Connect { .. } => "name the server with --server HOST:PORT; does it run?",
+        SendError::NoStartTls => {
+            "send in clear text with --tls none, or name a port that offers it"
+        }
+        _ => return None,
+    };
+    Some(words.to_owned())
 }
 
 fn refused((recipient, reply): &(Address, Reply)) -> Refused {
