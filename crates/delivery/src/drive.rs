@@ -65,7 +65,18 @@ pub(crate) async fn drive(
         let now = clock.now();
         match event {
             Event::Sent => {}
-            Event::Received(octets) => transaction.receive(connection.received(octets), now),
+            Event::Received(octets) => {
+                let octets = connection.received(octets);
+                if pieces.octets() == 0 {
+                    transaction.receive(octets, now);
+                } else {
+                    transaction.receive_early(octets, now);
+                }
+                if transaction.is_over() {
+                    // A peer that has said its last word need not read the rest, and nobody waits for that.
+                    pieces.clear();
+                }
+            }
             Event::Closed => {
                 is_over = true;
                 pieces.clear();

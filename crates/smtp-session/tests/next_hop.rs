@@ -417,3 +417,28 @@ fn content_goes_out_in_few_pieces() {
         assert!(pieces == 1 || sent[0].as_ptr() == chunk.as_ptr());
     }
 }
+
+/// A yes that comes before the dot is written is none: the next hop does not have the message. A no counts, but what
+/// was not written makes the connection useless.
+#[test]
+fn an_answer_before_the_dot_is_written_is_no_yes() {
+    for (is_given_out, reply, want) in
+        [(false, "250 ok", "d"), (true, "250 ok", "d"), (true, "552 too big", "F")]
+    {
+        let at = now();
+        let mut transaction = Transaction::new(outgoing(1), PIPELINING, Timeouts::default(), at);
+        while transaction.next_step().is_some() {}
+        transaction.receive(b"250 ok\r\n250 ok\r\n354 go\r\n", at);
+        transaction.body(Bytes::from_static(b"text\r\n"), at);
+        transaction.body_ended(at);
+        let reply = format!("{reply}\r\n");
+        if is_given_out {
+            assert!(matches!(transaction.next_step(), Some(Step::Send(_))));
+            transaction.receive_early(reply.as_bytes(), at);
+        } else {
+            transaction.receive(reply.as_bytes(), at);
+        }
+        let Some(Step::Done(end)) = transaction.next_step() else { panic!("it is over") };
+        assert_eq!((fates(&end).as_str(), end.connection), (want, After::Close));
+    }
+}

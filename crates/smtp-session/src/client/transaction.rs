@@ -5,12 +5,12 @@ use std::mem;
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
-use mail::{BodyType, Reply};
+use mail::{BodyType, Fate, Reply};
 use smtp_codec::{DotStuffer, MailParams, ReplyReader, write_mail, write_rcpt};
 
 use crate::client::answers::{Answers, By};
 use crate::client::extensions::Extensions;
-use crate::client::outgoing::{After, Outgoing, Step, Timeouts};
+use crate::client::outgoing::{After, Answer, Outgoing, Step, Timeouts};
 use crate::client::words::{self, Loss};
 
 /// One message going out on one connection.
@@ -101,10 +101,26 @@ impl Transaction {
 
     /// Takes what was read from the next hop.
     pub fn receive(&mut self, bytes: &[u8], now: Instant) {
+        self.read(bytes, Written::All, now);
+    }
+
+    /// As [`receive`](Self::receive), while a part of what [`Step::Send`] gave is not written yet.
+    pub fn receive_early(&mut self, bytes: &[u8], now: Instant) {
+        self.read(bytes, Written::Part, now);
+    }
+
+    fn read(&mut self, bytes: &[u8], written: Written, now: Instant) {
         let mut input = Bytes::copy_from_slice(bytes);
-        while !matches!(self.phase, Phase::Over(_)) {
+        while !self.is_over() {
             match self.replies.read(&mut input) {
-                Some(Ok(reply)) => self.take(&reply, now),
+                Some(Ok(reply)) => {
+                    let is_early =
+                        written == Written::Part || !self.sends.is_empty() || !self.tail.is_empty();
+                    self.take(&reply, now);
+                    if is_early {
+                        self.cut_short();
+                    }
+                }
                 Some(Err(_)) => self.lose(Loss::Malformed),
                 None => return,
             }
@@ -151,6 +167,11 @@ impl Transaction {
         self.waiting_since = now;
         self.tail.extend_from_slice(stuffer.end());
         self.phase = Phase::Dot;
+    }
+
+    /// Whether nothing is to be sent or waited for any more.
+    pub const fn is_over(&self) -> bool {
+        matches!(self.phase, Phase::Over(_))
     }
 
     /// Ends the transaction if its [`deadline`](Self::deadline) has passed.
@@ -325,12 +346,34 @@ impl Transaction {
         self.phase = Phase::Over(Some(Step::Done(answers.end(connection, unanswered))));
     }
 
+    /// An end that came before all was sent leaves the two sides out of step, and is no yes to a message that the next
+    /// hop does not have.
+    fn cut_short(&mut self) {
+        let Phase::Over(Some(Step::Done(end))) = &mut self.phase else { return };
+        self.sends.clear();
+        self.tail.clear();
+        end.connection = After::Close;
+        end.retry_rest.clear();
+        let is_delivered = |answer: &&mut Answer| answer.fate == Fate::Delivered;
+        for answer in end.recipients.iter_mut().filter(is_delivered) {
+            let reply = words::loss(Loss::Malformed, "the final dot");
+            *answer = Answer { fate: Fate::Deferred, reply, is_remote: false };
+        }
+    }
+
     /// More came than was asked for, or the connection went: it is good for nothing more.
     fn distrust(&mut self) {
         if let Phase::Over(Some(Step::Done(end))) = &mut self.phase {
             end.connection = After::Close;
         }
     }
+}
+
+/// How much of what was given out to be sent is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Written {
+    All,
+    Part,
 }
 
 /// Whether the first reply came.
