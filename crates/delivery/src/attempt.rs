@@ -41,7 +41,7 @@ pub(crate) async fn run(shared: &Shared, attempt: Attempt) -> Finished {
             unreachable(later(NO_ROUTE, format!("no outbound connector is called {name}")))
         }
         (Err(LoadError::Missing(_) | LoadError::Corrupt(_)), _) => Outcome::Missing,
-        (Err(error), _) => unreachable(later(OUR_SIDE, error.to_string())),
+        (Err(error), _) => Outcome::Hindered { reply: later(OUR_SIDE, error.to_string()) },
     };
     Finished { end: Some(end_of(attempt, outcome)), connection: None }
 }
@@ -115,10 +115,9 @@ impl<'a> Sending<'a> {
             if let Err(error) = self.send(connection, batch).await {
                 tracing::error!(message = %self.attempt.id, %error, "content unreadable");
                 let outcome = match error {
-                    ReadError::Device { .. } => Outcome::Unreachable {
-                        reply: later(OUR_SIDE, error.to_string()),
-                        peer: None,
-                    },
+                    ReadError::Device { .. } => {
+                        Outcome::Hindered { reply: later(OUR_SIDE, error.to_string()) }
+                    }
                     _ => Outcome::Missing,
                 };
                 // What was answered before counts; the rest is found unreadable again by the next attempt.

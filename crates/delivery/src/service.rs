@@ -120,7 +120,7 @@ async fn try_one(shared: Arc<Shared>, attempt: Attempt, ends: Sender<AttemptEnd>
         shared.metrics.panicked();
         tracing::error!(message = %attempt.id, destination = %attempt.destination, "attempt panicked");
         let reply = later(OUR_SIDE, "internal error");
-        let end = end_of(attempt, Outcome::Unreachable { reply, peer: None });
+        let end = end_of(attempt, Outcome::Hindered { reply });
         Finished { end: Some(end), connection: None }
     });
     if let Some(end) = finished.end {

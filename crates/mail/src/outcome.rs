@@ -70,6 +70,11 @@ pub enum Outcome {
         /// The last host tried, if it got as far as an address.
         peer: Option<Arc<Peer>>,
     },
+    /// Our own machine could not try this message now: it waits, and nothing is known of the destination.
+    Hindered {
+        /// Why, as a 4yz reply in our own words.
+        reply: Reply,
+    },
     /// The spool has the message no more, or could not read it; the spool has reported why.
     Missing,
 }

@@ -512,6 +512,8 @@ async fn a_lost_answer_of_the_device_makes_one_report() {
                 if let Some(report) = relay.attempts.try_recv() {
                     break report;
                 }
+                // The fault may come as late as now, and fill the device.
+                relay.faults.empty();
                 relay.spool.tick().await;
             }
         };
@@ -674,6 +676,41 @@ async fn stopping_waits_for_what_is_under_way() {
     relay.end(attempt, answered(&[(0, Fate::Delivered)])).await;
     relay.stop().await;
     let relay = Relay::start(folder.path(), &clock, Shape::default());
+    relay.until_empty().await;
+    relay.stop().await;
+}
+
+/// A message that our own machine cannot send, for whatever reason, rests by itself: the destination's other mail
+/// goes on, and what is known of the destination stays known.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_fault_of_our_own_holds_up_one_message_only() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut relay = Relay::start(folder.path(), &clock(), Shape::default());
+    let bad = relay.accept("a@a.example", &["b@x.example"]).await;
+    let attempt = relay.attempt().await;
+    assert_eq!(attempt.id, bad);
+    let words = Reply::new(451, Some(EnhancedStatus::new(4, 3, 0)), "internal error");
+    relay.end(attempt, Outcome::Hindered { reply: words.clone() }).await;
+    relay.until("it rests", |it| it.resting == 1 && it.in_flight == 0).await;
+    let good = relay.accept("a@a.example", &["c@x.example"]).await;
+    let attempt = relay.attempt().await;
+    assert_eq!(attempt.id, good);
+    relay.end(attempt, unreachable()).await;
+    relay.until("both rest", |it| it.resting == 2 && it.in_flight == 0).await;
+    relay.advance(2 * MINUTE);
+    relay.queue.summary(0).await.unwrap();
+    let probe = relay.attempt().await;
+    assert_eq!(probe.id, good);
+    relay.end(probe, Outcome::Hindered { reply: words }).await;
+    relay.until("both rest", |it| it.resting == 2 && it.in_flight == 0).await;
+    let summary = relay.queue.summary(10).await.unwrap();
+    assert_eq!(summary.destinations[0].connect_failures, 1);
+    relay.advance(30 * MINUTE);
+    relay.queue.summary(0).await.unwrap();
+    for _ in 0..2 {
+        let attempt = relay.attempt().await;
+        relay.end(attempt, answered(&[(0, Fate::Delivered)])).await;
+    }
     relay.until_empty().await;
     relay.stop().await;
 }

@@ -33,7 +33,7 @@ async fn check(prefix: &'static str, acts: &[Act], want: &Want) {
             Fate::Failed => Want::Failed,
             Fate::Delivered => panic!("{case}"),
         },
-        Outcome::Missing => panic!("{case}"),
+        Outcome::Hindered { .. } | Outcome::Missing => panic!("{case}"),
     };
     assert_eq!(&got, want, "{case}");
     let dots = peer.seen().iter().flat_map(|seen| seen.lines.clone()).filter(|l| l == DOT).count();
@@ -167,4 +167,28 @@ async fn nobody_listening_is_named() {
     );
     assert_eq!(reply.to_string(), want);
     assert!(relay.shows("chasqui_connect_failures_total{connector=\"out\",stage=\"connect\"} 1"));
+}
+
+/// A peer that refuses in the middle of the content and then neither reads nor closes holds nobody up.
+#[tokio::test]
+async fn a_refusal_before_the_end_of_the_content_is_enough() {
+    let acts = [Reply("354 go ahead"), Act::Read, Reply("552 5.3.4 too big"), Act::Pause];
+    let peer = Peer::start([Script::default().on("DATA", &acts)]).await;
+    let mut relay = Relay::to(&peer);
+    let content = "A line of the content.\r\n".repeat(800_000);
+    let id = relay.store(&["a@x.example"], content.as_bytes()).await;
+    relay.hand_out(id, "a@x.example").await;
+    assert_eq!(fates(relay.end().await.outcome), [(Fate::Failed, 552)]);
+}
+
+/// What our own machine could not do says nothing of the destination.
+#[tokio::test]
+async fn a_spool_that_cannot_be_read_is_no_fault_of_the_destination() {
+    let peer = Peer::start([Script::default()]).await;
+    let mut relay = Relay::to(&peer);
+    relay.close_spool().await;
+    relay.hand_out(mail::MessageId::new(1, 1), "a@x.example").await;
+    let outcome = relay.end().await.outcome;
+    let Outcome::Hindered { reply } = outcome else { panic!("{outcome:?}") };
+    assert_eq!(reply.status(), Some(mail::EnhancedStatus::new(4, 3, 0)));
 }

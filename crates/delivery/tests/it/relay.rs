@@ -187,6 +187,11 @@ impl Relay {
         self.end().await.outcome
     }
 
+    /// Nothing can be read from the spool any more.
+    pub(crate) async fn close_spool(&self) {
+        self.spool.clone().close().await;
+    }
+
     /// Says stop.
     pub(crate) fn stop(&self) {
         self.stop.send(true).unwrap();

@@ -23,6 +23,9 @@ impl Queue {
             Outcome::Unreachable { reply, peer } => {
                 (End::Unreachable(reply.clone()), Answer::All { reply: Some(reply), peer })
             }
+            Outcome::Hindered { reply } => {
+                (End::Hindered, Answer::All { reply: Some(reply), peer: None })
+            }
             Outcome::Missing => {
                 if self.schedule.end(id, &destination, End::NotTried, now.instant).is_some() {
                     self.drop_missing(id, &destination, now);

@@ -15,6 +15,8 @@ pub enum End {
     Answered,
     /// No host of the destination could be talked to: the destination rests.
     Unreachable(Reply),
+    /// Our own machine could not: the message rests, and nothing is known of the destination.
+    Hindered,
     /// Nothing was tried, so nothing is known.
     NotTried,
 }
@@ -103,6 +105,7 @@ impl Schedule {
                 self.open(place);
                 (At::Settling, self.rested_after_reply(key, now))
             }
+            End::Hindered => (At::Settling, self.rested_after_reply(key, now)),
             End::Unreachable(_) if is_late => (At::SettlingReady, now),
             End::Unreachable(reply) => (At::SettlingReady, self.rest_place(place, reply, now)),
             End::NotTried => (At::SettlingReady, now),
