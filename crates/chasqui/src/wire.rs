@@ -120,6 +120,7 @@ pub async fn start(settings: Settings, clock: Clock) -> Result<Running> {
     services.spawn(named("delivery", cut_off(delivering, stopped.clone(), drain_wait_max)));
     services.spawn(named("queue", queue::run(queue, stopped.clone())));
     services.spawn(named("reception", server.run(stopped.clone(), drain_wait_max)));
+    services.spawn(named("spool", broken(spool.clone(), stopped.clone())));
     services.spawn(named("upkeep", upkeep(Arc::clone(registry), stopped)));
     let admin = tokio::spawn(admin.run(Arc::clone(&relay), Arc::clone(registry), admin_stopped));
     let Common { registry, spool, .. } = common;
@@ -343,6 +344,14 @@ async fn cut_off(
     tokio::select! {
         () = service => {}
         () = late => tracing::warn!("deliveries cut off, their messages stay in the spool"),
+    }
+}
+
+/// Ends before the stop only if the spool can write no more.
+async fn broken(spool: Spool, mut stopped: watch::Receiver<bool>) {
+    tokio::select! {
+        _ = stopped.wait_for(|stop| *stop) => {}
+        () = spool.broken() => {}
     }
 }
 

@@ -15,7 +15,6 @@ use crate::committer::plan::Plan;
 use crate::committer::trouble::Trouble;
 use crate::engine::{Durability, EngineError};
 use crate::error::{CommitError, Full, FullCause, SettleError};
-use crate::place::Accounts;
 use crate::record::extent::Extent;
 use crate::request::{Claim, Commit, Request, Settle, Waiter};
 use crate::shared::Shared;
@@ -48,8 +47,7 @@ impl Committer {
 
     /// Serves requests until it is told to close or nobody can ask any more.
     pub(crate) fn run(mut self, mut receiver: channel::Receiver<Request>) {
-        let mut guard =
-            EndGuard { accounts: Arc::clone(&self.shared.accounts), is_in_order: false };
+        let mut guard = EndGuard { shared: Arc::clone(&self.shared), is_in_order: false };
         while let Ok(first) = receiver.recv_blocking() {
             let mut group = Vec::new();
             let (mut octets, mut is_closing) = (0, false);
@@ -377,7 +375,7 @@ fn commit_error(error: &EngineError) -> CommitError {
 
 /// Says that no more mail can be taken if the thread ends by a panic.
 struct EndGuard {
-    accounts: Arc<Accounts>,
+    shared: Arc<Shared>,
     is_in_order: bool,
 }
 
@@ -385,7 +383,8 @@ impl Drop for EndGuard {
     fn drop(&mut self) {
         if !self.is_in_order {
             let words = "the thread that writes the spool database has ended";
-            self.accounts.set_trouble(Some((FullCause::Engine, words.into())));
+            self.shared.accounts.set_trouble(Some((FullCause::Engine, words.into())));
+            self.shared.broken.notify_one();
         }
     }
 }

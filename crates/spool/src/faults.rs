@@ -18,6 +18,7 @@ struct Orders {
     fails_at: AtomicU64,
     then_fills: AtomicBool,
     is_full: AtomicBool,
+    panics: AtomicBool,
     is_held: Mutex<bool>,
     released: Condvar,
 }
@@ -56,6 +57,11 @@ impl Faults {
         *self.0.is_held.lock() = true;
     }
 
+    /// Makes the thread panic that does the next write.
+    pub fn panic_next(&self) {
+        self.0.panics.store(true, Ordering::SeqCst);
+    }
+
     /// Lets held writes go.
     pub fn release(&self) {
         *self.0.is_held.lock() = false;
@@ -76,6 +82,10 @@ impl Faults {
 
     /// Passed before a write is done.
     pub(crate) fn before_write(&self) -> io::Result<()> {
+        if self.0.panics.swap(false, Ordering::SeqCst) {
+            // Without the words of a real one.
+            std::panic::resume_unwind(Box::new(()));
+        }
         if self.is_full() {
             return Err(io::Error::from(io::ErrorKind::StorageFull));
         }

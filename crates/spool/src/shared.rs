@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use tokio::sync::Notify;
 use units::Clock;
 
 use crate::engine::{Engine, EngineError};
@@ -22,6 +23,8 @@ pub(crate) struct Shared {
     pub(crate) clock: Clock,
     pub(crate) unclaimed: Unclaimed,
     pub(crate) unsaved_max: usize,
+    /// Told when the committer has ended by a fault in the program.
+    pub(crate) broken: Arc<Notify>,
 }
 
 impl Shared {

@@ -94,6 +94,7 @@ impl Spool {
             clock: clock.clone(),
             unclaimed: Arc::default(),
             unsaved_max: config.unsaved_settlements_max,
+            broken: Arc::default(),
         });
         let Shared { accounts, warm, segments, .. } = &*shared;
         Metrics::register_readings(registry, (accounts, warm, segments), lane.kind());
@@ -218,6 +219,12 @@ impl Spool {
         // Dropped or answered, the tick is over.
         let _is_answered = answered.await.is_ok();
         self.inner.shared.segments.do_chores();
+    }
+
+    /// Waits until the thread that writes has ended by a fault in the program: then nothing is taken or settled any
+    /// more until the process starts again. To be asked by one who waits.
+    pub async fn broken(&self) {
+        self.inner.shared.broken.notified().await;
     }
 
     /// Whether it takes mail; while it does not, no attempt should be begun either.

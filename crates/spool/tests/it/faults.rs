@@ -189,3 +189,21 @@ async fn a_note_and_an_end_in_one_write_leave_nothing() {
         assert_eq!(db.iterator_cf(&handle, rocksdb::IteratorMode::Start).count(), 0, "{family}");
     }
 }
+
+/// A fault in the thread that writes is told to who waits for it, so that the process can start again; no mail is
+/// taken meanwhile.
+#[tokio::test]
+async fn the_end_of_the_writing_thread_is_told() {
+    let mut bench = Bench::new();
+    let spool = bench.open();
+    let kept = store(&spool, &content(100, 1)).await.unwrap().id;
+    bench.faults.panic_next();
+    store(&spool, &content(100, 2)).await.unwrap_err();
+    let told = tokio::time::timeout(std::time::Duration::from_secs(20), spool.broken()).await;
+    told.expect("the end is told");
+    assert!(matches!(spool.health(), Health::Refusing { .. }));
+    assert!(spool.reserve(None).is_err());
+    drop(spool);
+    let (_, recovered, _) = bench.reopen();
+    assert_eq!(recovered.iter().map(|it| it.id).collect::<Vec<_>>(), [kept]);
+}
