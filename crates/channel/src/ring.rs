@@ -3,7 +3,7 @@
 use std::fmt;
 use std::future::poll_fn;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::Thread;
 
@@ -20,6 +20,13 @@ struct Shared<T> {
     waiting_senders: AtomicUsize,
     senders: AtomicUsize,
     is_closed: AtomicBool,
+}
+
+impl<T> Shared<T> {
+    /// Drops what nobody will take any more, so that who waits for an answer to it learns so.
+    fn clear(&self) {
+        while self.ring.pop().is_some() {}
+    }
 }
 
 /// Makes a queue that holds at most `capacity` values.
@@ -64,7 +71,13 @@ impl<T> Sender<T> {
             return Err(TrySendError::Closed(value));
         }
         self.shared.ring.push(value).map_err(TrySendError::Full)?;
-        self.shared.receiver.wake();
+        // The fences pair with those of the receiver's end: either it sees the value, or this sees that it went.
+        fence(Ordering::SeqCst);
+        if self.shared.is_closed.load(Ordering::Acquire) {
+            self.shared.clear();
+        } else {
+            self.shared.receiver.wake();
+        }
         Ok(())
     }
 
@@ -207,7 +220,8 @@ impl<T> Receiver<T> {
 impl<T> Drop for Receiver<T> {
     fn drop(&mut self) {
         self.shared.is_closed.store(true, Ordering::Release);
-        while self.shared.ring.pop().is_some() {}
+        fence(Ordering::SeqCst);
+        self.shared.clear();
         self.shared.room.notify_waiters();
     }
 }
@@ -311,6 +325,20 @@ mod tests {
         assert_eq!(next, [EACH; PRODUCERS]);
         for thread in threads {
             thread.join().unwrap();
+        }
+    }
+
+    /// No value stays behind in a queue whose receiver goes while senders send.
+    #[test]
+    fn what_nobody_takes_is_dropped() {
+        for _ in 0..2_000 {
+            let (sender, receiver) = bounded(8);
+            let alive = Arc::new(());
+            let value = Arc::clone(&alive);
+            let going = std::thread::spawn(move || drop(receiver));
+            drop(sender.try_send(value));
+            going.join().unwrap();
+            assert_eq!(Arc::strong_count(&alive), 1);
         }
     }
 
