@@ -31,7 +31,7 @@ impl Settled {
                 recipient = %step.address,
                 destination = %self.settle.destination,
                 status = step.status.name(),
-                reply = %step.reply,
+                reply = step.words(),
                 peer = step.peer.as_deref().map(tracing::field::display),
                 tls = step.peer.as_deref().and_then(|peer| peer.tls.as_deref()),
                 tries = self.settle.facts.tries,

@@ -71,7 +71,19 @@ pub(crate) struct Step {
     pub(crate) address: Address,
     pub(crate) status: Status,
     pub(crate) reply: Reply,
+    /// Whether somebody said the reply; else it only says that nobody did.
+    pub(crate) is_answered: bool,
     pub(crate) peer: Option<Arc<Peer>>,
+}
+
+impl Step {
+    /// What the log says of the reply.
+    pub(crate) fn words(&self) -> String {
+        match self.status {
+            Status::Cancelled if !self.is_answered => CANCELLED.to_owned(),
+            _ => self.reply.to_string(),
+        }
+    }
 }
 
 /// What becomes of a message at one destination.
@@ -87,6 +99,7 @@ pub(crate) struct Plan {
 
 const UNANSWERED: EnhancedStatus = EnhancedStatus::new(4, 0, 0);
 const EXPIRED: EnhancedStatus = EnhancedStatus::new(4, 4, 7);
+const CANCELLED: &str = "cancelled by an operator";
 
 impl Plan {
     /// Plans for the recipients that wait and of which `is_ours` says that they go to the
@@ -106,11 +119,13 @@ impl Plan {
                 plan.is_finished = false;
                 continue;
             }
-            let (status, reply, peer) = facts.judge(outcome, last.as_deref());
+            let (status, said, peer) = facts.judge(outcome, last.as_deref());
+            let is_answered = said.is_some();
+            let reply = said.unwrap_or_else(unanswered);
             plan.changes.push((place, facts.written(status, &reply)));
             plan.keeps |= status == Status::Deferred;
             let address = recipient.address.clone();
-            plan.steps.push(Step { recipient: place, address, status, reply, peer });
+            plan.steps.push(Step { recipient: place, address, status, reply, is_answered, peer });
         }
         plan.is_finished &= !plan.keeps;
         plan
@@ -138,15 +153,13 @@ impl Facts {
         &self,
         outcome: Option<&RecipientOutcome>,
         last: Option<&str>,
-    ) -> (Status, Reply, Option<Arc<Peer>>) {
+    ) -> (Status, Option<Reply>, Option<Arc<Peer>>) {
         let (fate, reply, peer) = match (&self.answer, outcome) {
             (_, Some(it)) => (it.fate, Some(it.reply.clone()), it.peer.clone()),
             (Answer::All { reply, peer }, None) => (Fate::Deferred, reply.clone(), peer.clone()),
             (Answer::Each(_), None) => (Fate::Deferred, None, None),
         };
-        let reply = reply.or_else(|| last.map(reply_from_words)).unwrap_or_else(|| {
-            Reply::new(451, Some(UNANSWERED), "no answer was had for this recipient")
-        });
+        let reply = reply.or_else(|| last.map(reply_from_words));
         let status = match (fate, self.after) {
             (Fate::Delivered, _) => Status::Delivered,
             (Fate::Failed, _) => Status::Failed,
@@ -169,7 +182,7 @@ impl Facts {
             Status::Expired => {
                 settled(Fate::Failed, format!("{EXPIRED} too old; the last reply was: {reply}"))
             }
-            Status::Cancelled => settled(Fate::Failed, "cancelled by an operator".to_owned()),
+            Status::Cancelled => settled(Fate::Failed, CANCELLED.to_owned()),
             Status::Deferred => RecipientState::Waiting {
                 tries: self.tries,
                 next_try_at: self.next_try_at,
@@ -177,6 +190,10 @@ impl Facts {
             },
         }
     }
+}
+
+fn unanswered() -> Reply {
+    Reply::new(451, Some(UNANSWERED), "no answer was had for this recipient")
 }
 
 /// A reply from the words in which the spool keeps it: `451 4.7.1 come back later`.
@@ -296,6 +313,9 @@ mod tests {
         let seen: Vec<_> = plan.steps.iter().map(|it| it.status).collect();
         assert_eq!(seen, [Status::Delivered, Status::Cancelled, Status::Cancelled]);
         assert!(seen.iter().all(|status| status.cause().is_none()));
+        // What was never answered is not said to have been.
+        let words: Vec<_> = plan.steps.iter().map(Step::words).collect();
+        assert_eq!(words, ["250 words", "451 words", "cancelled by an operator"]);
     }
 
     #[test]

@@ -22,6 +22,20 @@ pub struct Selection {
     pub state: Option<State>,
 }
 
+/// Ids that a line of the log names; it counts the others.
+const IDS_LOGGED_MAX: usize = 20;
+
+impl Selection {
+    /// The ids as the log says them; none if every message is meant.
+    pub(crate) fn ids_words(&self) -> Option<String> {
+        if self.ids.is_empty() {
+            return None;
+        }
+        let ids: Vec<_> = self.ids.iter().take(IDS_LOGGED_MAX).map(MessageId::to_string).collect();
+        Some(ids.join(" "))
+    }
+}
+
 /// One message at one destination, in one line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Line {
@@ -227,5 +241,20 @@ impl Handle {
 impl fmt::Debug for Handle {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str("Handle")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_log_names_ids_up_to_a_limit() {
+        let id = MessageId::from_bytes([7; 16]);
+        let words = |count| Selection { ids: vec![id; count], ..Selection::default() }.ids_words();
+        assert_eq!(words(0), None);
+        assert_eq!(words(2), Some(format!("{id} {id}")));
+        let many = words(IDS_LOGGED_MAX + 1).unwrap();
+        assert_eq!(many.split(' ').count(), IDS_LOGGED_MAX);
     }
 }

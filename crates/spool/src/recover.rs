@@ -67,8 +67,6 @@ pub(crate) fn run(
     asides.extend(ids_aside(inner).map_err(|error| failed(&error))?);
     inner.shared.segments.scan_ended(&asides);
     recovery.corrupt = inner.shared.accounts.counts().corrupt - corrupt_before;
-    let Recovery { messages, octets, corrupt } = recovery;
-    tracing::info!(messages, octets, corrupt, "the spool has been scanned");
     Ok(recovery)
 }
 

@@ -57,7 +57,15 @@ impl Queue {
     fn retry(&mut self, selection: &Selection) -> usize {
         let selected = self.selected(selection);
         let count = selected.iter().filter(|(id, to)| self.schedule.retry(*id, to)).count();
-        tracing::info!(entries = count, ?selection, "retry by an operator");
+        tracing::info!(
+            entries = count,
+            ids_count = selection.ids.len(),
+            ids = selection.ids_words(),
+            destination = selection.destination.as_deref(),
+            connector = selection.connector.as_deref(),
+            state = selection.state.map(tracing::field::display),
+            "retry by an operator"
+        );
         count
     }
 
@@ -75,7 +83,11 @@ impl Queue {
         tracing::info!(
             cancelled = cancelled.cancelled,
             after_this_try = cancelled.after_this_try,
-            ?selection,
+            ids_count = selection.ids.len(),
+            ids = selection.ids_words(),
+            destination = selection.destination.as_deref(),
+            connector = selection.connector.as_deref(),
+            state = selection.state.map(tracing::field::display),
             "cancel by an operator"
         );
         cancelled
