@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::check::check;
+use crate::finding::Finding;
 use crate::problem::{Problem, Problems};
 use crate::read::read;
 use crate::settings::Settings;
@@ -27,6 +28,14 @@ pub enum LoadError {
 
 /// Reads and checks the settings in `file`.
 pub fn load(file: &Path) -> Result<Settings, LoadError> {
+    load_and_look(file, |_| Vec::new())
+}
+
+/// As [`load`]; if nothing is wrong, `look` may find more, such as files that are not there.
+pub fn load_and_look(
+    file: &Path,
+    look: impl FnOnce(&Settings) -> Vec<Finding>,
+) -> Result<Settings, LoadError> {
     let unreadable = |source| LoadError::Unreadable { file: file.to_owned(), source };
     let octets = std::fs::read(file).map_err(unreadable)?;
     let text = std::str::from_utf8(&octets).map_err(|error| {
@@ -36,14 +45,28 @@ pub fn load(file: &Path) -> Result<Settings, LoadError> {
             Problem::new("this octet is not UTF-8").at(&text, Some(text.len()..text.len()));
         Problems { file: file.into(), list: vec![problem] }
     })?;
-    Ok(parse(text, file)?)
+    Ok(parse_and_look(text, file, look)?)
 }
 
 /// Reads and checks `text`, which is called `file` in what is said about it.
 pub fn parse(text: &str, file: &Path) -> Result<Settings, Problems> {
+    parse_and_look(text, file, |_| Vec::new())
+}
+
+fn parse_and_look(
+    text: &str,
+    file: &Path,
+    look: impl FnOnce(&Settings) -> Vec<Finding>,
+) -> Result<Settings, Problems> {
     let (settings, places, mut problems) = read::<Settings>(text);
     if problems.is_empty() {
         problems = check(&settings, &places);
+    }
+    if problems.is_empty() {
+        let placed = |Finding { way, error, hint }: Finding| {
+            places.locate(Problem { hint, ..Problem::new(error) }, &way)
+        };
+        problems = look(&settings).into_iter().map(placed).collect();
     }
     if problems.is_empty() {
         return Ok(settings);
@@ -139,6 +162,28 @@ name = "internet"
                 "x.toml:8:1: inbound.networks: 0.0.0.0/0 would make this an open relay; list the networks whose mail this relay carries",
             ],
         );
+    }
+
+    #[test]
+    fn what_others_find_is_placed() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), format!("{GOOD}[tls]\nroots = \"/x\"\n")).unwrap();
+        let look = |settings: &Settings| {
+            assert_eq!(settings.hostname, "relay.example.com");
+            vec![
+                Finding::in_section("tls", "roots", "is not there").hint("look"),
+                Finding::in_item("listener", 0, "name", "is odd"),
+            ]
+        };
+        let error = load_and_look(file.path(), look).unwrap_err().to_string();
+        let name = file.path().display();
+        assert_eq!(
+            error,
+            format!(
+                "{name}:4:1: listener.name: is odd\n{name}:12:1: tls.roots: is not there; look"
+            )
+        );
+        assert!(load_and_look(file.path(), |_| Vec::new()).is_ok());
     }
 
     #[test]

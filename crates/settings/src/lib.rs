@@ -6,6 +6,7 @@
 
 mod check;
 mod file;
+mod finding;
 mod known;
 mod nearest;
 mod problem;
@@ -13,8 +14,10 @@ mod read;
 mod sections;
 mod settings;
 mod tree;
+mod words;
 
-pub use file::{LoadError, load, parse, schema, to_toml};
+pub use file::{LoadError, load, load_and_look, parse, schema, to_toml};
+pub use finding::Finding;
 pub use problem::{Problem, Problems};
 pub use sections::{Log, LogFormat, LogLevel, Runtime, Stop};
 pub use settings::Settings;

@@ -9,6 +9,7 @@ use crate::known::Known;
 use crate::nearest::nearest;
 use crate::problem::Problem;
 use crate::tree::{self, Step};
+use crate::words::words;
 
 /// No file is told more than this at once.
 const PROBLEMS_MAX: usize = 50;
@@ -63,7 +64,8 @@ fn syntax(text: &str, error: &Error) -> Problem {
 
 fn wrong_value(text: &str, error: &Error, way: &[Step]) -> Problem {
     let message = error.message().trim_end();
-    let mut problem = Problem::new(message).at(text, error.span());
+    let (said, hint) = words(message);
+    let mut problem = Problem { hint, ..Problem::new(said) }.at(text, error.span());
     if !way.is_empty() {
         problem = problem.key(tree::name(way));
     }
@@ -167,12 +169,12 @@ mod tests {
         let top = check(
             "hostname = 5\n[spool]\nsize = \"1MB\"\nlevel = \"debgu\"\nnames = [1, 300]\n[[listener]]\nport = 1\n[[listener]]\nname = \"b\"\nport = 70000\n",
             &[
-                "1:12 hostname: invalid type: integer `5`, expected a string",
+                "1:12 hostname: 5 is a number; write a text in quotes, such as \"5\"",
                 "3:8 spool.size: `1MB` is not a size: write a whole number and B, KiB, MiB, GiB or TiB, such as \"25MiB\"",
                 "4:9 spool.level: unknown variant `debgu`, expected `info` or `debug`; did you mean \"debug\"?",
-                "5:13 spool.names: invalid value: integer `300`, expected u8",
-                "6:1 listener: missing field `name`",
-                "10:8 listener.port: invalid value: integer `70000`, expected u16",
+                "5:13 spool.names: 300 is out of range; write a whole number from 0 to 255",
+                "6:1 listener: `name` is missing; give it a value",
+                "10:8 listener.port: 70000 is out of range; write a whole number from 0 to 65535",
             ],
         );
         let left: Vec<_> =

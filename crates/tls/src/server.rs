@@ -31,6 +31,19 @@ pub struct Config {
     pub key: PathBuf,
 }
 
+impl Config {
+    /// Everything that is wrong with the files, each with the key above that it is about. Blocks on files.
+    pub fn problems(&self) -> Vec<(&'static str, CertificateError)> {
+        match (pem::certificates(&self.certificate), pem::key(&self.key)) {
+            (Ok(_), Ok(_)) => load(self).err().map(|error| ("key", error)).into_iter().collect(),
+            (certificate, key) => {
+                let certificate = certificate.err().map(|error| ("certificate", error));
+                certificate.into_iter().chain(key.err().map(|error| ("key", error))).collect()
+            }
+        }
+    }
+}
+
 /// Takes handshakes with a certificate that can be changed while sessions go on. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Acceptor {

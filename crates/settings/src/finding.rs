@@ -1,0 +1,34 @@
+//! What others find wrong with settings that are right by themselves, such as a file that is not there.
+
+use crate::tree::Step;
+
+/// Something is wrong with the value of one key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    pub(crate) way: Vec<Step>,
+    pub(crate) error: String,
+    pub(crate) hint: Option<String>,
+}
+
+impl Finding {
+    /// About the key of a section, such as `roots` of `[tls]`.
+    pub fn in_section(section: &str, key: &str, error: impl Into<String>) -> Self {
+        let way = vec![Step::Key(section.to_owned()), Step::Key(key.to_owned())];
+        Self { way, error: error.into(), hint: None }
+    }
+
+    /// About the key of one of several sections, such as `certificate` of the second `[[listener]]`, which has the
+    /// number 1.
+    pub fn in_item(section: &str, number: usize, key: &str, error: impl Into<String>) -> Self {
+        let mut finding = Self::in_section(section, key, error);
+        finding.way.insert(1, Step::Item(number));
+        finding
+    }
+
+    /// Says what to do.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+}
