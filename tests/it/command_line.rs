@@ -221,6 +221,36 @@ fn wrong_settings_are_explained() {
     assert_eq!(output.status.code(), Some(78), "{output:?}");
 }
 
+/// A certificate that is not there is a fault of the settings: the relay says where it is named, does not touch its
+/// spool, and is not started again.
+#[test]
+fn a_missing_certificate_is_a_wrong_setting() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("wrong.toml");
+    let name = path.display().to_string();
+    let spool = folder.path().join("spool");
+    let text = format!(
+        "hostname = \"relay.test\"\n[spool]\npath = \"{}\"\n[[outbound]]\nname = \"out\"\n[[listener]]\nname = \"a\"\n\
+         address = \"127.0.0.1:0\"\ntls = \"starttls\"\ncertificate = \"/gone.pem\"\nkey = \"/gone.key\"\n",
+        spool.display()
+    );
+    std::fs::write(&path, text).expect("a file");
+    for words in [&["serve", "--config", &name][..], &["config", "check", "--config", &name]] {
+        let output = program(words);
+        assert_eq!(output.status.code(), Some(78), "{output:?}");
+        for said in [":10:1: listener.certificate: ", ":11:1: listener.key: "] {
+            assert!(output.stderr.contains(&format!("{name}{said}")), "{output:?}");
+        }
+    }
+    assert!(!spool.exists(), "the spool was opened");
+    let json = program(&["config", "check", "--json", "--config", &name]).stdout;
+    let said: Value = serde_json::from_str(&json).expect("JSON");
+    assert_eq!(
+        (&said["problems"][0]["line"], &said["problems"][1]["line"]),
+        (&10.into(), &11.into())
+    );
+}
+
 #[test]
 fn every_command_explains_itself() {
     for words in [

@@ -415,10 +415,17 @@ fn a_new_certificate_is_taken_without_a_restart() {
         relay.log().lines().any(|line| line.contains("\"ERROR\"") || line.contains("\"WARN\""))
     });
     assert_eq!(shown(&relay), first);
+    let reloads = |result: &str| {
+        let family = format!("chasqui_config_reload_total{{result=\"{result}\"}}");
+        relay.metric_sum(&family)
+    };
+    wait_until("a failure counted", || reloads("failed") > 0.5);
+    assert!(reloads("ok") < 0.5);
     Certificate::write(folder.path());
     relay.process().signal("HUP");
     wait_until("the new certificate", || shown(&relay) == on_disk());
     assert_ne!(on_disk(), first);
+    wait_until("a success counted", || reloads("ok") > 0.5);
     assert_eq!(
         session.deliver("ana@sender.example", &["bo@receiver.example"], &letter("hup", 300)).code,
         250

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::path::Path;
 use std::process::ExitCode;
 
 use admin::ClientError;
@@ -43,6 +44,15 @@ impl Failure {
     pub(crate) fn code(mut self, code: Code) -> Self {
         self.code = code;
         self
+    }
+
+    /// A file that is only read cannot be read: to make its folder would not help.
+    pub(crate) fn unreadable(error: io::Error, what: &str, file: &Path) -> Self {
+        let is_missing = error.kind() == io::ErrorKind::NotFound;
+        let words = format!("the {what} {} cannot be read", file.display());
+        let failure = Self::from(anyhow::Error::new(error).context(words));
+        let hint = is_missing.then(|| "it is not there: look at the path".to_owned());
+        Self { hint: hint.or(failure.hint), ..failure }
     }
 }
 
@@ -113,3 +123,20 @@ impl fmt::Display for Failure {
 
 /// Shorter for the many.
 pub(crate) type Result<T = (), E = Failure> = std::result::Result<T, E>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_written_needs_a_folder() {
+        let missing = || io::Error::from(io::ErrorKind::NotFound);
+        let read = Failure::unreadable(missing(), "message", Path::new("/gone")).to_string();
+        assert_eq!(
+            read,
+            "chasqui: the message /gone cannot be read: entity not found\n  it is not there: look at the path"
+        );
+        let written = anyhow::Error::new(missing()).context("the log /gone cannot be written");
+        assert!(Failure::from(written).to_string().ends_with("make its folder"));
+    }
+}

@@ -5,10 +5,12 @@
 //! systemd's `sd_notify(3)`, sysexits(3).
 
 mod arguments;
+mod certificates;
 mod commands;
 mod descriptors;
 mod failure;
 mod log;
+mod metrics;
 mod notify;
 mod output;
 mod panics;

@@ -26,6 +26,7 @@ use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 use units::Clock;
 
+use crate::metrics::Metrics;
 use crate::relay::{Channels, Facts, Operated};
 
 /// Messages that the spool holds and the queue has not seen. Nearly full: reception answers MAIL with 452 4.3.1.
@@ -47,6 +48,7 @@ pub struct Running {
     admin_address: Option<std::net::SocketAddr>,
     admin_socket: PathBuf,
     certificates: Certificates,
+    metrics: Metrics,
     registry: Arc<Registry>,
     relay: Arc<Operated>,
     spool: Spool,
@@ -62,6 +64,7 @@ struct Common {
     hostname: Domain,
     clock: Clock,
     registry: Arc<Registry>,
+    metrics: Metrics,
     spool: Spool,
     router: Arc<Router>,
 }
@@ -123,11 +126,12 @@ pub async fn start(settings: Settings, clock: Clock) -> Result<Running> {
     services.spawn(named("spool", broken(spool.clone(), stopped.clone())));
     services.spawn(named("upkeep", upkeep(Arc::clone(registry), stopped)));
     let admin = tokio::spawn(admin.run(Arc::clone(&relay), Arc::clone(registry), admin_stopped));
-    let Common { registry, spool, .. } = common;
+    let Common { registry, metrics, spool, .. } = common;
     Ok(Running {
         admin_address,
         admin_socket,
         certificates,
+        metrics,
         registry,
         relay,
         spool,
@@ -141,12 +145,12 @@ pub async fn start(settings: Settings, clock: Clock) -> Result<Running> {
 
 async fn common(settings: &Settings, clock: Clock) -> Result<Common> {
     let registry = Arc::new(Registry::new());
-    about(&registry, &clock);
+    let metrics = Metrics::register(&registry, settings, &clock);
     let hostname = Domain::parse(&settings.hostname).context("hostname")?;
     let router = Router::new(settings.outbound.clone()).context("outbound")?;
     let router = Arc::new(router.with_hostname(hostname.clone()));
     let spool = open_spool(settings, &clock, &registry).await?;
-    Ok(Common { hostname, clock, registry, spool, router })
+    Ok(Common { hostname, clock, registry, metrics, spool, router })
 }
 
 fn reception(
@@ -234,6 +238,11 @@ impl Running {
         &self.certificates
     }
 
+    /// What the program itself counts.
+    pub(crate) const fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
     /// Waits until a part ends that should not: the state it kept is gone, so the process must end and start again.
     pub(crate) async fn broken(&mut self) -> &'static str {
         match self.services.join_next().await {
@@ -264,20 +273,6 @@ impl Running {
         drop(self.relay);
         self.spool.close().await;
     }
-}
-
-/// Tries the certificates of all listeners, for `config check`.
-pub(crate) fn open_certificates(settings: &Settings) -> Result<()> {
-    for listener in &settings.listener {
-        let (Some(certificate), Some(key)) = (&listener.certificate, &listener.key) else {
-            continue;
-        };
-        let files = tls::server::Config { certificate: certificate.clone(), key: key.clone() };
-        let opened = tls::server::Acceptor::open(&files);
-        opened.with_context(|| format!("listener {}", listener.name))?;
-    }
-    Connectors::open(&settings.tls).context("tls")?;
-    Ok(())
 }
 
 /// The families of a relay's metrics, found by starting one with its spool in `folder`; for the reference page.
@@ -362,12 +357,4 @@ async fn upkeep(registry: Arc<Registry>, mut stopped: watch::Receiver<bool>) {
             () = tokio::time::sleep(UPKEEP_INTERVAL) => registry.upkeep(),
         }
     }
-}
-
-fn about(registry: &Registry, clock: &Clock) {
-    let version = [("version", env!("CARGO_PKG_VERSION"))];
-    registry.gauge("build_info", "The version that runs; always 1.", &version).set(1.0);
-    let seconds = Duration::from_millis(clock.unix_millis()).as_secs_f64();
-    let started = "When the relay started, in seconds since 1970.";
-    registry.gauge("start_time_seconds", started, &[]).set(seconds);
 }

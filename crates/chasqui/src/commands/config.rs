@@ -5,8 +5,8 @@ use serde::Serialize;
 use settings::{LoadError, Problem};
 
 use crate::arguments::{Config, ConfigFile};
-use crate::failure::{Code, Failure, Result};
-use crate::{output, wire};
+use crate::failure::{Failure, Result};
+use crate::{certificates, output};
 
 /// What `config check --json` says.
 #[derive(Debug, Serialize)]
@@ -34,15 +34,11 @@ pub(crate) fn run(config: &Config) -> Result {
 }
 
 fn check(file: &ConfigFile) -> Result {
-    let checked = settings::load(&file.config);
-    let checked = checked.map_err(Failure::from).and_then(|settings| {
-        wire::open_certificates(&settings)
-            .map_err(|error| Failure::from(error).code(Code::Settings))
-    });
-    match (file.json, checked) {
-        (false, Ok(())) => output::line(format!("{} is good", file.config.display())),
+    let checked = settings::load_and_look(&file.config, certificates::findings);
+    match (file.json, checked.map_err(Failure::from)) {
+        (false, Ok(_)) => output::line(format!("{} is good", file.config.display())),
         (false, Err(failure)) => Err(failure),
-        (true, Ok(())) => output::json(&said(file, Vec::new())),
+        (true, Ok(_)) => output::json(&said(file, Vec::new())),
         (true, Err(failure)) => {
             output::json(&said(file, problems(&failure)))?;
             Err(failure)

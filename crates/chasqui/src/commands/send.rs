@@ -132,9 +132,8 @@ fn address(text: &str) -> Result<Address> {
 
 fn credentials(send: &Send) -> Result<Option<Credentials>> {
     let (Some(name), Some(file)) = (&send.user, &send.password_file) else { return Ok(None) };
-    let text = std::fs::read_to_string(file);
-    let text =
-        text.with_context(|| format!("the password file {} cannot be read", file.display()))?;
+    let text = std::fs::read_to_string(file)
+        .map_err(|error| Failure::unreadable(error, "password file", file))?;
     let password = text.trim_end_matches(['\r', '\n']).to_owned();
     Ok(Some(Credentials { name: name.clone(), password }))
 }
@@ -148,8 +147,7 @@ fn content(file: &Path) -> Result<Vec<u8>> {
             .context("standard input cannot be read")?;
         return Ok(content);
     }
-    let content = std::fs::read(file);
-    Ok(content.with_context(|| format!("the message {} cannot be read", file.display()))?)
+    std::fs::read(file).map_err(|error| Failure::unreadable(error, "message", file))
 }
 
 #[cfg(test)]

@@ -12,11 +12,12 @@ use crate::reach::service_runtime;
 use crate::relay::Operated;
 use crate::signals::{Signals, Wish};
 use crate::wire::{self, Running};
-use crate::{descriptors, log, notify, ready};
+use crate::{certificates, descriptors, log, notify, ready};
 
 /// Does it.
 pub(crate) fn run(serve: &Serve) -> Result {
-    let settings = settings::load(&serve.config)?;
+    // What is wrong with certificates is a fault of the settings, and no reason to start again and again.
+    let settings = settings::load_and_look(&serve.config, certificates::findings)?;
     log::start(&settings.log, None)?;
     descriptors::raise(&settings);
     let runtime = service_runtime(settings.runtime.threads)?;
@@ -94,6 +95,10 @@ async fn watch(relay: Arc<Operated>) {
 async fn reload(relay: &Running) {
     let certificates = relay.certificates().clone();
     let done = tokio::task::spawn_blocking(move || certificates.reload()).await;
+    match &done {
+        Ok(Ok(())) => relay.metrics().reloaded(),
+        Ok(Err(_)) | Err(_) => relay.metrics().not_reloaded(),
+    }
     match done {
         Ok(Ok(())) => tracing::info!("certificates reloaded"),
         Ok(Err(failures)) => {

@@ -1,0 +1,94 @@
+//! The look at certificates and keys before anything else begins.
+
+use std::error::Error;
+use std::io;
+
+use settings::{Finding, Settings};
+use tls::CertificateError;
+use tls::client::Connectors;
+use tls::server::Config;
+
+/// Tries every certificate, key and root that the settings name.
+pub(crate) fn findings(settings: &Settings) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for (number, listener) in settings.listener.iter().enumerate() {
+        let (Some(certificate), Some(key)) = (&listener.certificate, &listener.key) else {
+            continue;
+        };
+        let files = Config { certificate: certificate.clone(), key: key.clone() };
+        findings.extend(files.problems().into_iter().map(|(name, error)| {
+            Finding::in_item("listener", number, name, words(&error)).hint(hint(&error))
+        }));
+    }
+    if let Err(error) = Connectors::open(&settings.tls) {
+        findings.push(Finding::in_section("tls", "roots", words(&error)).hint(hint(&error)));
+    }
+    findings
+}
+
+/// The error with its causes.
+fn words(error: &CertificateError) -> String {
+    let mut words = error.to_string();
+    let mut cause = error.source();
+    while let Some(this) = cause {
+        words.extend([": ", &this.to_string()]);
+        cause = this.source();
+    }
+    words
+}
+
+fn hint(error: &CertificateError) -> &'static str {
+    match error {
+        CertificateError::Read { source, .. } => match source.kind() {
+            io::ErrorKind::NotFound => "look at the path",
+            io::ErrorKind::PermissionDenied => "let the relay's user read it",
+            _ => "name a file that can be read",
+        },
+        CertificateError::Mismatch { .. } => "name the key that belongs to the certificate",
+        _ => "name a PEM file",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_file_is_named_with_its_key() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name).display().to_string();
+        let made = rcgen::generate_simple_self_signed(vec!["relay.test".to_owned()]).unwrap();
+        let other = rcgen::generate_simple_self_signed(vec!["relay.test".to_owned()]).unwrap();
+        std::fs::write(path("good.pem"), made.cert.pem()).unwrap();
+        std::fs::write(path("good.key"), made.signing_key.serialize_pem()).unwrap();
+        std::fs::write(path("other.key"), other.signing_key.serialize_pem()).unwrap();
+        let listener = |name: &str, certificate: &str, key: &str| {
+            format!(
+                "[[listener]]\nname = \"{name}\"\naddress = \"127.0.0.1:0\"\ntls = \"implicit\"\ncertificate = \"{}\"\nkey = \"{}\"\n",
+                path(certificate),
+                path(key)
+            )
+        };
+        let text = [
+            "hostname = \"relay.test\"\n[[outbound]]\nname = \"out\"\n".to_owned(),
+            listener("a", "good.pem", "good.key"),
+            listener("b", "gone.pem", "gone.key"),
+            listener("c", "good.pem", "other.key"),
+            listener("d", "good.key", "good.pem"),
+            format!("[tls]\nroots = \"{}\"\n", path("gone.pem")),
+        ];
+        let file = folder.path().join("x.toml");
+        std::fs::write(&file, text.concat()).unwrap();
+        let said = settings::load_and_look(&file, findings).unwrap_err().to_string();
+        let said = said.replace(&format!("{}/", folder.path().display()), "");
+        let gone = "gone.pem: No such file or directory (os error 2); look at the path";
+        let lines: Vec<_> = said.lines().collect();
+        assert_eq!(lines.len(), 6, "{said}");
+        assert_eq!(lines[0], format!("x.toml:14:1: listener.certificate: cannot read {gone}"));
+        assert!(lines[1].starts_with("x.toml:15:1: listener.key: cannot read gone.key"), "{said}");
+        assert!(lines[2].starts_with("x.toml:21:1: listener.key: the key in other.key"), "{said}");
+        assert!(lines[3].starts_with("x.toml:26:1: listener.certificate: good.key"), "{said}");
+        assert!(lines[4].starts_with("x.toml:27:1: listener.key: good.pem"), "{said}");
+        assert_eq!(lines[5], format!("x.toml:29:1: tls.roots: cannot read {gone}"));
+    }
+}
