@@ -72,16 +72,21 @@ fn untested(text: &str) -> String {
     text.get(..end).unwrap_or(text).to_owned()
 }
 
+/// What cargo prints for `words`.
+pub(crate) fn cargo(words: &[&str]) -> Result<Vec<u8>> {
+    #[expect(clippy::disallowed_methods, reason = "cargo says so which cargo it is")]
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let output = Command::new(cargo).args(words).current_dir(root()).output();
+    let output = output.with_context(|| format!("cargo {} cannot be run", words.join(" ")))?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "cargo {}: {said}", words.join(" "));
+    Ok(output.stdout)
+}
+
 /// All packages of the workspace.
 pub(crate) fn packages() -> Result<Vec<Package>> {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let output = Command::new(cargo)
-        .args(["metadata", "--format-version", "1", "--no-deps"])
-        .current_dir(root())
-        .output()
-        .context("cargo metadata cannot be run")?;
-    ensure!(output.status.success(), "cargo metadata: {}", String::from_utf8_lossy(&output.stderr));
-    let metadata: Value = serde_json::from_slice(&output.stdout)?;
+    let metadata = cargo(&["metadata", "--format-version", "1", "--no-deps"])?;
+    let metadata: Value = serde_json::from_slice(&metadata)?;
     let packages = metadata.get("packages").and_then(Value::as_array);
     packages.context("cargo metadata names no packages")?.iter().map(package).collect()
 }
