@@ -14,7 +14,7 @@ const LIBRARIES: &[(&str, &[&str])] = &[
     ("metrics", &["telemetry"]),
     ("metrics-exporter-prometheus", &["telemetry"]),
     ("axum", &["admin"]),
-    ("toml", &["settings"]),
+    ("toml", &["settings", "xtask"]),
     ("clap", &["chasqui", "xtask"]),
     ("anyhow", &["chasqui", "xtask"]),
 ];
