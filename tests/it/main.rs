@@ -37,8 +37,14 @@ mod next_hop;
 #[cfg(test)]
 mod observability;
 #[cfg(test)]
+mod quickstart;
+#[cfg(test)]
+mod readiness;
+#[cfg(test)]
 mod reception;
 #[cfg(test)]
 mod self_check;
 #[cfg(test)]
 mod stopping;
+#[cfg(test)]
+mod tls_versions;

@@ -1,12 +1,14 @@
 //! What operators see from outside: metrics, health, logs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
 use std::process::Command;
 
 use serde_json::Value;
 
+use crate::harness::dns::{Dns, Record};
 use crate::harness::http;
-use crate::harness::letter::letter;
+use crate::harness::letter::{assert_relayed, letter};
 use crate::harness::process::run;
 use crate::harness::relay::Relay;
 use crate::harness::settings::Settings;
@@ -15,7 +17,11 @@ use crate::harness::wait::wait_until;
 
 /// A relay that has seen a bit of everything.
 fn experienced(sink: &Sink) -> Relay {
-    let relay = Relay::towards(sink.address());
+    experienced_with(sink, Settings::towards(sink.address()))
+}
+
+fn experienced_with(sink: &Sink, settings: Settings) -> Relay {
+    let relay = Relay::start(settings);
     sink.set_script(|event| match event.stage {
         Stage::Rcpt if event.line.contains("never@") => say("550 5.1.1 nobody"),
         Stage::Rcpt if event.line.contains("slow@") => say("450 4.2.0 not now"),
@@ -67,33 +73,64 @@ fn promtool_has_nothing_to_say_about_the_metrics() {
     );
 }
 
-/// The same fixed series whoever sends what to whom.
+/// Series that a relay with one listener and two connectors may show.
+const SERIES_MAX: usize = 320;
+
+/// The same fixed series whoever sends what to whom: thousands of domains add none.
 #[test]
 fn the_number_of_series_does_not_grow_with_the_mail() {
+    const FOUND: u32 = 300;
+    const ROUNDS: u32 = 3;
+    const RECIPIENTS: u32 = 1000;
     let sink = Sink::start();
-    let relay = experienced(&sink);
+    // Some domains lead to the sink, thousands do not exist; each is a destination of its own.
+    let names: Vec<String> =
+        (0..FOUND).map(|number| format!("domain-{number}.by-mx.example")).collect();
+    let here = Record::A(Ipv4Addr::LOCALHOST);
+    let records: Vec<_> = names.iter().map(|name| (name.as_str(), here.clone())).collect();
+    let dns = Dns::start(&records);
+    let connector = format!(
+        "name = \"by-mx\"\nrecipient_domains = [\"*.by-mx.example\"]\ntls = \"none\"\nport = {}",
+        sink.address().port()
+    );
+    let servers = toml::Value::Array(vec![dns.address().to_string().into()]);
+    let settings = Settings::towards(sink.address())
+        .push("outbound", &connector)
+        .set("resolver.servers", servers);
+    let relay = experienced_with(&sink, settings);
+    // What can happen to a domain has happened once before the first look.
+    for recipient in [format!("bo@{}", names[0]), "bo@missing.by-mx.example".to_owned()] {
+        relay.submit("", &[&recipient], &letter("first", 300));
+    }
+    let failed = "chasqui_delivery_total{connector=\"by-mx\",result=\"failed\"}";
+    let delivered = "chasqui_delivery_total{connector=\"by-mx\",result=\"delivered\"}";
+    wait_until("both outcomes", || relay.metric(failed) + relay.metric(delivered) > 1.5);
     let before = relay.get("/metrics").body;
-    assert!(series(&before).len() < 1000, "{} series", series(&before).len());
+
     let mut session = relay.session();
-    let count = 300;
-    for number in 0..count {
-        let sender = format!("s{number}@sender-{number}.example");
-        let recipient = format!("r{number}@domain-{number}.example");
-        assert_eq!(
-            session.deliver(&sender, &[&recipient], &letter(&number.to_string(), 300)).code,
-            250
-        );
+    let domain = |number: u32| format!("r{number}@domain-{number}.by-mx.example");
+    for round in 0..ROUNDS {
+        let numbers = round * RECIPIENTS..(round + 1) * RECIPIENTS;
+        // The null sender: thousands of reports would show nothing more.
+        let recipients: Vec<String> = numbers.map(domain).collect();
+        let list: Vec<&str> = recipients.iter().map(String::as_str).collect();
+        session.expect(&format!("EHLO client-{round}.sender.example"), 250);
+        assert_eq!(session.deliver("", &list, &letter(&round.to_string(), 300)).code, 250);
     }
     session.quit();
-    sink.wait_accepted(3 + count);
+    let all = f64::from(2 + ROUNDS * RECIPIENTS);
+    wait_until("all outcomes", || relay.metric(failed) + relay.metric(delivered) > all - 0.5);
+    wait_until("an empty queue but for one", || {
+        relay.cli_json(&["status"])["spool"]["messages"] == 1
+    });
+    relay.assert_metric(delivered, f64::from(1 + FOUND));
+    relay.assert_metric(failed, f64::from(1 + ROUNDS * RECIPIENTS - FOUND));
+
     let after = relay.get("/metrics").body;
-    // Series may appear when something happens for the first time, never per domain or address.
-    assert!(
-        series(&after).len() < series(&before).len() + 20,
-        "{} then {}",
-        series(&before).len(),
-        series(&after).len()
-    );
+    let sorted = |text| BTreeSet::from_iter(series(text));
+    let more: Vec<_> = sorted(&after).difference(&sorted(&before)).copied().collect();
+    assert!(more.is_empty(), "new series: {more:?}");
+    assert!(series(&after).len() <= SERIES_MAX, "{} series", series(&after).len());
     for word in ["domain-", "sender", "receiver", "@"] {
         assert!(!series(&after).iter().any(|name| name.contains(word)), "{word} is in a series");
     }
@@ -134,22 +171,72 @@ fn the_families_are_named_and_described() {
     assert!(relay.metric_sum("chasqui_panic_total") < 1.0);
 }
 
-/// The counters tell what happened.
+/// The counters tell what happened, no more and no less.
 #[test]
 fn the_counters_agree_with_what_happened() {
     let sink = Sink::start();
-    let relay = experienced(&sink);
-    wait_until("one message in the spool", || {
-        (relay.metric_sum("chasqui_spool_messages") - 1.0).abs() < 0.5
+    // One try of the message that is not wanted now.
+    let settings = Settings::towards(sink.address())
+        .set("queue.retry_reply.first", "1h")
+        .set("queue.retry_reply.max", "1h");
+    let relay = experienced_with(&sink, settings);
+    wait_until("all outcomes", || {
+        relay.metric_sum("chasqui_delivery_total") > 4.5
+            && relay.cli_json(&["status"])["spool"]["messages"] == 1
     });
-    let text = relay.get("/metrics").body;
-    let delivered: f64 = text
-        .lines()
-        .filter(|line| line.starts_with("chasqui_delivery") && line.contains("delivered"))
-        .filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok())
-        .sum();
-    assert!(delivered >= 3.0, "{text}");
-    assert_eq!(relay.cli_json(&["status"])["spool"]["messages"], 1);
+    // Two of the four messages and the report.
+    for (result, count) in [
+        ("delivered", 3.0),
+        ("deferred", 1.0),
+        ("failed", 1.0),
+        ("expired", 0.0),
+        ("cancelled", 0.0),
+    ] {
+        let labels = format!("{{connector=\"next-hop\",result=\"{result}\"}}");
+        relay.assert_metric(&format!("chasqui_delivery_total{labels}"), count);
+    }
+    for (family, count) in [
+        ("delivery_total", 5.0),
+        ("queue_attempts_total", 5.0),
+        ("dsn_total", 1.0),
+        ("spool_messages", 1.0),
+        ("panic_total", 0.0),
+    ] {
+        let sum = relay.metric_sum(&format!("chasqui_{family}"));
+        assert!((sum - count).abs() < 0.5, "{family}: {sum} instead of {count}");
+    }
+    let accepted = "result=\"accepted\",code_class=\"2xx\"";
+    relay.assert_metric(&format!("chasqui_accept_total{{listener=\"smtp\",{accepted}}}"), 4.0);
+    let all = relay.metric_sum("chasqui_accept_total");
+    assert!((all - 4.0).abs() < 0.5, "{all} transactions ended");
+}
+
+/// What writes large content is told wherever an operator looks.
+#[test]
+fn the_way_of_large_content_is_told() {
+    for kind in ["io-uring", "threads"] {
+        let sink = Sink::start();
+        let settings = Settings::towards(sink.address()).set("spool.body_io", kind);
+        let relay = Relay::start(settings);
+        let log = relay.log();
+        let opened: Vec<Value> = log
+            .lines()
+            .filter(|line| line.contains("the spool is open"))
+            .map(|line| serde_json::from_str(line).expect("JSON"))
+            .collect();
+        let [opened] = opened.as_slice() else { panic!("told once:\n{log}") };
+        assert_eq!(opened["body_io"], kind);
+        assert_eq!(relay.cli_json(&["status"])["spool"]["body_io"], kind);
+        let text = relay.cli(&["status"]).succeeded();
+        assert!(text.contains(&format!("; bodies by {kind}\n")), "{text}");
+        relay.assert_metric(&format!("chasqui_spool_body_io_info{{kind=\"{kind}\"}}"), 1.0);
+        let metrics = relay.get("/metrics").body;
+        assert_eq!(metrics.matches("\nchasqui_spool_body_io_info{").count(), 1, "one runs");
+        // It does write: more than fits in the database itself.
+        let content = letter("large", 3_000_000);
+        relay.submit("ana@sender.example", &["bo@receiver.example"], &content);
+        assert_relayed("large", &sink.wait_accepted(1)[0].content, &content);
+    }
 }
 
 #[test]

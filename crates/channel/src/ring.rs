@@ -266,6 +266,11 @@ impl Depth {
     pub const fn capacity(&self) -> usize {
         self.capacity
     }
+
+    /// Whether so little room is left, an eighth of it, that no more work should be begun that ends here.
+    pub fn is_nearly_full(&self) -> bool {
+        self.len() * 8 >= self.capacity * 7
+    }
 }
 
 impl fmt::Debug for Depth {
@@ -277,6 +282,19 @@ impl fmt::Debug for Depth {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn seven_eighths_are_nearly_full() {
+        let (sender, mut receiver) = bounded(16);
+        let depth = sender.depth();
+        for number in 0..13 {
+            sender.try_send(number).unwrap();
+        }
+        assert!(!depth.is_nearly_full());
+        sender.try_send(13).unwrap();
+        assert!(depth.is_nearly_full());
+        assert_eq!((receiver.try_recv(), depth.is_nearly_full()), (Some(0), false));
+    }
 
     #[test]
     fn a_full_queue_gives_the_value_back() {

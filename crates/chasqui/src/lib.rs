@@ -17,6 +17,7 @@ mod panics;
 mod reach;
 mod ready;
 mod relay;
+mod services;
 mod signals;
 mod wire;
 

@@ -17,12 +17,18 @@ use units::Clock;
 /// The queue answers in microseconds unless it is in trouble.
 const ANSWER_WAIT_MAX: Duration = Duration::from_secs(30);
 
+/// A message of this size is looked for room when somebody asks whether the relay takes mail: next to a limit on octets
+/// an empty one would always fit.
+pub(crate) const ORDINARY_OCTETS: u64 = 64 << 10;
+
 /// What does not change while the relay runs.
 #[derive(Debug)]
 pub(crate) struct Facts {
     pub(crate) hostname: String,
     pub(crate) listeners: Vec<view::Listener>,
     pub(crate) spool_path: PathBuf,
+    /// [`ORDINARY_OCTETS`], or less where the whole spool holds less.
+    pub(crate) ordinary_octets: u64,
     pub(crate) started_at: Instant,
 }
 
@@ -69,6 +75,8 @@ pub(crate) struct Operated {
     pub(crate) facts: Arc<Facts>,
     pub(crate) queue: Handle,
     pub(crate) spool: Spool,
+    /// The channel from reception to the queue.
+    pub(crate) accepted: Depth,
     pub(crate) channels: Channels,
     pub(crate) clock: Clock,
     pub(crate) stopped: watch::Receiver<bool>,
@@ -86,6 +94,19 @@ impl Operated {
             Ok(Err(Gone)) => Err(Failure::Busy("the relay is stopping".to_owned())),
             Err(_) => Err(Failure::Busy("the queue does not answer".to_owned())),
         }
+    }
+
+    /// Why MAIL is refused at present, if it is: the questions are those that reception asks.
+    fn refusal(&self) -> Option<String> {
+        // Its words say more than those of the limit.
+        if let Health::Refusing { cause } = self.spool.health() {
+            return Some(cause.into());
+        }
+        if self.accepted.is_nearly_full() {
+            return Some("the queue has not caught up with accepted mail".to_owned());
+        }
+        let full = self.spool.reserve(Some(self.facts.ordinary_octets)).err()?;
+        Some(full.cause.to_string())
     }
 
     fn now(&self) -> Timestamp {
@@ -128,9 +149,7 @@ impl Relay for Operated {
         if *self.stopped.borrow() {
             reasons.push("the relay is stopping".to_owned());
         }
-        if let Health::Refusing { cause } = self.spool.health() {
-            reasons.push(cause.into());
-        }
+        reasons.extend(self.refusal());
         view::Health { ready: reasons.is_empty(), reasons }
     }
 

@@ -23,11 +23,12 @@ use spool::Spool;
 use telemetry::Registry;
 use tls::client::Connectors;
 use tokio::sync::watch;
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::JoinHandle;
 use units::Clock;
 
 use crate::metrics::Metrics;
-use crate::relay::{Channels, Facts, Operated};
+use crate::relay::{Channels, Facts, ORDINARY_OCTETS, Operated};
+use crate::services::Services;
 
 /// Messages that the spool holds and the queue has not seen. Nearly full: reception answers MAIL with 452 4.3.1.
 const ACCEPTED_MAX: usize = 8192;
@@ -52,7 +53,7 @@ pub struct Running {
     registry: Arc<Registry>,
     relay: Arc<Operated>,
     spool: Spool,
-    services: JoinSet<&'static str>,
+    services: Services,
     admin: JoinHandle<()>,
     stop: watch::Sender<bool>,
     stop_admin: watch::Sender<bool>,
@@ -87,6 +88,7 @@ pub async fn start(settings: Settings, clock: Clock) -> Result<Running> {
     ]);
     channels.register(registry);
 
+    let accepted = accepted_in.depth();
     let admin = admin::Server::bind(&settings.admin).await?;
     let server = reception(&settings, &common, accepted_in)?;
     let delivery = delivery(&settings, &common, (attempts_out, ends_in))?;
@@ -112,19 +114,20 @@ pub async fn start(settings: Settings, clock: Clock) -> Result<Running> {
         queue: queue::Handle::new(requests_in),
         spool: spool.clone(),
         channels,
+        accepted,
         clock: clock.clone(),
         stopped: stopped.clone(),
     });
     let certificates = server.certificates();
     let (admin_address, admin_socket) = (admin.address(), admin.socket().to_owned());
 
-    let mut services = JoinSet::new();
+    let mut services = Services::default();
     let delivering = delivery::run(delivery, stopped.clone());
-    services.spawn(named("delivery", cut_off(delivering, stopped.clone(), drain_wait_max)));
-    services.spawn(named("queue", queue::run(queue, stopped.clone())));
-    services.spawn(named("reception", server.run(stopped.clone(), drain_wait_max)));
-    services.spawn(named("spool", broken(spool.clone(), stopped.clone())));
-    services.spawn(named("upkeep", upkeep(Arc::clone(registry), stopped)));
+    services.start("delivery", cut_off(delivering, stopped.clone(), drain_wait_max));
+    services.start("queue", queue::run(queue, stopped.clone()));
+    services.start("reception", server.run(stopped.clone(), drain_wait_max));
+    services.start("spool", broken(spool.clone(), stopped.clone()));
+    services.start("upkeep", upkeep(Arc::clone(registry), stopped));
     let admin = tokio::spawn(admin.run(Arc::clone(&relay), Arc::clone(registry), admin_stopped));
     let Common { registry, metrics, spool, .. } = common;
     Ok(Running {
@@ -200,6 +203,7 @@ fn facts(settings: Settings, server: &smtp_server::Server, clock: &Clock) -> Fac
         spool_path: settings.spool.path,
         started_at: clock.now(),
     }
+        ordinary_octets: ORDINARY_OCTETS.min(settings.spool.octets_max.as_octets()),
 }
 
 impl Running {
@@ -245,18 +249,14 @@ impl Running {
 
     /// Waits until a part ends that should not: the state it kept is gone, so the process must end and start again.
     pub(crate) async fn broken(&mut self) -> &'static str {
-        match self.services.join_next().await {
-            Some(Ok(name)) => name,
-            // The panic itself is in the log.
-            Some(Err(_)) | None => "a part",
-        }
+        self.services.next_end().await.unwrap_or("every part")
     }
 
     /// Ends in order: no new mail, then the last transactions, then what they settle, then the spool. Past the limit
     /// or once `hurry` resolves, what still runs is cut off.
     pub async fn stop(mut self, hurry: impl Future<Output = ()>) {
         self.stop.send_replace(true);
-        let ended = async { while self.services.join_next().await.is_some() {} };
+        let ended = async { while self.services.next_end().await.is_some() {} };
         let is_cut_off = tokio::select! {
             () = ended => false,
             () = tokio::time::sleep(self.drain_wait_max + GRACE) => true,
@@ -264,7 +264,7 @@ impl Running {
         };
         if is_cut_off {
             tracing::warn!("open transactions cut off");
-            self.services.shutdown().await;
+            self.services.cut_off().await;
         }
         self.stop_admin.send_replace(true);
         if let Err(error) = self.admin.await {
@@ -275,9 +275,8 @@ impl Running {
     }
 }
 
-/// The families of a relay's metrics, found by starting one with its spool in `folder`; for the reference page.
-pub async fn families(folder: &Path) -> Result<Vec<telemetry::Family>> {
-    let text = "hostname = \"relay.example.com\"
+/// The least that a relay can be started with.
+const LEAST: &str = "hostname = \"relay.example.com\"
 [[listener]]
 name = \"smtp\"
 address = \"127.0.0.1:0\"
@@ -291,7 +290,10 @@ servers = [\"127.0.0.1:9\"]
 [admin]
 listen = \"127.0.0.1:0\"
 ";
-    let mut settings = settings::parse(text, Path::new("families"))?;
+
+/// The families of a relay's metrics, found by starting one with its spool in `folder`; for the reference page.
+pub async fn families(folder: &Path) -> Result<Vec<telemetry::Family>> {
+    let mut settings = settings::parse(LEAST, Path::new("families"))?;
     settings.admin.socket = folder.join("admin.sock");
     settings.spool.path = folder.join("spool");
     let running = start(settings, Clock::system()).await?;
@@ -319,11 +321,6 @@ async fn open_spool(settings: &Settings, clock: &Clock, registry: &Arc<Registry>
     let path = settings.spool.path.display();
     let opened = tokio::task::spawn_blocking(open).await.context("the spool's start broke")?;
     opened.with_context(|| format!("the spool in {path} cannot be opened"))
-}
-
-async fn named(name: &'static str, service: impl Future<Output = ()>) -> &'static str {
-    service.await;
-    name
 }
 
 /// Ends `service` at the latest `wait_max` after the stop.
@@ -356,5 +353,24 @@ async fn upkeep(registry: Arc<Registry>, mut stopped: watch::Receiver<bool>) {
             _ = stopped.wait_for(|stop| *stop) => return,
             () = tokio::time::sleep(UPKEEP_INTERVAL) => registry.upkeep(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_part_that_breaks_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut settings = settings::parse(LEAST, Path::new("families")).unwrap();
+        settings.admin.socket = folder.path().join("admin.sock");
+        settings.spool.path = folder.path().join("spool");
+        let mut running = start(settings, Clock::system()).await.unwrap();
+        running.services.start("brief", async {});
+        assert_eq!(running.broken().await, "brief");
+        running.services.start("faulty", async { panic!("a fault on purpose") });
+        assert_eq!(running.broken().await, "faulty");
+        running.stop(std::future::pending()).await;
     }
 }

@@ -34,7 +34,7 @@ pub(crate) struct Reception {
 impl Reception {
     /// Whether the queue is so far behind that a message begun now might find no room at its end.
     pub(crate) fn is_queue_nearly_full(&self) -> bool {
-        self.accepted_depth.len() * 8 >= self.accepted_depth.capacity() * 7
+        self.accepted_depth.is_nearly_full()
     }
 
     /// How a new session stands to TLS.

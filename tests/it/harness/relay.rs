@@ -168,6 +168,21 @@ impl Relay {
         values.sum()
     }
 
+    /// One series, named with its labels as `/metrics` shows it; it must be there.
+    #[track_caller]
+    pub(crate) fn metric(&self, series: &str) -> f64 {
+        let text = self.get("/metrics").body;
+        let value = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+        value.and_then(|value| value.parse().ok()).unwrap_or_else(|| panic!("no {series}:\n{text}"))
+    }
+
+    /// One series must show exactly this count.
+    #[track_caller]
+    pub(crate) fn assert_metric(&self, series: &str, count: f64) {
+        let shown = self.metric(series);
+        assert!((shown - count).abs() < 0.5, "{series}: {shown} instead of {count}");
+    }
+
     pub(crate) fn process(&self) -> &Process {
         self.process.as_ref().expect("a running relay")
     }

@@ -20,7 +20,7 @@ fn text(status: &Status) -> String {
     let health = if status.health.ready {
         "takes mail".to_owned()
     } else {
-        format!("takes no mail: {}", status.health.reasons.join("; "))
+        format!("refuses mail: {}", status.health.reasons.join("; "))
     };
     let (spool, queue) = (&status.spool, &status.queue);
     let mut lines = vec![
@@ -87,7 +87,7 @@ mod tests {
         assert_eq!(
             text(&status),
             "relay.example 0.1.0 (process 7), up 1m 1s\n\
-             health     takes no mail: no space left\n\
+             health     refuses mail: no space left\n\
              listener   smtp on 127.0.0.1:25\n\
              spool      2 messages, 1.5 KiB in /spool; bodies by io-uring\n\
              queue      2 messages for 0 destinations: 0 ready, 0 in flight, 0 resting, oldest 5s\n\
