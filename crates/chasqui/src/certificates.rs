@@ -1,14 +1,15 @@
-//! The look at certificates and keys before anything else begins.
+//! The look at certificates, keys and passwords before anything else begins.
 
 use std::error::Error;
 use std::io;
 
+use delivery::Logins;
 use settings::{Finding, Settings};
 use tls::CertificateError;
 use tls::client::Connectors;
 use tls::server::Config;
 
-/// Tries every certificate, key and root that the settings name.
+/// Tries every certificate, key, root and password file that the settings name.
 pub(crate) fn findings(settings: &Settings) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (number, listener) in settings.listener.iter().enumerate() {
@@ -23,11 +24,18 @@ pub(crate) fn findings(settings: &Settings) -> Vec<Finding> {
     if let Err(error) = Connectors::open(&settings.tls) {
         findings.push(Finding::in_section("tls", "roots", words(&error)).hint(hint(&error)));
     }
+    for (number, outbound) in settings.outbound.iter().enumerate() {
+        if let Err(error) = Logins::read(std::slice::from_ref(outbound)) {
+            let finding =
+                Finding::in_item("outbound", number, "login.password_file", words(&error));
+            findings.push(finding.hint(error.hint()));
+        }
+    }
     findings
 }
 
 /// The error with its causes.
-fn words(error: &CertificateError) -> String {
+fn words(error: &dyn Error) -> String {
     let mut words = error.to_string();
     let mut cause = error.source();
     while let Some(this) = cause {
@@ -90,5 +98,31 @@ mod tests {
         assert!(lines[3].starts_with("x.toml:26:1: listener.certificate: good.key"), "{said}");
         assert!(lines[4].starts_with("x.toml:27:1: listener.key: good.pem"), "{said}");
         assert_eq!(lines[5], format!("x.toml:29:1: tls.roots: cannot read {gone}"));
+    }
+
+    #[test]
+    fn a_password_for_everybody_is_refused() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let (file, password) = (folder.path().join("x.toml"), folder.path().join("password"));
+        std::fs::write(&password, "open sesame\n").unwrap();
+        let text = format!(
+            "hostname = \"relay.test\"\n[[listener]]\nname = \"a\"\naddress = \"127.0.0.1:0\"\n[[outbound]]\nname = \"out\"\n\
+             hosts = [{{ host = \"mx.test\" }}]\n[outbound.login]\nuser = \"relay\"\npassword_file = \"{}\"\n",
+            password.display()
+        );
+        std::fs::write(&file, text).unwrap();
+        let mode = |mode| {
+            std::fs::set_permissions(&password, std::fs::Permissions::from_mode(mode)).unwrap();
+        };
+        mode(0o644);
+        let said = settings::load_and_look(&file, findings).unwrap_err().to_string();
+        assert!(
+            said.contains("x.toml:10:1: outbound.login.password_file: password file"),
+            "{said}"
+        );
+        assert!(said.contains("is open to everybody (mode 644); give it"), "{said}");
+        mode(0o640);
+        assert!(settings::load_and_look(&file, findings).is_ok());
     }
 }

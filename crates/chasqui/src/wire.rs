@@ -14,6 +14,7 @@ use std::time::Duration;
 use admin::view;
 use anyhow::{Context, Result};
 use channel::{Receiver, Sender};
+use delivery::Logins;
 use mail::{Accepted, Attempt, AttemptEnd, Domain};
 use policy::{Admission, Router};
 use resolver::Resolver;
@@ -87,8 +88,8 @@ pub async fn start(settings: Settings, clock: Clock) -> Result<Running> {
         ("requests", requests_in.depth()),
     ]);
     channels.register(registry);
-
     let accepted = accepted_in.depth();
+
     let admin = admin::Server::bind(&settings.admin).await?;
     let server = reception(&settings, &common, accepted_in)?;
     let delivery = delivery(&settings, &common, (attempts_out, ends_in))?;
@@ -113,8 +114,8 @@ pub async fn start(settings: Settings, clock: Clock) -> Result<Running> {
         facts: Arc::new(facts(settings, &server, clock)),
         queue: queue::Handle::new(requests_in),
         spool: spool.clone(),
-        channels,
         accepted,
+        channels,
         clock: clock.clone(),
         stopped: stopped.clone(),
     });
@@ -190,6 +191,7 @@ fn delivery(
         router: Arc::clone(&common.router),
         resolver: resolver.context("resolver")?,
         connectors: Connectors::open(&settings.tls).context("tls")?,
+        logins: Logins::read(&settings.outbound)?,
         attempts,
         ends,
     })
@@ -201,9 +203,9 @@ fn facts(settings: Settings, server: &smtp_server::Server, clock: &Clock) -> Fac
         hostname: settings.hostname,
         listeners: addresses.map(|(name, address)| view::Listener { name, address }).collect(),
         spool_path: settings.spool.path,
+        ordinary_octets: ORDINARY_OCTETS.min(settings.spool.octets_max.as_octets()),
         started_at: clock.now(),
     }
-        ordinary_octets: ORDINARY_OCTETS.min(settings.spool.octets_max.as_octets()),
 }
 
 impl Running {

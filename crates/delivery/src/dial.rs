@@ -185,7 +185,12 @@ impl<'a> Dial<'a> {
         let peer = Arc::new(Peer { host: host.into(), address, tls: None });
         self.metrics.host_failed(refused.stage);
         self.shared.rests.failed(address, self.shared.clock.now());
-        let reply = later(refused.status, format!("{peer} {}", refused.words));
+        let words = match refused.stage {
+            // These begin with who logs in, and name the host behind.
+            Stage::Login => refused.words,
+            _ => format!("{peer} {}", refused.words),
+        };
+        let reply = later(refused.status, words);
         tracing::info!(
             destination = %self.destination, host = %peer, stage = refused.stage.name(), %reply,
             "host could not be used"

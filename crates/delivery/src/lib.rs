@@ -3,8 +3,8 @@
 //! **Takes** attempts: a message's id and a destination. **Gives** for each attempt one end: an outcome per recipient,
 //! or that no host could be talked to.
 //! **Never** schedules, never writes to the spool, never decides whether a report is sent; never holds a whole message
-//! in memory; never sends clear text where a connector asks for TLS.
-//! RFC 5321 §3.3, §4.2.1, §4.5.3.2, §5.1, RFC 2920, RFC 3207, RFC 7435.
+//! in memory; never sends clear text where a connector asks for TLS; never shows or logs a password.
+//! RFC 5321 §3.3, §4.2.1, §4.5.3.2, §5.1, RFC 2920, RFC 3207, RFC 4954, RFC 7435.
 
 mod attempt;
 mod config;
@@ -14,6 +14,7 @@ mod drive;
 mod hello;
 mod hosts;
 mod lines;
+mod login;
 mod metrics;
 mod open;
 mod pool;
@@ -24,4 +25,5 @@ mod socket;
 mod words;
 
 pub use config::Config;
+pub use login::{LoginError, Logins};
 pub use service::{Parts, run};

@@ -30,6 +30,7 @@ pub(crate) enum Stage {
     Greeting,
     Ehlo,
     Tls,
+    Login,
 }
 
 /// What a connector's TLS level led to.
@@ -42,7 +43,8 @@ pub(crate) enum TlsResult {
 }
 
 impl Stage {
-    const ALL: [Self; 5] = [Self::LookUp, Self::Connect, Self::Greeting, Self::Ehlo, Self::Tls];
+    const ALL: [Self; 6] =
+        [Self::LookUp, Self::Connect, Self::Greeting, Self::Ehlo, Self::Tls, Self::Login];
 
     pub(crate) const fn name(self) -> &'static str {
         match self {
@@ -51,6 +53,7 @@ impl Stage {
             Self::Greeting => "greeting",
             Self::Ehlo => "ehlo",
             Self::Tls => "tls",
+            Self::Login => "login",
         }
     }
 }

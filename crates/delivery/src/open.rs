@@ -1,4 +1,4 @@
-//! Opens a connection to one address: TCP, greeting, EHLO, TLS.
+//! Opens a connection to one address: TCP, greeting, EHLO, TLS, login.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -11,11 +11,11 @@ use tls::client::Verification;
 use tokio::net::TcpStream;
 
 use crate::connection::Connection;
-use crate::hello::{Hello, NoReply};
+use crate::hello::{Hello, NoLogin, NoReply};
 use crate::metrics::{ConnectorMetrics, Open, Stage, TlsResult};
 use crate::shared::Shared;
 use crate::socket::Socket;
-use crate::words::{BAD_CONNECTION, NO_ANSWER, NO_TLS, span};
+use crate::words::{BAD_CONNECTION, NO_ANSWER, NO_LOGIN, NO_TLS, span};
 
 /// How the connections of one connector are opened.
 pub(crate) struct Opener<'a> {
@@ -57,7 +57,12 @@ impl Opener<'_> {
         host: &str,
         address: SocketAddr,
     ) -> Result<Connection, Refused> {
-        match self.open_at_level(host, address, self.connector.tls).await {
+        let level = match self.connector.tls {
+            // Without TLS there would be no login either.
+            TlsLevel::Opportunistic if self.connector.login_needs_tls() => TlsLevel::Encrypt,
+            level => level,
+        };
+        match self.open_at_level(host, address, level).await {
             Err(refused) if refused.may_try_clear => {
                 self.metrics.tls_ended(TlsResult::Failed);
                 tracing::info!(host, %address, error = refused.words, "TLS failed, clear text follows");
@@ -108,6 +113,8 @@ impl Opener<'_> {
             }
         };
         let peer = Arc::new(Peer { host: host.into(), address, tls });
+        let mut hello = hello;
+        self.login(&mut hello, &peer).await?;
         let now = self.shared.clock.now();
         let open = Open::new(self.metrics);
         Ok(Connection::new(hello.into_socket(), extensions, peer, open, now))
@@ -144,7 +151,11 @@ impl Opener<'_> {
                 return Ok(None);
             }
             self.metrics.tls_ended(TlsResult::NotOffered);
-            let words = "does not offer STARTTLS, but the connector asks for TLS";
+            let words = if self.connector.tls == level {
+                "does not offer STARTTLS, but the connector asks for TLS"
+            } else {
+                "does not offer STARTTLS, and the login is not sent without TLS"
+            };
             return Err(Refused::new(Stage::Tls, NO_TLS, words));
         }
         let reply = hello.command("STARTTLS", self.connector.timeouts.ehlo.as_duration()).await;
@@ -163,6 +174,41 @@ impl Opener<'_> {
                 Err(Refused::new(Stage::Tls, NO_TLS, words))
             }
             Err(error) => Err(self.no_tls(level, &error.to_string())),
+        }
+    }
+
+    /// Logs in where the connector says so; the words of a refusal name the host.
+    async fn login(&self, hello: &mut Hello, peer: &Peer) -> Result<(), Refused> {
+        let Some(settings) = &self.connector.login else { return Ok(()) };
+        let user = &settings.user;
+        let refused = |status, words| Err(Refused::new(Stage::Login, status, words));
+        if peer.tls.is_none() && !settings.login_without_tls {
+            return refused(NO_TLS, format!("login as {user} is not sent to {peer} without TLS"));
+        }
+        let Some(login) = self.shared.logins.of(&self.connector.name) else {
+            return refused(NO_LOGIN, format!("login as {user} to {peer} has no password"));
+        };
+        let wait = self.connector.timeouts.ehlo.as_duration();
+        let Err(error) = hello.login(login.credentials(), wait).await else { return Ok(()) };
+        match error {
+            NoLogin::NotOffered => {
+                let words = "offers no AUTH by CRAM-MD5, PLAIN or LOGIN";
+                refused(NO_LOGIN, format!("login as {user} is not possible: {peer} {words}"))
+            }
+            // A wrong password is ours to mend, so the mail waits, whatever the class of the reply.
+            NoLogin::Refused(reply) => {
+                let reply = login.without_secrets(reply);
+                let status = reply.status().filter(|status| status.is_transient());
+                let words = format!("login as {user} refused by {peer}: {reply}");
+                refused(status.unwrap_or(NO_LOGIN), words)
+            }
+            NoLogin::Challenge => {
+                let words = "asks for something other than user and password";
+                refused(NO_LOGIN, format!("login as {user} is not possible: {peer} {words}"))
+            }
+            NoLogin::Silent(error) => {
+                refused(BAD_CONNECTION, format!("login as {user} broke off: {peer} {error}"))
+            }
         }
     }
 

@@ -19,6 +19,7 @@ use units::Clock;
 use crate::attempt::{self, Finished, end_of};
 use crate::config::Config;
 use crate::connection::Connection;
+use crate::login::Logins;
 use crate::metrics::Metrics;
 use crate::pool::Pool;
 use crate::rests::Rests;
@@ -51,6 +52,8 @@ pub struct Parts {
     pub resolver: Resolver,
     /// How TLS is started.
     pub connectors: Connectors,
+    /// How to log in to smart hosts.
+    pub logins: Logins,
     /// What to try.
     pub attempts: Receiver<Attempt>,
     /// What became of it.
@@ -73,6 +76,7 @@ pub async fn run(parts: Parts, stop: watch::Receiver<bool>) {
         spool: parts.spool,
         resolver: parts.resolver,
         connectors: parts.connectors,
+        logins: parts.logins,
         pool: Pool::new(idle_max),
         rests: Rests::new(config.host_rest.as_duration()),
         router,

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use units::Clock;
 
 use crate::config::Config;
+use crate::login::Logins;
 use crate::metrics::Metrics;
 use crate::pool::Pool;
 use crate::rests::Rests;
@@ -24,6 +25,7 @@ pub(crate) struct Shared {
     pub(crate) router: Arc<Router>,
     pub(crate) resolver: Resolver,
     pub(crate) connectors: Connectors,
+    pub(crate) logins: Logins,
     pub(crate) metrics: Metrics,
     pub(crate) pool: Pool,
     pub(crate) rests: Rests,

@@ -19,6 +19,8 @@ pub(crate) const OUR_SIDE: EnhancedStatus = EnhancedStatus::new(4, 3, 0);
 pub(crate) const STOPPING: EnhancedStatus = EnhancedStatus::new(4, 3, 2);
 /// TLS is asked for and cannot be had (RFC 3463 §3.8).
 pub(crate) const NO_TLS: EnhancedStatus = EnhancedStatus::new(4, 7, 5);
+/// The host does not take our login, or none may be sent (RFC 3463 §3.8).
+pub(crate) const NO_LOGIN: EnhancedStatus = EnhancedStatus::new(4, 7, 0);
 
 /// A 451 in our own words.
 pub(crate) fn later(status: EnhancedStatus, text: impl Into<String>) -> Reply {

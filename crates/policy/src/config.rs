@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 
-pub use outbound::{Limits, OutboundConnector, SmartHost, Timeouts, TlsLevel};
+pub use outbound::{Limits, Login, OutboundConnector, SmartHost, Timeouts, TlsLevel};
 
 /// Who may relay: mail from these networks is taken for any recipient that has a route.
 ///

@@ -72,6 +72,9 @@ pub enum RouterError {
         /// What stood there.
         host: String,
     },
+    /// A login that any mail exchanger would get to see.
+    #[error("outbound connector `{0}` has a `login` but no `hosts`")]
+    LoginByMx(String),
 }
 
 enum Pattern {
@@ -155,6 +158,9 @@ impl Router {
             let host = host.host.clone();
             return Err(RouterError::Host { connector: connector.name, host });
         }
+        if connector.login.is_some() && connector.hosts.is_empty() {
+            return Err(RouterError::LoginByMx(connector.name));
+        }
         let place = self.connectors.len();
         for pattern in &connector.recipient_domains {
             let parsed = parse(pattern).ok_or_else(|| RouterError::Pattern {
@@ -206,7 +212,7 @@ fn is_host(host: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::SmartHost;
+    use crate::config::{Login, SmartHost};
 
     fn connector(name: &str, domains: &[&str], hosts: &[&str]) -> OutboundConnector {
         let host = |host: &&str| SmartHost { host: (*host).to_owned(), ..SmartHost::default() };
@@ -280,5 +286,21 @@ mod tests {
             assert!(error.contains(want), "{error}");
         }
         assert!(Router::new(vec![connector("a", &["a.example", "a.example"], &[])]).is_ok());
+    }
+
+    #[test]
+    fn a_login_is_for_smart_hosts_only() {
+        let login = Login {
+            user: "relay".to_owned(),
+            password_file: "/etc/chasqui/password".into(),
+            login_without_tls: false,
+        };
+        let with = |hosts| OutboundConnector {
+            login: Some(login.clone()),
+            ..connector("a", &["*"], hosts)
+        };
+        let error = Router::new(vec![with(&[])]).unwrap_err();
+        assert_eq!(error, RouterError::LoginByMx("a".to_owned()));
+        assert!(Router::new(vec![with(&["mx.partner.example"])]).is_ok());
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use mail::Domain;
+use policy::config::{OutboundConnector, TlsLevel};
 use policy::{Router, RouterError};
 use smtp_server::config::ConfigError;
 
@@ -115,9 +116,13 @@ impl Check<'_> {
             );
         }
         self.names("outbound", settings.outbound.iter().map(|outbound| outbound.name.as_str()));
+        for (number, outbound) in settings.outbound.iter().enumerate() {
+            self.login(number, outbound);
+        }
         match Router::new(settings.outbound.clone()) {
-            // Names are checked above, with their places.
-            Ok(_) | Err(RouterError::NoName | RouterError::NameTwice(_)) => {}
+            // These are checked beside this, with their places.
+            Ok(_)
+            | Err(RouterError::NoName | RouterError::NameTwice(_) | RouterError::LoginByMx(_)) => {}
             Err(error) => {
                 let way = [key("outbound")];
                 self.add(
@@ -126,6 +131,41 @@ impl Check<'_> {
                     "each domain belongs to one connector, and each host is a name or an address",
                 );
             }
+        }
+    }
+
+    fn login(&mut self, number: usize, outbound: &OutboundConnector) {
+        let Some(login) = &outbound.login else { return };
+        let [section, item, key_login] = item("outbound", number, "login");
+        let way = |name| [section.clone(), item.clone(), key_login.clone(), key(name)];
+        if outbound.hosts.is_empty() {
+            self.add(
+                &[section.clone(), item.clone(), key_login.clone()],
+                "without `hosts` any mail exchanger would get to see the password",
+                "name the smart hosts in `hosts`, or leave the login out",
+            );
+        }
+        if outbound.tls == TlsLevel::None && !login.login_without_tls {
+            self.add(
+                &[section.clone(), item.clone(), key_login.clone()],
+                "with `tls = \"none\"` it would never be sent, and no mail either",
+                "set `tls = \"verify\"`, or `login_without_tls = true` where nobody can listen",
+            );
+        }
+        // NUL stands between user and password (RFC 4616).
+        if login.user.is_empty() || login.user.chars().any(char::is_control) {
+            self.add(
+                &way("user"),
+                "is empty or holds a control character",
+                "write the name that the smart hosts know this relay by",
+            );
+        }
+        if login.password_file.as_os_str().is_empty() {
+            self.add(
+                &way("password_file"),
+                "is empty",
+                "name a file that holds the password, readable by the relay's user only",
+            );
         }
     }
 

@@ -154,6 +154,45 @@ name = "internet"
     }
 
     #[test]
+    fn a_login_needs_hosts_a_user_a_file_and_tls() {
+        let text = format!(
+            "{GOOD}login = {{ user = \"\", password_file = \"\" }}\n[[outbound]]\nname = \"partner\"\n\
+             recipient_domains = [\"x.example\"]\ntls = \"none\"\nhosts = [{{ host = \"mx.x.example\" }}]\n\
+             login = {{ user = \"relay\", password_file = \"/p\" }}\n"
+        );
+        check(
+            &text,
+            &[
+                "x.toml:11:1: outbound.login: without `hosts` any mail exchanger would get to see the password; name the smart hosts in `hosts`, or leave the login out",
+                "x.toml:11:11: outbound.login.user: is empty or holds a control character; write the name that the smart hosts know this relay by",
+                "x.toml:11:22: outbound.login.password_file: is empty; name a file that holds the password, readable by the relay's user only",
+                "x.toml:17:1: outbound.login: with `tls = \"none\"` it would never be sent, and no mail either; set `tls = \"verify\"`, or `login_without_tls = true` where nobody can listen",
+            ],
+        );
+    }
+
+    #[test]
+    fn a_login_without_its_file_is_incomplete() {
+        let hosts = "hosts = [{ host = \"mx.x.example\" }]";
+        let text = format!("{GOOD}{hosts}\nlogin = {{ user = \"relay\" }}\n");
+        let problems = parse(&text, Path::new("x.toml")).unwrap_err();
+        assert_eq!(problems.list[0].key.as_deref(), Some("outbound.login"));
+        assert!(problems.to_string().contains("`password_file`"), "{problems}");
+    }
+
+    #[test]
+    fn a_login_is_shown_by_its_file_and_can_be_read_again() {
+        let text = format!(
+            "{GOOD}hosts = [{{ host = \"mx.x.example\" }}]\ntls = \"none\"\n\
+             [outbound.login]\nuser = \"relay\"\npassword_file = \"/p\"\nlogin_without_tls = true\n"
+        );
+        let settings = parse(&text, Path::new("x.toml")).unwrap();
+        let shown = to_toml(&settings).unwrap();
+        assert!(shown.contains("password_file = \"/p\""), "{shown}");
+        assert_eq!(parse(&shown, Path::new("y.toml")), Ok(settings), "{shown}");
+    }
+
+    #[test]
     fn the_whole_internet_is_no_network_of_ours() {
         let text = GOOD.replace("127.0.0.0/8", "0.0.0.0/0");
         check(
@@ -167,12 +206,16 @@ name = "internet"
     #[test]
     fn what_others_find_is_placed() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), format!("{GOOD}[tls]\nroots = \"/x\"\n")).unwrap();
+        let hosts = "hosts = [{ host = \"mx.x.example\" }]";
+        let login = "login = { password_file = \"/p\", user = \"a\" }";
+        let text = format!("{GOOD}{hosts}\n{login}\n[tls]\nroots = \"/x\"\n");
+        std::fs::write(file.path(), text).unwrap();
         let look = |settings: &Settings| {
             assert_eq!(settings.hostname, "relay.example.com");
             vec![
                 Finding::in_section("tls", "roots", "is not there").hint("look"),
                 Finding::in_item("listener", 0, "name", "is odd"),
+                Finding::in_item("outbound", 0, "login.user", "is unknown"),
             ]
         };
         let error = load_and_look(file.path(), look).unwrap_err().to_string();
@@ -180,7 +223,7 @@ name = "internet"
         assert_eq!(
             error,
             format!(
-                "{name}:4:1: listener.name: is odd\n{name}:12:1: tls.roots: is not there; look"
+                "{name}:4:1: listener.name: is odd\n{name}:12:33: outbound.login.user: is unknown\n{name}:14:1: tls.roots: is not there; look"
             )
         );
         assert!(load_and_look(file.path(), |_| Vec::new()).is_ok());

@@ -11,9 +11,10 @@ pub struct Finding {
 }
 
 impl Finding {
-    /// About the key of a section, such as `roots` of `[tls]`.
+    /// About the key of a section, such as `roots` of `[tls]`; `login.user` is the key of a table in it.
     pub fn in_section(section: &str, key: &str, error: impl Into<String>) -> Self {
-        let way = vec![Step::Key(section.to_owned()), Step::Key(key.to_owned())];
+        let keys = std::iter::once(section).chain(key.split('.'));
+        let way = keys.map(|key| Step::Key(key.to_owned())).collect();
         Self { way, error: error.into(), hint: None }
     }
 

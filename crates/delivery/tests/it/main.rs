@@ -9,6 +9,7 @@
 
 mod failures;
 mod hosts;
+mod login;
 mod plain;
 mod pools;
 mod relay;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use channel::{Receiver, Sender};
-use delivery::{Config, Parts};
+use delivery::{Config, Logins, Parts};
 use mail::{
     Address, Attempt, AttemptEnd, BodyType, Destination, Domain, Envelope, Fate, MessageId, Origin,
     Outcome, Recipient, RecipientOutcome, Reply, ReversePath, Timestamp,
@@ -129,6 +129,7 @@ impl Relay {
             router: Arc::clone(&router),
             resolver,
             connectors: Connectors::open(&setup.connectors).unwrap(),
+            logins: Logins::read(router.connectors()).unwrap(),
             attempts: attempts_out,
             ends: ends_in,
         };

@@ -1,5 +1,7 @@
 //! Outbound connectors.
 
+use std::path::PathBuf;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use units::Span;
@@ -20,6 +22,8 @@ pub struct OutboundConnector {
     /// The smart hosts that take this mail. Empty: the mail exchangers (MX) of the recipient's
     /// domain take it.
     pub hosts: Vec<SmartHost>,
+    /// How to log in to the smart hosts; left out, nobody logs in.
+    pub login: Option<Login>,
     /// The port of mail exchangers; smart hosts name their own.
     pub port: u16,
     /// How much TLS is asked for before mail is handed over.
@@ -37,12 +41,40 @@ impl Default for OutboundConnector {
             enabled: true,
             recipient_domains: vec!["*".to_owned()],
             hosts: Vec::new(),
+            login: None,
             port: 25,
             tls: TlsLevel::default(),
             limits: Limits::default(),
             timeouts: Timeouts::default(),
         }
     }
+}
+
+impl OutboundConnector {
+    /// Whether it logs in, and only behind TLS.
+    pub fn login_needs_tls(&self) -> bool {
+        self.login.as_ref().is_some_and(|login| !login.login_without_tls)
+    }
+}
+
+/// A user and a password (RFC 4954), sent by the first of CRAM-MD5, PLAIN and LOGIN that the host
+/// offers.
+///
+/// Only with `hosts`. A host that refuses the login, or offers none of these, gets no mail: the mail
+/// waits and is not returned for that. With `tls = "verify"` nobody but the right host sees the
+/// password.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Login {
+    /// Who logs in.
+    pub user: String,
+    /// The file that holds the password and nothing else; a line end behind it does not count. Read
+    /// once, at the start, as the relay's user. A file that everybody may read or write is refused.
+    pub password_file: PathBuf,
+    /// Whether the login is also sent in clear text. Otherwise a host without TLS gets neither login
+    /// nor mail, even with `tls = "opportunistic"`.
+    #[serde(default)]
+    pub login_without_tls: bool,
 }
 
 /// A next hop given by name or address.
@@ -120,7 +152,7 @@ pub struct Timeouts {
     pub connect: Span,
     /// Until the 220 (RFC 5321 §4.5.3.2.1).
     pub greeting: Span,
-    /// Until the reply to EHLO, HELO or STARTTLS, and for the TLS handshake.
+    /// Until the reply to EHLO, HELO or STARTTLS, for the TLS handshake, and until each reply to AUTH.
     pub ehlo: Span,
     /// Until the reply to MAIL (RFC 5321 §4.5.3.2.2).
     pub mail: Span,

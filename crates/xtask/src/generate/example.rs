@@ -15,6 +15,8 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("inbound.name", "\"applications\""),
     ("inbound.networks", "[\"127.0.0.0/8\", \"::1/128\"]"),
     ("outbound.name", "\"internet\""),
+    ("outbound.login.user", "\"relay.example.com\""),
+    ("outbound.login.password_file", "\"/etc/chasqui/partner.password\""),
     ("outbound.hosts.host", "\"mx.partner.example\""),
 ];
 const LINE_MAX: usize = 100;

@@ -133,9 +133,15 @@ impl Reader {
     fn resolved(&self, node: &Value) -> Value {
         let reference =
             node.get("$ref").and_then(Value::as_str).and_then(|path| path.strip_prefix('#'));
-        match reference.and_then(|path| self.schema.pointer(path)) {
-            Some(target) => self.resolved(target),
-            None => node.clone(),
+        if let Some(target) = reference.and_then(|path| self.schema.pointer(path)) {
+            return self.resolved(target);
+        }
+        // What may be left out is itself or null.
+        match node.get("anyOf").and_then(Value::as_array).map(Vec::as_slice) {
+            Some([inner, null]) if null.get("type").is_some_and(|kind| kind == "null") => {
+                self.resolved(inner)
+            }
+            _ => node.clone(),
         }
     }
 }
