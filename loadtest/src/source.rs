@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 use hdrhistogram::Histogram;
 use indicatif::ProgressBar;
 use tokio::net::TcpStream;
@@ -104,7 +104,10 @@ async fn send_some(
 }
 
 async fn connect(load: &Load) -> anyhow::Result<Wire> {
-    let mut wire = Wire::new(TcpStream::connect(load.target).await?);
+    let stream = TcpStream::connect(load.target)
+        .await
+        .with_context(|| format!("cannot connect to {}", load.target))?;
+    let mut wire = Wire::new(stream);
     expect(&mut wire, 220).await?;
     wire.send(b"EHLO source.example\r\n").await?;
     expect(&mut wire, 250).await?;

@@ -124,7 +124,7 @@ pub struct QueueList {
     /// How the relay is asked.
     #[command(flatten)]
     pub ask: Ask,
-    /// Only messages for this destination.
+    /// Only messages for this destination, as the list names it.
     #[arg(long, value_name = "CONNECTOR[/DOMAIN]")]
     pub destination: Option<String>,
     /// At most so many.
@@ -153,7 +153,7 @@ pub struct QueueSelect {
     /// The messages' ids.
     #[arg(value_name = "ID")]
     pub ids: Vec<String>,
-    /// Messages for this destination.
+    /// Messages for this destination, as `queue list` names it.
     #[arg(long, value_name = "CONNECTOR[/DOMAIN]")]
     pub destination: Option<String>,
     /// Every message.
@@ -188,7 +188,7 @@ pub struct Send {
     /// What to call this host.
     #[arg(long, value_name = "NAME", default_value = "localhost")]
     pub helo: String,
-    /// The message, as it shall be sent; `-` reads standard input.
+    /// The message; its line ends become CRLF; `-` reads standard input.
     #[arg(value_name = "FILE", default_value = "-")]
     pub file: PathBuf,
     /// Print JSON.

@@ -169,7 +169,7 @@ mod tests {
         let top = check(
             "hostname = 5\n[spool]\nsize = \"1MB\"\nlevel = \"debgu\"\nnames = [1, 300]\n[[listener]]\nport = 1\n[[listener]]\nname = \"b\"\nport = 70000\n",
             &[
-                "1:12 hostname: 5 is a number; write a text in quotes, such as \"5\"",
+                "1:12 hostname: 5 is a number; write a text in quotes, such as \"5\", a size or a time with its unit",
                 "3:8 spool.size: `1MB` is not a size: write a whole number and B, KiB, MiB, GiB or TiB, such as \"25MiB\"",
                 "4:9 spool.level: unknown variant `debgu`, expected `info` or `debug`; did you mean \"debug\"?",
                 "5:13 spool.names: 300 is out of range; write a whole number from 0 to 255",

@@ -17,6 +17,10 @@ pub(crate) fn words(message: &str) -> (String, Option<String>) {
     if let Some(name) = message.strip_prefix("missing field ") {
         return (format!("{name} is missing"), Some("give it a value".to_owned()));
     }
+    if message == "invalid socket address syntax" {
+        let hint = "write both, such as \"0.0.0.0:25\" or \"[::]:25\"; a name does not do here";
+        return ("this is not an IP address and a port".to_owned(), Some(hint.to_owned()));
+    }
     (message.to_owned(), None)
 }
 
@@ -50,11 +54,18 @@ fn wanted_words(wanted: &str, value: Option<&str>) -> String {
     let upto = |most: u32| format!("write a whole number from 0 to {most}");
     match wanted {
         "a string" | "path string" | "a borrowed string" => {
-            let example = value.map(|value| format!(", such as \"{value}\""));
-            format!("write a text in quotes{}", example.unwrap_or_default())
+            let is_whole = |value: &str| value.bytes().all(|octet| octet.is_ascii_digit());
+            let example = value.map_or_else(String::new, |value| {
+                let unit = if is_whole(value) { ", a size or a time with its unit" } else { "" };
+                format!(", such as \"{value}\"{unit}")
+            });
+            format!("write a text in quotes{example}")
         }
         "a boolean" => "write true or false, without quotes".to_owned(),
-        "a sequence" => "write a list in brackets, such as [\"a\", \"b\"]".to_owned(),
+        "a sequence" => {
+            "write a list in brackets, such as [\"a\", \"b\"]; a section of which there may be several has two: [[name]]"
+                .to_owned()
+        }
         "u8" => upto(u8::MAX.into()),
         "u16" => upto(u16::MAX.into()),
         "u32" => upto(u32::MAX),
@@ -81,7 +92,7 @@ mod tests {
     fn serde_is_translated() {
         check(
             "invalid type: integer `3`, expected path string",
-            "3 is a number; write a text in quotes, such as \"3\"",
+            "3 is a number; write a text in quotes, such as \"3\", a size or a time with its unit",
         );
         check(
             "invalid type: string \"a, expected b\", expected a boolean",
@@ -101,7 +112,11 @@ mod tests {
         );
         check(
             "invalid type: map, expected a sequence",
-            "this is a table; write a list in brackets, such as [\"a\", \"b\"]",
+            "this is a table; write a list in brackets, such as [\"a\", \"b\"]; a section of which there may be several has two: [[name]]",
+        );
+        check(
+            "invalid socket address syntax",
+            "this is not an IP address and a port; write both, such as \"0.0.0.0:25\" or \"[::]:25\"; a name does not do here",
         );
         check("invalid type: sequence, expected struct Config", "this is a list; write a section");
         check(

@@ -82,6 +82,10 @@ fn certificate_words(error: &CertificateError) -> String {
         CertificateError::Revoked => "the certificate has been revoked".to_owned(),
         CertificateError::BadEncoding => "the certificate is malformed".to_owned(),
         CertificateError::BadSignature => "the certificate's signature is wrong".to_owned(),
+        // What webpki says of a self-signed certificate that may also sign others.
+        error if error.to_string().contains("CaUsedAsEndEntity") => {
+            "the certificate is an authority's or self-signed, not one for a host".to_owned()
+        }
         error => {
             format!("the certificate cannot be accepted: {error}").replace(char::is_control, "?")
         }

@@ -1,6 +1,7 @@
 //! `chasqui queue`.
 
 use admin::view::{Changed, Filter, Message, QueueList, Selection};
+use comfy_table::ContentArrangement;
 
 use crate::arguments::{self, Queue, QueueSelect, QueueShow};
 use crate::failure::Result;
@@ -32,7 +33,9 @@ fn said(select: &QueueSelect, changed: Changed, what: &str) -> Result {
         return output::json(&changed);
     }
     let noun = if changed.messages == 1 { "message" } else { "messages" };
-    output::line(format!("{} {noun} {what}", changed.messages))
+    let hint =
+        if changed.messages == 0 { "; `chasqui queue list` names what is queued" } else { "" };
+    output::line(format!("{} {noun} {what}{hint}", changed.messages))
 }
 
 async fn list(list: &arguments::QueueList) -> Result {
@@ -60,6 +63,8 @@ fn list_text(list: &QueueList) -> String {
         "next try",
         "last reply",
     ]);
+    // One line each, however narrow the terminal: a broken id cannot be copied.
+    table.set_content_arrangement(ContentArrangement::Disabled);
     for entry in &list.messages {
         let recipients = entry.recipients.map(|count| count.to_string());
         table.add_row([
