@@ -8,6 +8,9 @@ use units::ByteSize;
 /// The load, as the command line has it.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Load {
+    /// Tells this run's messages from those of other runs.
+    #[arg(skip)]
+    pub(crate) run: u64,
     /// The relay's listener.
     #[arg(long, default_value = "127.0.0.1:2525")]
     pub(crate) target: SocketAddr,
@@ -34,7 +37,8 @@ pub(crate) struct Load {
     pub(crate) pipelining: bool,
 }
 
-/// The header by which the sink knows a message.
+/// The header by which the sink knows a message: the run, a hyphen, its number. What an earlier run left in the
+/// relay's queue is another run's, and counts as unknown.
 pub(crate) const NUMBER_HEADER: &str = "X-Load-Number: ";
 
 /// What the content is filled with.
@@ -54,9 +58,10 @@ impl Load {
 
     /// The content of message `number`, its dots stuffed, with the final dot.
     pub(crate) fn content(&self, number: u64) -> Vec<u8> {
+        let run = self.run;
         let head = format!(
             "From: load@source.example\r\nTo: user@domain.example\r\nSubject: load {number}\r\n\
-             Message-ID: <{number}@source.example>\r\nDate: Sat, 21 Nov 2026 00:00:00 +0000\r\n{NUMBER_HEADER}{number}\r\n\r\n"
+             Message-ID: <{number}@source.example>\r\nDate: Sat, 21 Nov 2026 00:00:00 +0000\r\n{NUMBER_HEADER}{run}-{number}\r\n\r\n"
         );
         let mut content = head.into_bytes();
         let size = self.size.as_usize();

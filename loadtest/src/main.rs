@@ -56,8 +56,8 @@ fn main() -> ExitCode {
 async fn run(arguments: &Arguments) -> anyhow::Result<Report> {
     let clock = Clock::system();
     let format = if arguments.json { Format::Json } else { Format::Table };
-    let load = Arc::new(arguments.load.clone());
-    let sink = Sink::listen(arguments.sink, load.messages).await?;
+    let load = Arc::new(Load { run: clock.unix_millis(), ..arguments.load.clone() });
+    let sink = Sink::listen(arguments.sink, load.run, load.messages).await?;
     let progress = report::progress(load.messages, format);
     let started_at = clock.now();
     let sent = source::send_all(&load, &clock, &progress).await?;

@@ -19,6 +19,7 @@ use crate::wire::Wire;
 pub(crate) struct Sink(Arc<Counts>);
 
 struct Counts {
+    run: u64,
     /// Recipients delivered, by message number.
     copies: Vec<AtomicU32>,
     total: AtomicU64,
@@ -33,12 +34,17 @@ const HEAD_OCTETS: usize = 8 * 1024;
 
 impl Sink {
     /// Takes connections until the program ends.
-    pub(crate) async fn listen(address: SocketAddr, messages: u64) -> anyhow::Result<Self> {
+    pub(crate) async fn listen(
+        address: SocketAddr,
+        run: u64,
+        messages: u64,
+    ) -> anyhow::Result<Self> {
         let listener = TcpListener::bind(address)
             .await
             .with_context(|| format!("the sink cannot listen on {address}"))?;
         let copies = (0..messages).map(|_| AtomicU32::new(0)).collect();
         let sink = Self(Arc::new(Counts {
+            run,
             copies,
             total: AtomicU64::new(0),
             unknown: AtomicU64::new(0),
@@ -95,7 +101,7 @@ impl Sink {
                 "EHLO" => b"250-sink.example\r\n250-PIPELINING\r\n250-SIZE\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250 ENHANCEDSTATUSCODES\r\n",
                 "DATA" => {
                     wire.send(b"354 go ahead\r\n").await?;
-                    let number = content(&mut wire).await?;
+                    let number = content(&mut wire, self.0.run).await?;
                     self.count(number, recipients);
                     b"250 2.0.0 taken\r\n"
                 }
@@ -132,7 +138,7 @@ impl Sink {
 }
 
 /// Reads content up to its final dot and gives its number; keeps no more than the head.
-async fn content(wire: &mut Wire) -> anyhow::Result<Option<u64>> {
+async fn content(wire: &mut Wire, run: u64) -> anyhow::Result<Option<u64>> {
     let mut number = None;
     let mut is_head = true;
     // Pretends that a line ended before, so that an empty content ends too.
@@ -142,7 +148,7 @@ async fn content(wire: &mut Wire) -> anyhow::Result<Option<u64>> {
         if is_head
             && (buffer.len() >= HEAD_OCTETS || memchr::memmem::find(buffer, b"\r\n.\r\n").is_some())
         {
-            number = find_number(buffer);
+            number = find_number(buffer, run);
             is_head = false;
         }
         if let Some(end) = memchr::memmem::find(buffer, b"\r\n.\r\n") {
@@ -158,8 +164,9 @@ async fn content(wire: &mut Wire) -> anyhow::Result<Option<u64>> {
     }
 }
 
-fn find_number(head: &[u8]) -> Option<u64> {
-    let at = memchr::memmem::find(head, NUMBER_HEADER.as_bytes())? + NUMBER_HEADER.len();
+fn find_number(head: &[u8], run: u64) -> Option<u64> {
+    let mark = format!("{NUMBER_HEADER}{run}-");
+    let at = memchr::memmem::find(head, mark.as_bytes())? + mark.len();
     let digits = head.get(at..)?.iter().take_while(|byte| byte.is_ascii_digit()).count();
     std::str::from_utf8(head.get(at..at + digits)?).ok()?.parse().ok()
 }
