@@ -187,7 +187,9 @@ pub enum OpenError {
         source: std::io::Error,
     },
     /// Another process has it open.
-    #[error("the spool folder {0} is in use by another process, most likely a running relay; stop that first")]
+    #[error(
+        "the spool folder {0} is in use by another process, most likely a running relay; stop that first"
+    )]
     InUse(Box<str>),
     /// The folder belongs to a later version.
     #[error("the spool folder {path} has layout {found}, this version knows up to {known}")]
