@@ -1,6 +1,6 @@
 //! The folder of a spool: made, tried out, locked, and of a layout that is known here.
 
-use std::fs::{DirBuilder, File};
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -20,22 +20,12 @@ pub(crate) struct Folder {
 impl Folder {
     /// Makes the folder if need be, tries it out and locks it.
     pub(crate) fn open(path: &Path) -> Result<Self, OpenError> {
-        let fault = |step| {
-            let path = path.display().to_string().into();
-            move |source| OpenError::Folder { path, step, source }
-        };
+        let fault = |step| fault(path, step);
         for folder in [path.to_owned(), database(path), segments(path)] {
             let made = DirBuilder::new().recursive(true).mode(0o700).create(&folder);
             made.map_err(fault("make a folder"))?;
         }
-        let lock = File::options().write(true).create(true).truncate(false).open(path.join("lock"));
-        let lock = lock.map_err(fault("open the lock file"))?;
-        lock.try_lock().map_err(|error| match error {
-            std::fs::TryLockError::WouldBlock => {
-                OpenError::InUse(path.display().to_string().into())
-            }
-            std::fs::TryLockError::Error(error) => fault("lock a file")(error),
-        })?;
+        let lock = take_lock(path, OpenOptions::new().write(true).create(true).truncate(false))?;
         for folder in [path.to_owned(), database(path), segments(path)] {
             try_out(&folder).map_err(|(step, error)| fault(step)(error))?;
         }
@@ -45,18 +35,7 @@ impl Folder {
 
     /// Locks a folder to look at it; nothing else in it is touched.
     pub(crate) fn open_to_read(path: &Path) -> Result<Self, OpenError> {
-        let fault = |step| {
-            let path = path.display().to_string().into();
-            move |source| OpenError::Folder { path, step, source }
-        };
-        let lock = File::options().write(true).open(path.join("lock"));
-        let lock = lock.map_err(fault("open the lock file"))?;
-        lock.try_lock().map_err(|error| match error {
-            std::fs::TryLockError::WouldBlock => {
-                OpenError::InUse(path.display().to_string().into())
-            }
-            std::fs::TryLockError::Error(error) => fault("lock a file")(error),
-        })?;
+        let lock = take_lock(path, OpenOptions::new().write(true))?;
         Ok(Self { path: path.to_owned(), _lock: lock })
     }
 
@@ -77,6 +56,22 @@ pub(crate) fn segments(path: &Path) -> PathBuf {
     path.join("segments")
 }
 
+/// Says which step on the folder at `path` failed.
+fn fault(path: &Path, step: &'static str) -> impl FnOnce(io::Error) -> OpenError {
+    let path = path.display().to_string().into();
+    move |source| OpenError::Folder { path, step, source }
+}
+
+/// Opens the lock file and takes its lock; one process has it at a time.
+fn take_lock(path: &Path, options: &OpenOptions) -> Result<File, OpenError> {
+    let lock = options.open(path.join("lock")).map_err(fault(path, "open the lock file"))?;
+    lock.try_lock().map_err(|error| match error {
+        TryLockError::WouldBlock => OpenError::InUse(path.display().to_string().into()),
+        TryLockError::Error(error) => fault(path, "lock a file")(error),
+    })?;
+    Ok(lock)
+}
+
 /// Writes, syncs, renames and removes a file, so that wrong permissions show now and not after a
 /// first restart.
 fn try_out(folder: &Path) -> Result<(), (&'static str, io::Error)> {
@@ -93,10 +88,7 @@ fn try_out(folder: &Path) -> Result<(), (&'static str, io::Error)> {
 
 fn check_layout(path: &Path) -> Result<(), OpenError> {
     let file = path.join("layout");
-    let fault = |step| {
-        let path = path.display().to_string().into();
-        move |source| OpenError::Folder { path, step, source }
-    };
+    let fault = |step| fault(path, step);
     match std::fs::read_to_string(&file) {
         Ok(text) if text.trim().parse().is_ok_and(|layout: u32| (1..=LAYOUT).contains(&layout)) => {
             Ok(())
