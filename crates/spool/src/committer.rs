@@ -285,6 +285,8 @@ impl Committer {
                         Err(SettleError::Report(error.to_string().into()))
                     } else if self.trouble.unsaved() < self.shared.unsaved_max || answer.is_none() {
                         self.trouble.keep(Request::Settle(settle));
+                        // Before the answer, so that whoever is answered reads the new count.
+                        self.shared.accounts.set_unsaved(self.trouble.unsaved());
                         Ok(None)
                     } else {
                         Err(SettleError::Engine(error.to_string().into()))
