@@ -1,40 +1,126 @@
 //! What is sent.
 
-use std::net::SocketAddr;
-
-use clap::Args;
+use serde::Deserialize;
 use units::ByteSize;
 
-/// The load, as the command line has it.
-#[derive(Clone, Debug, Args)]
+use crate::domains::Domains;
+use crate::pace::Pace;
+use crate::size::Sizes;
+
+/// The load, as a scenario has it.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub(crate) struct Load {
-    /// Tells this run's messages from those of other runs.
-    #[arg(skip)]
-    pub(crate) run: u64,
-    /// The relay's listener.
-    #[arg(long, default_value = "127.0.0.1:2525")]
-    pub(crate) target: SocketAddr,
     /// How many messages to send.
-    #[arg(long, default_value_t = 10_000)]
     pub(crate) messages: u64,
     /// How many connections send at the same time.
-    #[arg(long, default_value_t = 50)]
     pub(crate) connections: usize,
-    /// Size of each message, headers included.
-    #[arg(long, default_value = "10KiB")]
-    pub(crate) size: ByteSize,
     /// Messages a connection carries before it is closed; 0 for no end.
-    #[arg(long, default_value_t = 0)]
     pub(crate) per_connection: u64,
+    /// Size of each message, headers included.
+    pub(crate) size: Sizes,
     /// Recipients of each message.
-    #[arg(long, default_value_t = 1)]
-    pub(crate) recipients: usize,
-    /// Recipient domains, used in turn.
-    #[arg(long, default_value_t = 1)]
-    pub(crate) domains: u64,
+    pub(crate) recipients: Recipients,
+    /// Recipient domains.
+    pub(crate) domains: Domains,
+    /// When a message is sent.
+    pub(crate) pace: Pace,
     /// Send MAIL, RCPT and DATA in one go (RFC 2920).
-    #[arg(long)]
     pub(crate) pipelining: bool,
+    /// How connections are encrypted.
+    pub(crate) tls: SourceTls,
+    /// Later connections resume the TLS session of earlier ones.
+    pub(crate) tls_resumption: bool,
+    /// Who logs in, after TLS where there is any.
+    pub(crate) login: Option<Login>,
+    /// Which contents the sink compares with what was sent.
+    pub(crate) verify: Verify,
+    /// Other seeds give other sizes, recipients and faults; the same seed gives the same.
+    pub(crate) seed: u64,
+}
+
+impl Default for Load {
+    fn default() -> Self {
+        Self {
+            messages: 10_000,
+            connections: 50,
+            per_connection: 0,
+            size: Sizes::Fixed(ByteSize::kib(10)),
+            recipients: Recipients::Fixed(1),
+            domains: Domains::InTurn(1),
+            pace: Pace::Closed,
+            pipelining: false,
+            tls: SourceTls::Off,
+            tls_resumption: false,
+            login: None,
+            verify: Verify::All,
+            seed: 1,
+        }
+    }
+}
+
+/// How many recipients a message has.
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[serde(untagged, deny_unknown_fields)]
+pub(crate) enum Recipients {
+    /// `recipients = 1`.
+    Fixed(u32),
+    /// `recipients = [{ count = 1, weight = 9.0 }, { count = 20, weight = 1.0 }]`.
+    Weighted(Vec<WeightedCount>),
+}
+
+/// A number of recipients and how often it comes, relative to the others.
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct WeightedCount {
+    pub(crate) count: u32,
+    pub(crate) weight: f64,
+}
+
+/// How the source's connections are encrypted.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum SourceTls {
+    /// Not at all.
+    #[default]
+    Off,
+    /// After STARTTLS.
+    Starttls,
+    /// From the first octet.
+    Implicit,
+}
+
+/// Which contents are compared.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Verify {
+    /// Each, octet by octet.
+    #[default]
+    All,
+    /// None: only the number is read.
+    None,
+}
+
+/// A user of the relay.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Login {
+    pub(crate) user: String,
+    pub(crate) password: String,
+    /// How both are said.
+    #[serde(default)]
+    pub(crate) mechanism: Mechanism,
+}
+
+/// How a user logs in (RFC 4954).
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Mechanism {
+    /// AUTH PLAIN with an initial response.
+    #[default]
+    Plain,
+    /// AUTH LOGIN, a question each.
+    Login,
 }
 
 /// The header by which the sink knows a message: the run, a hyphen, its number. What an earlier run left in the
@@ -48,23 +134,32 @@ const LINE: &[u8] =
 impl Load {
     /// The lines of `MAIL` and `RCPT` for message `number`.
     pub(crate) fn envelope(&self, number: u64) -> Vec<String> {
-        let recipient = |place: usize| {
-            let domain = number.wrapping_add(place as u64) % self.domains.max(1);
+        let Domains::InTurn(domains) = self.domains else { return Vec::new() };
+        let recipient = |place: u64| {
+            let domain = number.wrapping_add(place) % domains.max(1);
             format!("RCPT TO:<user{place}@domain{domain}.example>\r\n")
         };
         let sender = "MAIL FROM:<load@source.example>\r\n".to_owned();
-        std::iter::once(sender).chain((0..self.recipients).map(recipient)).collect()
+        std::iter::once(sender).chain((0..u64::from(self.copies())).map(recipient)).collect()
+    }
+
+    /// Recipients of each message.
+    pub(crate) fn copies(&self) -> u32 {
+        match self.recipients {
+            Recipients::Fixed(count) => count,
+            Recipients::Weighted(_) => 1,
+        }
     }
 
     /// The content of message `number`, its dots stuffed, with the final dot.
-    pub(crate) fn content(&self, number: u64) -> Vec<u8> {
-        let run = self.run;
+    pub(crate) fn content(&self, number: u64, run: u64) -> Vec<u8> {
         let head = format!(
             "From: load@source.example\r\nTo: user@domain.example\r\nSubject: load {number}\r\n\
              Message-ID: <{number}@source.example>\r\nDate: Sat, 21 Nov 2026 00:00:00 +0000\r\n{NUMBER_HEADER}{run}-{number}\r\n\r\n"
         );
         let mut content = head.into_bytes();
-        let size = self.size.as_usize();
+        let Sizes::Fixed(size) = self.size else { return content };
+        let size = size.as_usize();
         while content.len() + LINE.len() <= size {
             content.extend_from_slice(LINE);
         }

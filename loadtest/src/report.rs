@@ -6,9 +6,8 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 
-use crate::load::Load;
-use crate::sink::Sink;
-use crate::source::Sent;
+use crate::drive::Outcome;
+use crate::scenario::Scenario;
 
 /// How the report is printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,23 +16,12 @@ pub(crate) enum Format {
     Json,
 }
 
-/// How long each half of the run took.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Took {
-    /// Until the last 250.
-    pub(crate) accept: Duration,
-    /// Until the last message arrived.
-    pub(crate) deliver: Duration,
-}
-
 /// The figures of one run.
 #[derive(Debug, Serialize)]
 pub(crate) struct Report {
     messages: u64,
-    size_octets: u64,
     connections: usize,
     per_connection: u64,
-    recipients: usize,
     accepted: u64,
     refused: u64,
     refusal: Option<String>,
@@ -51,29 +39,28 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    pub(crate) fn new(load: &Load, sent: &Sent, sink: &Sink, took: Took) -> Self {
-        let copies = u32::try_from(load.recipients).unwrap_or(u32::MAX);
-        let (missing, doubled) = sink.lost_and_doubled(copies);
+    pub(crate) fn new(scenario: &Scenario, outcome: &Outcome) -> Self {
+        let load = &scenario.load;
         let quantile_ms = |quantile| {
-            Duration::from_micros(sent.latency_us.value_at_quantile(quantile)).as_secs_f64() * 1e3
+            Duration::from_micros(outcome.accept_latency_us.value_at_quantile(quantile))
+                .as_secs_f64()
+                * 1e3
         };
         Self {
-            messages: load.messages,
-            size_octets: load.size.as_octets(),
+            messages: outcome.messages,
             connections: load.connections,
             per_connection: load.per_connection,
-            recipients: load.recipients,
-            accepted: sent.accepted,
-            refused: sent.refused,
-            refusal: sent.refusal.clone(),
-            accepted_per_second: rate(sent.accepted, took.accept),
-            delivered_per_second: rate(load.messages - missing, took.deliver),
+            accepted: outcome.accepted,
+            refused: outcome.refused,
+            refusal: outcome.last_refusal.clone(),
+            accepted_per_second: outcome.accepted_per_second(),
+            delivered_per_second: outcome.delivered_per_second(),
             accept_p50_ms: quantile_ms(0.5),
             accept_p99_ms: quantile_ms(0.99),
             accept_p999_ms: quantile_ms(0.999),
-            lost: missing.saturating_sub(sent.refused),
-            doubled,
-            reports: sink.unknown(),
+            lost: outcome.lost,
+            doubled: outcome.duplicates,
+            reports: outcome.unknown,
         }
     }
 
@@ -105,11 +92,6 @@ impl Report {
         }
         Ok(())
     }
-}
-
-#[expect(clippy::cast_precision_loss, reason = "a rate needs no more than 52 bits")]
-fn rate(count: u64, wait: Duration) -> f64 {
-    if wait.is_zero() { 0.0 } else { count as f64 / wait.as_secs_f64() }
 }
 
 /// A bar on the terminal, silent where the output is for a program.

@@ -1,5 +1,7 @@
 //! The sink: the relay's next hop, which counts each message by its number.
 
+pub(crate) mod script;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -12,14 +14,27 @@ use tokio::sync::Notify;
 use units::Clock;
 
 use crate::load::NUMBER_HEADER;
+use crate::scenario::Scenario;
+use crate::timeline::Watch;
 use crate::wire::Wire;
 
 /// Counts what arrives.
 #[derive(Clone)]
 pub(crate) struct Sink(Arc<Counts>);
 
+/// Where mail of a class of domains must be sent by the relay under test.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Route {
+    /// The class: recipients are at any name that ends in `.CLASS.example`.
+    pub(crate) class: String,
+    /// The next hop for them.
+    pub(crate) address: SocketAddr,
+}
+
 struct Counts {
     run: u64,
+    address: SocketAddr,
+    watch: Arc<Watch>,
     /// Recipients delivered, by message number.
     copies: Vec<AtomicU32>,
     total: AtomicU64,
@@ -36,15 +51,18 @@ impl Sink {
     /// Takes connections until the program ends.
     pub(crate) async fn listen(
         address: SocketAddr,
+        scenario: &Scenario,
         run: u64,
-        messages: u64,
+        watch: &Arc<Watch>,
     ) -> anyhow::Result<Self> {
         let listener = TcpListener::bind(address)
             .await
             .with_context(|| format!("the sink cannot listen on {address}"))?;
-        let copies = (0..messages).map(|_| AtomicU32::new(0)).collect();
+        let copies = (0..scenario.load.messages).map(|_| AtomicU32::new(0)).collect();
         let sink = Self(Arc::new(Counts {
             run,
+            address: listener.local_addr()?,
+            watch: Arc::clone(watch),
             copies,
             total: AtomicU64::new(0),
             unknown: AtomicU64::new(0),
@@ -60,6 +78,21 @@ impl Sink {
             }
         });
         Ok(sink)
+    }
+
+    /// Where it listens, with the port that it was given.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.0.address
+    }
+
+    /// Next hops that the relay must know beside [`Self::address`]: those of the classes with an own one.
+    pub(crate) fn routes(&self) -> Vec<Route> {
+        Vec::new()
+    }
+
+    /// Tells this run's messages from those of other runs.
+    pub(crate) fn run(&self) -> u64 {
+        self.0.run
     }
 
     /// Waits until `copies` recipients have their message.
@@ -130,6 +163,7 @@ impl Sink {
             copies.fetch_add(recipients, Ordering::AcqRel);
             *self.0.last_at.lock() = Some(self.0.clock.now());
             self.0.total.fetch_add(u64::from(recipients), Ordering::AcqRel);
+            self.0.watch.add_delivered(u64::from(recipients));
             self.0.changed.notify_waiters();
         } else {
             self.0.unknown.fetch_add(1, Ordering::Relaxed);

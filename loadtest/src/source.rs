@@ -1,15 +1,16 @@
 //! The source: sends numbered messages over many connections, each as fast as the relay answers.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::{Context, bail};
 use hdrhistogram::Histogram;
-use indicatif::ProgressBar;
 use tokio::net::TcpStream;
 use units::Clock;
 
 use crate::load::Load;
+use crate::timeline::Watch;
 use crate::wire::Wire;
 
 /// What became of the messages that were sent.
@@ -40,15 +41,19 @@ impl Sent {
 /// Sends all messages of `load`.
 pub(crate) async fn send_all(
     load: &Arc<Load>,
+    target: SocketAddr,
+    run: u64,
     clock: &Clock,
-    progress: &ProgressBar,
+    watch: &Arc<Watch>,
 ) -> anyhow::Result<Sent> {
     let next = Arc::new(AtomicU64::new(0));
     let connections: Vec<_> = (0..load.connections.max(1))
         .map(|_| {
-            let (load, next, clock, progress) =
-                (Arc::clone(load), Arc::clone(&next), clock.clone(), progress.clone());
-            tokio::spawn(async move { send_some(&load, &next, &clock, &progress).await })
+            let (load, next, clock, watch) =
+                (Arc::clone(load), Arc::clone(&next), clock.clone(), Arc::clone(watch));
+            tokio::spawn(
+                async move { send_some((&load, target, run), &next, &clock, &watch).await },
+            )
         })
         .collect();
     let mut sent = Sent::new()?;
@@ -59,10 +64,10 @@ pub(crate) async fn send_all(
 }
 
 async fn send_some(
-    load: &Load,
+    (load, target, run): (&Load, SocketAddr, u64),
     next: &AtomicU64,
     clock: &Clock,
-    progress: &ProgressBar,
+    watch: &Watch,
 ) -> anyhow::Result<Sent> {
     let mut sent = Sent::new()?;
     let mut wire: Option<Wire> = None;
@@ -72,11 +77,11 @@ async fn send_some(
         if number >= load.messages {
             break;
         }
-        let content = load.content(number);
+        let content = load.content(number, run);
         let started_at = clock.now();
         let mut open = match wire.take() {
             Some(open) => open,
-            None => connect(load).await?,
+            None => connect(target).await?,
         };
         match transact(&mut open, load, number, &content).await {
             Ok(()) => {
@@ -87,12 +92,13 @@ async fn send_some(
             }
             Err(error) => {
                 sent.refused += 1;
+                watch.add_refused();
                 sent.refusal = Some(format!("{error:#}"));
                 carried = 0;
                 continue;
             }
         }
-        progress.inc(1);
+        watch.add_accepted();
         if load.per_connection > 0 && carried >= load.per_connection {
             open.send(b"QUIT\r\n").await?;
             carried = 0;
@@ -103,10 +109,10 @@ async fn send_some(
     Ok(sent)
 }
 
-async fn connect(load: &Load) -> anyhow::Result<Wire> {
-    let stream = TcpStream::connect(load.target)
+async fn connect(target: SocketAddr) -> anyhow::Result<Wire> {
+    let stream = TcpStream::connect(target)
         .await
-        .with_context(|| format!("cannot connect to {}", load.target))?;
+        .with_context(|| format!("cannot connect to {}", target))?;
     let mut wire = Wire::new(stream);
     expect(&mut wire, 220).await?;
     wire.send(b"EHLO source.example\r\n").await?;
