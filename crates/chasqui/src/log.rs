@@ -1,6 +1,7 @@
 //! Where events of the log go, and how they look.
 
 mod event;
+mod gather;
 mod lines;
 
 use std::fs::OpenOptions;
@@ -10,8 +11,8 @@ use std::path::Path;
 use anyhow::Context;
 use settings::{Log, LogFormat, LogLevel};
 use tracing_subscriber::EnvFilter;
-use tracing_subscriber::fmt::writer::BoxMakeWriter;
 
+use self::gather::Gathering;
 use self::lines::{Human, Json};
 use crate::failure::Result;
 
@@ -19,7 +20,9 @@ use crate::failure::Result;
 const QUIET: &str = "hickory_resolver=warn,hickory_proto=warn,hyper=warn,hyper_util=warn,reqwest=warn,rustls=warn,tokio_rustls=warn";
 
 /// Begins to write events to `file`, or on standard error. A second call, as in tests, changes nothing.
-pub(crate) fn start(log: &Log, file: Option<&Path>) -> Result {
+///
+/// Keep what is returned until the end: dropped, it writes what is left.
+pub(crate) fn start(log: &Log, file: Option<&Path>) -> Result<Gathering> {
     let level = match log.level {
         LogLevel::Error => "error",
         LogLevel::Warn => "warn",
@@ -27,23 +30,24 @@ pub(crate) fn start(log: &Log, file: Option<&Path>) -> Result {
         LogLevel::Debug => "debug",
         LogLevel::Trace => "trace",
     };
-    let (writer, is_terminal) = match file {
-        None => (BoxMakeWriter::new(io::stderr), io::stderr().is_terminal()),
+    let (writer, is_terminal): (Box<dyn io::Write + Send>, bool) = match file {
+        None => (Box::new(io::stderr()), io::stderr().is_terminal()),
         Some(path) => {
             let file = OpenOptions::new().create(true).append(true).open(path);
             let file =
                 file.with_context(|| format!("the log {} cannot be written", path.display()))?;
-            (BoxMakeWriter::new(file), false)
+            (Box::new(file), false)
         }
     };
+    let gathering = Gathering::start(writer).context("the log's thread cannot be started")?;
     let builder = tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::new(format!("{level},{QUIET}")))
-        .with_writer(writer)
+        .with_writer(gathering.lines())
         .with_ansi(is_terminal);
     let started = match log.format {
         LogFormat::Human => builder.event_format(Human).try_init(),
         LogFormat::Json => builder.event_format(Json).try_init(),
     };
     drop(started);
-    Ok(())
+    Ok(gathering)
 }

@@ -32,7 +32,7 @@ const LOG: &str = "relay.log";
 pub(crate) fn run(quickstart: &Quickstart) -> Result {
     let settings = settings::load(&quickstart.config)?;
     let folder = folder(&settings)?;
-    log::start(&settings.log, Some(&folder.join(LOG)))?;
+    let _log = log::start(&settings.log, Some(&folder.join(LOG)))?;
     descriptors::raise(&settings);
     let runtime = service_runtime(settings.runtime.threads)?;
     let result = runtime.block_on(shown(quickstart, settings));

@@ -18,7 +18,7 @@ use crate::{certificates, descriptors, log, notify, ready};
 pub(crate) fn run(serve: &Serve) -> Result {
     // What is wrong with certificates is a fault of the settings, and no reason to start again and again.
     let settings = settings::load_and_look(&serve.config, certificates::findings)?;
-    log::start(&settings.log, None)?;
+    let _log = log::start(&settings.log, None)?;
     descriptors::raise(&settings);
     let runtime = service_runtime(settings.runtime.threads)?;
     let result = runtime.block_on(async {

@@ -39,7 +39,7 @@ struct Ready {
 /// Does it.
 pub(crate) fn run(sink: &arguments::Sink) -> Result {
     let level = settings::LogLevel::Warn;
-    log::start(&settings::Log { level, ..settings::Log::default() }, None)?;
+    let _log = log::start(&settings::Log { level, ..settings::Log::default() }, None)?;
     service_runtime(0)?.block_on(serve(sink))
 }
 

@@ -2,14 +2,13 @@
 
 use std::fmt;
 
-use serde_json::Value;
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
-use crate::log::event::Fields;
+use crate::log::event::{Fields, Shape, quoted};
 
 /// Time, level, what happened, and the facts as `name=value`.
 #[derive(Debug)]
@@ -30,22 +29,17 @@ where
         mut out: Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
-        let (fields, level) = (Fields::of(event), *event.metadata().level());
+        let level = *event.metadata().level();
+        let is_bold = out.has_ansi_escapes();
         SystemTime.format_time(&mut out)?;
-        if out.has_ansi_escapes() {
-            write!(out, " {}{level:>5}\x1b[0m \x1b[1m{}\x1b[0m", colour(level), fields.event)?;
+        if is_bold {
+            write!(out, " {}{level:>5}\x1b[0m", colour(level))?;
         } else {
-            write!(out, " {level:>5} {}", fields.event)?;
+            write!(out, " {level:>5}")?;
         }
-        for (name, value) in &fields.facts {
-            match value.as_str() {
-                // Quotes only where the end of the value could be missed.
-                Some(text) if !text.is_empty() && !text.contains([' ', '"', '=']) => {
-                    write!(out, " {name}={text}")?;
-                }
-                _ => write!(out, " {name}={value}")?,
-            }
-        }
+        let mut fields = Fields::new(&mut out, Shape::Human { is_bold });
+        event.record(&mut fields);
+        fields.result()?;
         writeln!(out)
     }
 }
@@ -70,15 +64,15 @@ where
         mut out: Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
-        let fields = Fields::of(event);
-        let mut time = String::new();
-        SystemTime.format_time(&mut Writer::new(&mut time))?;
-        write!(out, "{{\"timestamp\":\"{time}\",\"level\":\"{}\"", event.metadata().level())?;
-        write!(out, ",\"event\":{}", Value::from(fields.event))?;
-        for (name, value) in &fields.facts {
-            write!(out, ",{}:{value}", Value::from(*name))?;
-        }
-        writeln!(out, ",\"target\":{}}}", Value::from(event.metadata().target()))
+        out.write_str("{\"timestamp\":\"")?;
+        SystemTime.format_time(&mut out)?;
+        write!(out, "\",\"level\":\"{}\"", event.metadata().level())?;
+        let mut fields = Fields::new(&mut out, Shape::Json);
+        event.record(&mut fields);
+        fields.result()?;
+        out.write_str(",\"target\":")?;
+        quoted(&mut out, event.metadata().target())?;
+        out.write_str("}\n")
     }
 }
 
