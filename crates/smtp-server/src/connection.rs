@@ -19,6 +19,7 @@ use crate::client::{Client, Plain};
 use crate::config::ListenerTls;
 use crate::metrics::{Handshake, Limit};
 use crate::reception::Reception;
+use crate::slot::Slot;
 use crate::stream::{Expected, Stream};
 use crate::transaction::Transaction;
 
@@ -31,6 +32,7 @@ pub(crate) struct Connection {
     stream: Stream,
     /// Stored and answered for, but the queue had no room yet. Nothing is read until it has.
     unqueued: Option<Accepted>,
+    _slot: Slot,
 }
 
 /// How a connection ended.
@@ -54,38 +56,64 @@ pub(crate) enum End {
 }
 
 impl Connection {
-    /// Talks with the client until either side ends it. A message goes on to its end after `stop` is dropped.
-    pub(crate) async fn run(
+    /// A connection that was just accepted; it holds its `slot` to its end.
+    pub(crate) fn new(
         reception: Arc<Reception>,
         socket: TcpStream,
-        mut client: Client,
-        mut stop: oneshot::Receiver<()>,
-    ) -> End {
-        let mut stream = Stream::new(socket);
-        if reception.config.tls == ListenerTls::Implicit {
-            match handshake(&reception, &mut stream, &mut stop).await {
-                Ok(facts) => client.tls = Some(facts),
-                Err(end) => return end,
-            }
-        }
+        client: Client,
+        slot: Slot,
+    ) -> Self {
         let now = reception.clock.now();
-        let session = Session::new(Arc::clone(&reception.settings), reception.security(), now);
-        let transaction = Transaction::new(now);
-        let mut connection =
-            Self { reception, client, session, transaction, stream, unqueued: None };
-        let end = match connection.talk(stop).await {
-            Ok(reason) => End::Closed(reason),
-            Err(end) => end,
-        };
-        connection.abandon();
-        connection.queue().await;
-        if let End::Closed(reason) = end {
-            connection.stream.close(linger_wait_max(reason)).await;
+        Self {
+            session: Session::new(Arc::clone(&reception.settings), reception.security(), now),
+            transaction: Transaction::new(now),
+            stream: Stream::new(socket),
+            unqueued: None,
+            reception,
+            client,
+            _slot: slot,
         }
-        end
     }
 
-    async fn talk(&mut self, mut stop: oneshot::Receiver<()>) -> Result<Reason, End> {
+    /// Talks with the client until either side ends it. A message goes on to its end after `stop` is dropped.
+    ///
+    /// There may be ten thousand that wait for a command, so what is awaited on the way is boxed where it is large:
+    /// a future has room for all that it might ever wait for.
+    #[expect(clippy::manual_async_fn, reason = "an async function would hold the connection twice")]
+    pub(crate) fn run(
+        mut self,
+        mut stop: oneshot::Receiver<()>,
+    ) -> impl Future<Output = ()> + Send {
+        async move {
+            let end = match self.serve(&mut stop).await {
+                Ok(reason) => End::Closed(reason),
+                Err(end) => end,
+            };
+            self.abandon();
+            self.queue().await;
+            if let End::Closed(reason) = end {
+                Box::pin(self.stream.close(linger_wait_max(reason))).await;
+            }
+            tracing::debug!(
+                session = %self.client.session,
+                listener = %self.reception.config.name,
+                client = %self.client.address,
+                end = %end,
+                "connection ended"
+            );
+        }
+    }
+
+    async fn serve(&mut self, stop: &mut oneshot::Receiver<()>) -> Result<Reason, End> {
+        if self.reception.config.tls == ListenerTls::Implicit {
+            Box::pin(self.shake_hands(stop)).await?;
+            let (settings, now) = (Arc::clone(&self.reception.settings), self.now());
+            self.session = Session::new(settings, self.reception.security(), now);
+        }
+        self.talk(stop).await
+    }
+
+    async fn talk(&mut self, stop: &mut oneshot::Receiver<()>) -> Result<Reason, End> {
         let alarm = sleep_until(self.session.deadline().into());
         tokio::pin!(alarm);
         let mut is_stopping = false;
@@ -97,10 +125,13 @@ impl Connection {
                         let verdict = self.verdict(question).await;
                         self.session.decide(verdict, self.now());
                     }
-                    Step::Body(chunk) => self.store(chunk).await,
-                    Step::Commit(transaction) => self.commit(transaction).await,
+                    Step::Body(chunk) => Box::pin(self.store(chunk)).await,
+                    Step::Commit(transaction) => Box::pin(self.commit(transaction)).await,
                     Step::Abandon => self.abandon(),
-                    Step::StartTls => self.start_tls(&mut stop).await?,
+                    Step::StartTls => {
+                        Box::pin(self.shake_hands(stop)).await?;
+                        self.session.tls_started(self.now());
+                    }
                     Step::Close(reason) => return Ok(reason),
                 }
             }
@@ -113,7 +144,7 @@ impl Connection {
             let expected = self.expected();
             tokio::select! {
                 biased;
-                _ = &mut stop, if !is_stopping => {
+                _ = &mut *stop, if !is_stopping => {
                     is_stopping = true;
                     self.session.shut_down(self.now());
                 }
@@ -148,7 +179,7 @@ impl Connection {
 
     async fn send(&mut self, replies: Bytes) -> Result<(), End> {
         let wait_max = self.reception.config.write_wait_max.as_duration();
-        match timeout(wait_max, self.stream.write(&replies)).await {
+        match Box::pin(timeout(wait_max, self.stream.write(&replies))).await {
             Ok(written) => written.map_err(End::Lost),
             Err(_) => Err(End::NotReading),
         }
@@ -199,14 +230,14 @@ impl Connection {
     /// Waits until the queue has room for the message that it had no room for.
     async fn queue(&mut self) {
         if let Some(accepted) = self.unqueued.take() {
-            self.reception.accepted.send(accepted).await.ok();
+            Box::pin(self.reception.accepted.send(accepted)).await.ok();
         }
     }
 
-    async fn start_tls(&mut self, stop: &mut oneshot::Receiver<()>) -> Result<(), End> {
+    /// Does the TLS handshake.
+    async fn shake_hands(&mut self, stop: &mut oneshot::Receiver<()>) -> Result<(), End> {
         let facts = handshake(&self.reception, &mut self.stream, stop).await?;
         self.client.tls = Some(facts);
-        self.session.tls_started(self.now());
         Ok(())
     }
 
@@ -284,5 +315,21 @@ async fn handshake(
             metrics.shed(Limit::Handshakes);
             Err(End::HandshakeTimedOut)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn future_octets<Parts, Run: Future>(_: impl Fn(Parts) -> Run) -> usize {
+        size_of::<Run>()
+    }
+
+    /// All that a connection awaits lies in its task, whether or not it is awaited: what is large must be boxed.
+    #[test]
+    fn a_connection_that_waits_is_small() {
+        let run = future_octets(|(connection, stop)| Connection::run(connection, stop));
+        assert!(run <= 1280, "{run} octets");
     }
 }

@@ -7,6 +7,7 @@
 //!
 //! Start reading at `connection.rs`.
 
+mod buffered;
 mod client;
 pub mod config;
 mod connection;

@@ -137,19 +137,8 @@ impl Listening {
         let connector = self.reception.admission.admit(address.ip());
         let connector = connector.map(|connector| connector.name.as_str().into());
         let client = Client { session, address, connector, tls: None };
-        let reception = Arc::clone(&self.reception);
-        self.connections.begin(|stop| async move {
-            let listener = Arc::clone(&reception);
-            let end = Connection::run(reception, socket, client, stop).await;
-            tracing::debug!(
-                %session,
-                listener = %listener.config.name,
-                client = %address,
-                end = %end,
-                "connection ended"
-            );
-            drop(slot);
-        });
+        let connection = Connection::new(Arc::clone(&self.reception), socket, client, slot);
+        self.connections.begin(|stop| connection.run(stop));
     }
 
     /// Says `reply` in the one packet that always fits, and closes.

@@ -1,18 +1,24 @@
 //! A connection's octets, in clear or under TLS.
 
+use std::future::poll_fn;
 use std::io;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
+
+use crate::buffered::Buffered;
 
 /// A read while commands are expected.
 const COMMAND_READ_OCTETS: usize = 4 << 10;
 /// The first read of a message's content; doubled whenever a read fills its buffer.
 const CONTENT_READ_OCTETS_MIN: usize = 16 << 10;
 const CONTENT_READ_OCTETS_MAX: usize = 256 << 10;
+/// What TLS adds to 16 KiB, and a ticket's worth.
+const RECORD_EXTRA_OCTETS: usize = 256;
 /// A buffer larger than this is not kept between messages.
 const KEPT_OCTETS_MAX: usize = 64 << 10;
 /// What is read and thrown away meanwhile.
@@ -34,7 +40,7 @@ pub(crate) struct Stream {
 
 enum Transport {
     Plain(TcpStream),
-    Tls(Box<tls::server::Stream<TcpStream>>),
+    Tls(Box<tls::server::Stream<Buffered>>),
     /// A handshake took the socket and failed.
     Gone,
 }
@@ -50,13 +56,13 @@ impl Stream {
 
     /// Reads what is there, at least one octet, into a buffer whose size follows the client's speed;
     /// empty at the end of input. May be dropped and called again.
-    pub(crate) async fn read(&mut self, expected: Expected) -> io::Result<bytes::Bytes> {
+    ///
+    /// While a command is waited for there is no buffer: most connections do that most of the time.
+    pub(crate) async fn read(&mut self, expected: Expected) -> io::Result<Bytes> {
         let wanted = match expected {
             Expected::Commands => {
                 self.content_read_octets = CONTENT_READ_OCTETS_MIN;
-                if self.input.capacity() > KEPT_OCTETS_MAX {
-                    self.input = BytesMut::new();
-                }
+                poll_fn(|context| self.poll_command(context)).await?;
                 COMMAND_READ_OCTETS
             }
             Expected::Content => self.content_read_octets,
@@ -68,13 +74,32 @@ impl Stream {
         let room = self.input.capacity();
         let octets = match &mut self.transport {
             Transport::Plain(socket) => socket.read_buf(&mut self.input).await?,
-            Transport::Tls(stream) => stream.read_buf(&mut self.input).await?,
+            Transport::Tls(stream) => {
+                stream.get_mut().0.want(wanted + RECORD_EXTRA_OCTETS);
+                stream.read_buf(&mut self.input).await?
+            }
             Transport::Gone => 0,
         };
         if octets >= room {
             self.content_read_octets = (wanted * 2).min(CONTENT_READ_OCTETS_MAX);
         }
         Ok(self.input.split().freeze())
+    }
+
+    /// Waits until there is something to read; gives the buffer back when that is not at once.
+    fn poll_command(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let is_there = match &mut self.transport {
+            Transport::Plain(socket) => socket.poll_read_ready(context),
+            Transport::Tls(stream) => match stream.get_ref() {
+                (socket, session) if session.wants_read() => socket.poll_readable(context),
+                _ => Poll::Ready(Ok(())),
+            },
+            Transport::Gone => Poll::Ready(Ok(())),
+        };
+        if is_there.is_pending() || self.input.capacity() > KEPT_OCTETS_MAX {
+            self.input = BytesMut::new();
+        }
+        is_there
     }
 
     /// Writes all of `octets`.
@@ -99,6 +124,7 @@ impl Stream {
         let Transport::Plain(socket) = transport else {
             return Err(io::ErrorKind::NotConnected.into());
         };
+        let socket = Buffered::new(socket, COMMAND_READ_OCTETS);
         let stream = acceptor.accept(socket).await?;
         let facts = tls::facts(stream.get_ref().1);
         self.transport = Transport::Tls(Box::new(stream));
@@ -107,7 +133,7 @@ impl Stream {
 
     /// Closes so that the last reply arrives: input left unread would turn the close into a reset, which can
     /// overtake it. Waits at most `linger_wait_max` for the client to close too.
-    pub(crate) async fn close(mut self, linger_wait_max: Duration) {
+    pub(crate) async fn close(&mut self, linger_wait_max: Duration) {
         let farewell = async {
             match &mut self.transport {
                 Transport::Plain(socket) => socket.shutdown().await?,
@@ -125,5 +151,59 @@ impl Stream {
         };
         // Neither a client that went nor one that stays is of interest any more.
         timeout(linger_wait_max, farewell).await.ok();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+    use std::task::Waker;
+
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// Both ends of a connection.
+    async fn pair() -> (Stream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        (Stream::new(listener.accept().await.unwrap().0), client)
+    }
+
+    fn is_waiting(stream: &mut Stream, expected: Expected) -> bool {
+        pin!(stream.read(expected)).poll(&mut Context::from_waker(Waker::noop())).is_pending()
+    }
+
+    #[tokio::test]
+    async fn a_stream_that_waits_for_a_command_holds_no_buffer() {
+        let (mut stream, mut client) = pair().await;
+        for expected in [Expected::Commands, Expected::Content] {
+            client.write_all(b"octets").await.unwrap();
+            assert_eq!(stream.read(expected).await.unwrap(), "octets");
+            assert!(is_waiting(&mut stream, Expected::Commands));
+            assert_eq!(stream.input.capacity(), 0);
+        }
+    }
+
+    /// Content comes in pieces: the buffer of a message serves until its end.
+    #[tokio::test]
+    async fn a_buffer_grows_while_content_fills_it() {
+        let (mut stream, mut client) = pair().await;
+        let (mut octets, mut largest) = (0, 0);
+        let send = async move {
+            client.write_all(&vec![b'x'; 2 << 20]).await.unwrap();
+            client
+        };
+        let receive = async {
+            while octets < 2 << 20 {
+                let piece = stream.read(Expected::Content).await.unwrap().len();
+                octets += piece;
+                largest = largest.max(piece);
+            }
+        };
+        let _client = tokio::join!(send, receive).0;
+        assert!(largest > CONTENT_READ_OCTETS_MIN, "{largest}");
+        assert!(is_waiting(&mut stream, Expected::Commands));
+        assert_eq!(stream.input.capacity(), 0);
     }
 }

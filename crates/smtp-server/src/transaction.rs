@@ -15,7 +15,7 @@ pub(crate) struct Transaction {
     pub(crate) begun_at: Instant,
     /// Whether its refusal has been counted and logged; the first reason stands for all.
     pub(crate) is_refusal_told: bool,
-    content: Option<Content>,
+    content: Option<Box<Content>>,
 }
 
 /// Content on its way into the spool. Dropped, nothing of it is kept.
@@ -41,7 +41,7 @@ impl Transaction {
         received_at: Timestamp,
         (trace, wait_max): (String, Duration),
     ) -> Result<(), Reply> {
-        self.content = Some(Content { writer, received_at });
+        self.content = Some(Box::new(Content { writer, received_at }));
         self.write(trace.into(), wait_max).await
     }
 
@@ -59,7 +59,7 @@ impl Transaction {
 
     /// Puts the message on the device; only then there is something to say 250 for.
     pub(crate) async fn commit(self, envelope: Envelope) -> Result<Accepted, Reply> {
-        let content = self.content.ok_or_else(reply::spool_slow)?;
+        let content = *self.content.ok_or_else(reply::spool_slow)?;
         content.writer.commit(envelope, content.received_at).await.map_err(|error| error.reply())
     }
 

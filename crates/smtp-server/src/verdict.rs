@@ -16,7 +16,7 @@ impl Connection {
         let answer = match &question {
             Question::Mail { octets_declared, .. } => self.may_begin(*octets_declared),
             Question::Recipient { address } => self.may_have(address),
-            Question::Content => self.begin_content().await,
+            Question::Content => Box::pin(self.begin_content()).await,
         };
         match answer {
             Ok(()) => Verdict::Accept,

@@ -255,3 +255,19 @@ proptest! {
         }
     }
 }
+
+/// Thousands of sessions wait at a time: none may keep the buffer that its last command came in.
+#[test]
+fn a_session_that_waits_keeps_nothing_of_what_it_took() {
+    let mut session = server::Session::new(settings(), server::Security::default(), now());
+    for line in ["EHLO client.test\r\n", "NOOP\r\nNOOP\r\n", "MAIL FROM:<a@b.test>\r\nNO"] {
+        let octets = Bytes::from(line.as_bytes().to_vec());
+        session.receive(octets.clone(), now());
+        while let Some(step) = session.next_step() {
+            if let server::Step::Ask(_) = step {
+                session.decide(server::Verdict::Accept, now());
+            }
+        }
+        assert!(octets.is_unique(), "{line:?}");
+    }
+}

@@ -342,6 +342,10 @@ impl Session {
     }
 
     fn starved(&mut self, state: State) -> (State, Progress) {
+        if self.input.is_empty() {
+            // Even an empty piece would keep the driver's buffer alive.
+            self.input = Bytes::new();
+        }
         if self.ending == Ending::InputEnded {
             return (state.leave(Reason::InputEnded), Progress::More);
         }

@@ -1,6 +1,7 @@
 //! What a session has said and may say.
 
 use std::fmt::Write as _;
+use std::mem;
 use std::sync::Arc;
 
 use bytes::BytesMut;
@@ -22,55 +23,59 @@ pub(super) struct Talk {
     replies: BytesMut,
 }
 
+/// Enough for most bursts.
+const REPLIES_OCTETS_MIN: usize = 256;
 /// So much is held for one `Send` at most, and one reply more.
 const REPLIES_OCTETS_MAX: usize = 8 * 1024;
 
 // A buffer that grows takes all, so the results of writing to it say nothing.
 impl Talk {
     pub(super) fn new(settings: Arc<Settings>, security: Security) -> Self {
-        let replies = BytesMut::with_capacity(1024);
+        let replies = BytesMut::new();
         Self { settings, security, is_under_tls: false, bad_commands: 0, transactions: 0, replies }
     }
 
     pub(super) fn say(&mut self, line: Line) {
-        self.replies.extend_from_slice(line.wire.as_bytes());
+        room(&mut self.replies).extend_from_slice(line.wire.as_bytes());
         self.bad_commands = self.bad_commands.saturating_add(u32::from(line.is_bad_command));
     }
 
     pub(super) fn say_reply(&mut self, reply: &Reply) {
-        write_reply(&mut self.replies, reply);
+        write_reply(room(&mut self.replies), reply);
     }
 
     pub(super) fn say_refusal(&mut self, refusal: Refusal) {
-        refusal.write(&mut self.replies, &self.settings).unwrap_or_default();
+        refusal.write(room(&mut self.replies), &self.settings).unwrap_or_default();
     }
 
     pub(super) fn say_greeting(&mut self) {
-        replies::write_greeting(&mut self.replies, &self.settings).unwrap_or_default();
+        replies::write_greeting(room(&mut self.replies), &self.settings).unwrap_or_default();
     }
 
     pub(super) fn say_helo(&mut self) {
-        replies::write_helo(&mut self.replies, &self.settings).unwrap_or_default();
+        replies::write_helo(room(&mut self.replies), &self.settings).unwrap_or_default();
     }
 
     pub(super) fn say_ehlo(&mut self) {
         let starttls = if self.offers_starttls() { replies::STARTTLS } else { "" };
-        replies::write_ehlo(&mut self.replies, &self.settings, starttls).unwrap_or_default();
+        replies::write_ehlo(room(&mut self.replies), &self.settings, starttls).unwrap_or_default();
     }
 
     /// The 250 that takes responsibility (RFC 5321 §4.2.5). Bad commands before it are forgiven.
     pub(super) fn say_stored(&mut self, id: MessageId) {
-        write!(self.replies, "250 2.0.0 OK queued as {id}\r\n").unwrap_or_default();
+        write!(room(&mut self.replies), "250 2.0.0 OK queued as {id}\r\n").unwrap_or_default();
         self.bad_commands = 0;
     }
 
     pub(super) fn say_farewell(&mut self, reason: Reason) {
-        replies::write_farewell(&mut self.replies, &self.settings, reason).unwrap_or_default();
+        replies::write_farewell(room(&mut self.replies), &self.settings, reason)
+            .unwrap_or_default();
     }
 
     /// What was said since the last time, if anything.
     pub(super) fn flush(&mut self) -> Option<Step> {
-        (!self.replies.is_empty()).then(|| Step::Send(self.replies.split().freeze()))
+        // All of the buffer goes: a session that waits holds none.
+        (!self.replies.is_empty()).then(|| Step::Send(mem::take(&mut self.replies).freeze()))
     }
 
     pub(super) fn is_full(&self) -> bool {
@@ -105,4 +110,12 @@ impl Talk {
         self.is_under_tls = true;
         self.replies.clear();
     }
+}
+
+/// The buffer with room in it.
+fn room(replies: &mut BytesMut) -> &mut BytesMut {
+    if replies.capacity() == 0 {
+        replies.reserve(REPLIES_OCTETS_MIN);
+    }
+    replies
 }
