@@ -5,15 +5,23 @@
 //! **Never** reads a clock, knows an envelope, or loses or doubles an entry.
 //! RFC 5321 §4.5.4.1.
 
-mod backoff;
-mod entry;
-mod place;
 mod schedule;
+
+mod destinations;
+mod entry;
+mod messages;
+mod place;
+mod round;
+mod slots;
+mod timers;
+
+mod backoff;
+mod list;
 mod slab;
 mod state;
 
 pub use backoff::Backoff;
 pub use schedule::outcome::{After, Cancel, End, Ended, Leaving, Why};
-pub use schedule::view::{EntryView, PlaceView};
+pub use schedule::view::{Counts, EntryView, PlaceView};
 pub use schedule::{Due, Entry, Schedule, Settings};
 pub use state::State;

@@ -2,7 +2,8 @@
 
 use mail::{Destination, Reply};
 
-use crate::entry::List;
+use crate::list::{Linked, Links, List};
+use crate::slots::Pace;
 
 /// One destination.
 #[derive(Debug)]
@@ -19,10 +20,21 @@ pub(crate) struct Place {
     pub(crate) health: Health,
     /// Failures to connect in a row.
     pub(crate) failures: u16,
-    /// What the last of them said.
+    pub(crate) pace: Pace,
+    /// When an attempt last ended soon.
+    pub(crate) brisk_at: u64,
+    /// What the last failure to connect said.
     pub(crate) last_failure: Option<Box<Reply>>,
     /// Its turn in the round; none if it has nothing to give.
-    pub(crate) turn: Option<u64>,
+    pub(crate) turn: Option<Turn>,
+    /// Neighbours in the round.
+    links: Links,
+    /// What is counted of it in the totals of the schedule: entries that may go, and that rest.
+    pub(crate) counted: [u32; 2],
+    /// No entry in `ready` becomes too old before.
+    pub(crate) expires: u64,
+    /// Entries in front of `ready` of which it is still to be looked whether they are too old.
+    pub(crate) unseen: u32,
 }
 
 /// Whether the destination can be talked to.
@@ -36,6 +48,16 @@ pub(crate) enum Health {
     Probe(Option<u32>),
 }
 
+/// Where a destination stands in the round.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Turn {
+    /// Turns are numbered as they are given out.
+    pub(crate) number: u64,
+    pub(crate) pace: Pace,
+    /// In which line of its pace.
+    pub(crate) line: u32,
+}
+
 impl Place {
     pub(crate) const fn new(destination: Destination, in_flight_max: u32) -> Self {
         Self {
@@ -47,8 +69,14 @@ impl Place {
             in_flight_max,
             health: Health::Open,
             failures: 0,
+            pace: Pace::New,
+            brisk_at: 0,
             last_failure: None,
             turn: None,
+            links: Links::NONE,
+            counted: [0, 0],
+            expires: u64::MAX,
+            unseen: 0,
         }
     }
 
@@ -60,5 +88,35 @@ impl Place {
             Health::Probe(probe) => probe.is_none(),
         };
         takes_more && !self.ready.is_empty()
+    }
+
+    /// Entries that may go or could but for its limit, and entries that rest. What waits for its rest to
+    /// end, rests.
+    pub(crate) const fn standing(&self) -> [u32; 2] {
+        match self.health {
+            Health::Rest(_) => [0, self.resting.saturating_add(self.ready.len())],
+            Health::Open | Health::Probe(_) => [self.ready.len(), self.resting],
+        }
+    }
+}
+
+impl Linked for Place {
+    fn links(&self) -> Links {
+        self.links
+    }
+
+    fn links_mut(&mut self) -> &mut Links {
+        &mut self.links
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// There may be as many destinations as messages.
+    #[test]
+    fn a_destination_is_small() {
+        assert!(size_of::<Place>() <= 128, "{}", size_of::<Place>());
     }
 }

@@ -2,16 +2,22 @@
 
 pub(crate) mod outcome;
 pub(crate) mod view;
+mod waking;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
 use mail::{Destination, MessageId, Timestamp};
 
 use crate::backoff::{Backoff, Random};
-use crate::entry::{At, List, Made, Record};
+use crate::destinations::Destinations;
+use crate::entry::{At, Made, Record};
+use crate::list::List;
+use crate::messages::Messages;
 use crate::place::{Health, Place};
+use crate::round::Round;
 use crate::slab::{NONE, Slab};
+use crate::slots::{Pace, Slots};
+use crate::timers::Timers;
 
 /// What a schedule goes by.
 #[derive(Clone, Debug)]
@@ -63,67 +69,91 @@ pub struct Due {
 /// An entry is named by its message and destination and stands in exactly one of: the list of its
 /// destination (ready), the timers (resting), delivery's hands (from [`Schedule::next_due`] to
 /// [`Schedule::end`]), the list of those that leave, the spool's hands (until [`Schedule::settle`]).
-/// Destinations with something to give take turns, one entry a turn. A destination is forgotten
-/// with its last entry.
+/// A destination is forgotten with its last entry.
+///
+/// # Fairness
+/// Destinations with something to give take turns, one entry a turn, so a long backlog of one does not
+/// delay the others. But a turn is of no use while every slot is held by destinations that do not
+/// answer. So a destination whose attempts last for ten seconds, none of them ending sooner, counts as
+/// slow until one does. Slow destinations together hold at most half of the slots; those of which
+/// nothing is known yet hold, together with the slow ones, at most three quarters; and each of both
+/// kinds holds no more than it leaves free to its kind. A quarter always is for those that proved
+/// brisk. A destination that is alone is not held back.
+///
+/// # Size
+/// No step takes time in proportion to what is held, nor moves it: all is in chunks and trees, and
+/// what many entries need at the same moment is done in slices by [`Schedule::advance`]. An entry costs
+/// some 70 octets while it rests, a destination some 250.
 #[derive(Debug)]
 pub struct Schedule {
     settings: Settings,
     /// Times are milliseconds since then.
     began: Instant,
+    /// The time up to which timers were looked at.
+    now: u64,
     random: Random,
     entries: Slab<Record>,
     places: Slab<Place>,
-    /// The first entry of each message; ids sort by age.
-    messages: BTreeMap<MessageId, u32>,
-    place_keys: HashMap<Destination, u32>,
-    timers: BTreeSet<(u64, Timer)>,
-    /// Destinations that have something to give, by turn.
-    round: BTreeMap<u64, u32>,
-    turns: u64,
-    in_flight: usize,
+    messages: Messages,
+    destinations: Destinations,
+    timers: Timers,
+    round: Round,
+    slots: Slots,
+    /// Entries that may go, and entries that rest.
+    counted: [usize; 2],
+    /// Attempts under way that do not linger yet, in the order in which they were begun.
+    under_way: List,
     leaving: List,
-}
-
-/// What a timer wakes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Timer {
-    Entry(u32),
-    Place(u32),
+    /// Destinations of whose entries it is to be looked which are too old.
+    looking: Vec<u32>,
 }
 
 impl Schedule {
     /// An empty schedule.
     pub fn new(settings: Settings, now: Instant) -> Self {
-        let random = Random::new(settings.random_seed);
         Self {
+            random: Random::new(settings.random_seed),
+            slots: Slots::new(settings.in_flight_max),
             settings,
             began: now,
-            random,
+            now: 0,
             entries: Slab::new(),
             places: Slab::new(),
-            messages: BTreeMap::new(),
-            place_keys: HashMap::new(),
-            timers: BTreeSet::new(),
-            round: BTreeMap::new(),
-            turns: 0,
-            in_flight: 0,
+            messages: Messages::default(),
+            destinations: Destinations::default(),
+            timers: Timers::default(),
+            round: Round::default(),
+            counted: [0, 0],
+            under_way: List::new(),
             leaving: List::new(),
+            looking: Vec::new(),
         }
     }
 
     /// Adds an entry; false, and nothing changes, if the message is there for that destination.
     pub fn add(&mut self, entry: Entry, now: Instant) -> bool {
-        if self.find(entry.id, &entry.destination).is_some() {
+        let known = self.destinations.get(&entry.destination);
+        if let Some(place) = known
+            && self.find_at(entry.id, place).is_some()
+        {
             return false;
         }
         let now = self.millis(now);
         let (due, expires) = (self.millis_up(entry.due), self.millis_up(entry.expires));
         let (id, limit) = (entry.id, entry.in_flight_max.max(1));
-        let Some(place) = self.place_for(entry.destination, limit) else { return false };
+        let place = if let Some(place) = known {
+            self.places[place].in_flight_max = limit;
+            place
+        } else {
+            let made = self.places.insert(Place::new(entry.destination.clone(), limit));
+            let Some(place) = made else { return false };
+            self.destinations.insert(entry.destination, place);
+            place
+        };
         let (received_at, tries) = (entry.received_at, entry.tries);
         let made = Made { id, received_at, due, expires, place, tries };
         let Some(key) = self.entries.insert(Record::new(&made)) else { return false };
-        let first = self.messages.insert(id, key).unwrap_or(NONE);
+        let first = self.messages.insert(key, &self.entries).unwrap_or(NONE);
         self.entries[key].sibling = first;
         self.places[place].entries = self.places[place].entries.saturating_add(1);
         self.rest_or_ready(key, now);
@@ -134,62 +164,53 @@ impl Schedule {
     ///
     /// Every entry taken must come back by [`Self::end`] or [`Self::put_back`].
     pub fn next_due(&mut self, now: Instant) -> Option<Due> {
-        self.advance(now);
-        if self.in_flight >= self.settings.in_flight_max {
-            return None;
+        if self.millis(now) > self.now {
+            self.advance(now);
         }
-        let (_, place_key) = self.round.pop_first()?;
-        self.places[place_key].turn = None;
-        let key = self.places[place_key].ready.pop_front(&mut self.entries)?;
+        let place_key = self.next_place()?;
+        self.round.remove(place_key, &mut self.places);
         let place = &mut self.places[place_key];
+        let key = place.ready.pop_front(&mut self.entries)?;
         place.in_flight = place.in_flight.saturating_add(1);
         if let Health::Probe(probe) = &mut place.health {
             *probe = Some(key);
         }
         let destination = place.destination.clone();
-        self.in_flight = self.in_flight.saturating_add(1);
+        self.slots.take(place.pace);
         self.touch(place_key);
+        self.under_way.push_back(key, &mut self.entries);
+        let begun = self.millis(now);
         let entry = &mut self.entries[key];
-        entry.at = At::InFlight;
+        (entry.at, entry.due) = (At::InFlight, begun);
         let (id, received_at, tries) = (entry.id(), entry.received_at, entry.tries);
         Some(Due { id, destination, received_at, tries })
+    }
+
+    /// The destination whose turn it is among those that may take a slot.
+    fn next_place(&self) -> Option<u32> {
+        let admitted = self.round.firsts().filter(|key| {
+            let place = &self.places[*key];
+            self.slots.admits(place.pace, place.in_flight, self.places.len())
+        });
+        admitted.min_by_key(|key| self.places[*key].turn.map(|turn| turn.number))
     }
 
     /// Takes back an entry that could not be handed on; it goes first when its destination is next.
     pub fn put_back(&mut self, id: MessageId, destination: &Destination) {
         let Some(key) = self.find(id, destination) else { return };
-        if self.entries[key].at != At::InFlight {
+        if !self.entries[key].at.is_under_way() {
             return;
         }
         let place_key = self.release(key);
-        self.entries[key].at = At::Ready;
-        self.places[place_key].ready.push_front(key, &mut self.entries);
+        let place = &mut self.places[place_key];
+        place.ready.push_front(key, &mut self.entries);
+        if place.unseen > 0 {
+            place.unseen = place.unseen.saturating_add(1);
+        }
+        self.ready(key);
         if self.entries[key].is_cancelled {
             self.leave(key);
         }
-        self.touch(place_key);
-    }
-
-    /// Wakes what has rested long enough.
-    pub fn advance(&mut self, now: Instant) {
-        let now = self.millis(now);
-        while let Some((due, timer)) = self.timers.first().copied()
-            && due <= now
-        {
-            self.timers.pop_first();
-            match timer {
-                Timer::Entry(key) => self.wake(key),
-                Timer::Place(key) => {
-                    self.places[key].health = Health::Probe(None);
-                    self.touch(key);
-                }
-            }
-        }
-    }
-
-    /// When [`Self::advance`] has something to do next.
-    pub fn next_wake(&self) -> Option<Instant> {
-        self.timers.first().map(|(due, _)| self.instant(*due))
     }
 
     /// Whether something may go now, but for the limit of attempts under way in all.
@@ -203,15 +224,17 @@ impl Schedule {
         let Some(key) = self.find(id, destination) else { return false };
         let place = self.entries[key].place;
         match self.entries[key].at {
-            At::Resting => {
-                self.timers.remove(&(self.entries[key].due, Timer::Entry(key)));
+            At::Resting | At::RestingLong => {
+                self.timers.remove(key, &mut self.entries);
                 self.wake(key);
             }
             At::Ready => {}
-            At::InFlight | At::Leaving | At::Settling | At::SettlingReady => return false,
+            At::InFlight | At::Lingering | At::Leaving | At::Settling | At::SettlingReady => {
+                return false;
+            }
         }
         if let Health::Rest(until) = self.places[place].health {
-            self.timers.remove(&(until, Timer::Place(place)));
+            self.timers.remove_place(until, place);
             self.places[place].health = Health::Probe(None);
             self.touch(place);
         }
@@ -220,11 +243,9 @@ impl Schedule {
 
     /// Moves an entry that was in the timers to the list of its destination.
     fn wake(&mut self, key: u32) {
-        let place = self.entries[key].place;
-        self.entries[key].at = At::Ready;
-        self.places[place].resting = self.places[place].resting.saturating_sub(1);
-        self.places[place].ready.push_back(key, &mut self.entries);
-        self.touch(place);
+        let place = &mut self.places[self.entries[key].place];
+        place.resting = place.resting.saturating_sub(1);
+        self.push_ready(key);
     }
 
     /// Puts an entry that stands nowhere in the timers, or in the list of its destination if it is due.
@@ -233,27 +254,53 @@ impl Schedule {
         let place = entry.place;
         // The last try is made when it expires, not after.
         entry.due = entry.due.min(entry.expires.max(now));
-        if entry.due > now {
-            entry.at = At::Resting;
-            self.timers.insert((entry.due, Timer::Entry(key)));
-            self.places[place].resting = self.places[place].resting.saturating_add(1);
-        } else {
-            entry.at = At::Ready;
-            self.places[place].ready.push_back(key, &mut self.entries);
+        if entry.due <= now {
+            return self.push_ready(key);
         }
+        self.timers.insert(key, &mut self.entries);
+        self.places[place].resting = self.places[place].resting.saturating_add(1);
         self.touch(place);
+    }
+
+    /// Puts an entry that stands nowhere behind the others of its destination.
+    fn push_ready(&mut self, key: u32) {
+        self.places[self.entries[key].place].ready.push_back(key, &mut self.entries);
+        self.ready(key);
+    }
+
+    /// Notes that an entry stands in the list of its destination.
+    fn ready(&mut self, key: u32) {
+        let entry = &mut self.entries[key];
+        entry.at = At::Ready;
+        let (place_key, expires) = (entry.place, entry.expires);
+        let place = &mut self.places[place_key];
+        place.expires = place.expires.min(expires);
+        self.touch(place_key);
     }
 
     /// Gives back the slot of an entry under way; the caller then touches the place.
     fn release(&mut self, key: u32) -> u32 {
+        if self.entries[key].at == At::InFlight {
+            self.under_way.remove(key, &mut self.entries);
+        }
         let place_key = self.entries[key].place;
-        self.in_flight = self.in_flight.saturating_sub(1);
         let place = &mut self.places[place_key];
+        self.slots.give_back(place.pace);
         place.in_flight = place.in_flight.saturating_sub(1);
         if place.health == Health::Probe(Some(key)) {
             place.health = Health::Probe(None);
         }
         place_key
+    }
+
+    /// Notes what is known of how long a destination holds its slots.
+    fn set_pace(&mut self, key: u32, pace: Pace) {
+        let place = &mut self.places[key];
+        if place.pace != pace {
+            self.slots.change(place.pace, pace, place.in_flight);
+            place.pace = pace;
+            self.touch(key);
+        }
     }
 
     /// Moves an entry from the list of its destination to those that leave.
@@ -267,17 +314,18 @@ impl Schedule {
 
     /// Removes an entry that stands nowhere, and its message or destination if it was their last.
     fn remove(&mut self, key: u32) {
-        let (id, place) = (self.entries[key].id(), self.entries[key].place);
-        self.unlink(id, key);
-        self.entries.remove(key);
-        self.places[place].entries = self.places[place].entries.saturating_sub(1);
-        self.touch(place);
+        self.unlink(key);
+        if let Some(entry) = self.entries.remove(key) {
+            let place = &mut self.places[entry.place];
+            place.entries = place.entries.saturating_sub(1);
+            self.touch(entry.place);
+        }
     }
 
     /// Takes an entry out of the chain of its message.
-    fn unlink(&mut self, id: MessageId, key: u32) {
-        let behind = self.entries[key].sibling;
-        let Some(first) = self.messages.get(&id).copied() else { return };
+    fn unlink(&mut self, key: u32) {
+        let (id, behind) = (self.entries[key].id(), self.entries[key].sibling);
+        let Some(first) = self.messages.get(id, &self.entries) else { return };
         if first != key {
             let mut at = first;
             while self.entries[at].sibling != key && self.entries[at].sibling != NONE {
@@ -285,60 +333,51 @@ impl Schedule {
             }
             self.entries[at].sibling = behind;
         } else if behind == NONE {
-            self.messages.remove(&id);
+            self.messages.remove(id, &self.entries);
         } else {
-            self.messages.insert(id, behind);
+            self.messages.insert(behind, &self.entries);
         }
     }
 
-    /// Puts a place in or out of the round after a change, and forgets it with its last entry.
+    /// Puts a place in or out of the round and counts it after a change, and forgets it with its last
+    /// entry.
     fn touch(&mut self, key: u32) {
+        self.round.place(key, &mut self.places);
         let place = &mut self.places[key];
-        match (place.has_due(), place.turn) {
-            (true, None) => {
-                self.turns = self.turns.saturating_add(1);
-                place.turn = Some(self.turns);
-                self.round.insert(self.turns, key);
+        let standing = place.standing();
+        if standing != place.counted {
+            let changes = self.counted.iter_mut().zip(place.counted.iter().zip(standing));
+            for (sum, (before, after)) in changes {
+                *sum = sum.saturating_sub(wide(*before)).saturating_add(wide(after));
             }
-            (false, Some(turn)) => {
-                place.turn = None;
-                self.round.remove(&turn);
-            }
-            (true, Some(_)) | (false, None) => {}
+            place.counted = standing;
         }
         if place.entries == 0 {
             if let Health::Rest(until) = place.health {
-                self.timers.remove(&(until, Timer::Place(key)));
+                self.timers.remove_place(until, key);
             }
-            self.place_keys.remove(&place.destination);
-            if self.place_keys.is_empty() {
-                self.place_keys.shrink_to_fit();
-            }
+            self.destinations.remove(&place.destination);
             self.places.remove(key);
         }
     }
 
     fn find(&self, id: MessageId, destination: &Destination) -> Option<u32> {
-        let place = *self.place_keys.get(destination)?;
+        self.find_at(id, self.destinations.get(destination)?)
+    }
+
+    fn find_at(&self, id: MessageId, place: u32) -> Option<u32> {
         self.chain(id).find(|key| self.entries[*key].place == place)
     }
 
     /// The entries of a message.
     fn chain(&self, id: MessageId) -> impl Iterator<Item = u32> {
-        let first = self.messages.get(&id).copied();
+        self.chain_from(self.messages.get(id, &self.entries))
+    }
+
+    fn chain_from(&self, first: Option<u32>) -> impl Iterator<Item = u32> {
         std::iter::successors(first, |key| {
             Some(self.entries[*key].sibling).filter(|key| *key != NONE)
         })
-    }
-
-    fn place_for(&mut self, destination: Destination, in_flight_max: u32) -> Option<u32> {
-        if let Some(key) = self.place_keys.get(&destination) {
-            self.places[*key].in_flight_max = in_flight_max;
-            return Some(*key);
-        }
-        let key = self.places.insert(Place::new(destination.clone(), in_flight_max))?;
-        self.place_keys.insert(destination, key);
-        Some(key)
     }
 
     fn millis(&self, at: Instant) -> u64 {
@@ -358,6 +397,10 @@ impl Schedule {
 
 fn whole_millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn wide(count: u32) -> usize {
+    usize::try_from(count).unwrap_or(usize::MAX)
 }
 
 #[cfg(test)]

@@ -4,8 +4,8 @@ use std::time::Instant;
 
 use mail::{Destination, MessageId, Reply, Timestamp};
 
-use super::{Schedule, Timer};
-use crate::entry::{At, List};
+use super::Schedule;
+use crate::entry::At;
 use crate::place::Health;
 
 /// How an attempt ended, as far as the schedule is concerned.
@@ -88,17 +88,20 @@ impl Schedule {
         now: Instant,
     ) -> Option<Ended> {
         let key = self.find(id, destination)?;
-        if self.entries[key].at != At::InFlight {
+        if !self.entries[key].at.is_under_way() {
             return None;
         }
         let now = self.millis(now);
-        let place = self.entries[key].place;
+        let (place, begun) = (self.entries[key].place, self.entries[key].due);
         // During a probe only the probe counts.
         let is_late =
             matches!(self.places[place].health, Health::Probe(probe) if probe != Some(key));
         self.release(key);
         if end != End::NotTried {
             self.entries[key].tries = self.entries[key].tries.saturating_add(1);
+        }
+        if matches!(end, End::Answered | End::Unreachable(_)) {
+            self.note_end(place, begun, now);
         }
         let (at, due) = match end {
             End::Answered => {
@@ -131,15 +134,20 @@ impl Schedule {
             (At::Settling | At::SettlingReady, After::Expire | After::Cancel) => self.remove(key),
             (At::Settling, After::Keep) => self.keep(key, now),
             (At::SettlingReady, After::Keep) => {
-                let place = self.entries[key].place;
-                self.entries[key].at = At::Ready;
-                self.places[place].ready.push_back(key, &mut self.entries);
+                self.push_ready(key);
                 if self.entries[key].is_cancelled {
                     self.leave(key);
                 }
-                self.touch(place);
             }
-            (At::Ready | At::Resting | At::InFlight | At::Leaving, _) => {}
+            (
+                At::Ready
+                | At::Resting
+                | At::RestingLong
+                | At::InFlight
+                | At::Lingering
+                | At::Leaving,
+                _,
+            ) => {}
         }
     }
 
@@ -168,14 +176,16 @@ impl Schedule {
         let key = self.find(id, destination)?;
         self.entries[key].is_cancelled = true;
         match self.entries[key].at {
-            At::Resting => {
-                self.timers.remove(&(self.entries[key].due, Timer::Entry(key)));
+            At::Resting | At::RestingLong => {
+                self.timers.remove(key, &mut self.entries);
                 self.wake(key);
                 self.leave(key);
             }
             At::Ready => self.leave(key),
             At::Leaving => {}
-            At::InFlight | At::Settling | At::SettlingReady => return Some(Cancel::AfterThisTry),
+            At::InFlight | At::Lingering | At::Settling | At::SettlingReady => {
+                return Some(Cancel::AfterThisTry);
+            }
         }
         Some(Cancel::Leaves)
     }
@@ -186,14 +196,14 @@ impl Schedule {
         for key in keys {
             let place = self.entries[key].place;
             match self.entries[key].at {
-                At::Resting => {
-                    self.timers.remove(&(self.entries[key].due, Timer::Entry(key)));
+                At::Resting | At::RestingLong => {
+                    self.timers.remove(key, &mut self.entries);
                     let place = &mut self.places[place];
                     place.resting = place.resting.saturating_sub(1);
                 }
                 At::Ready => self.places[place].ready.remove(key, &mut self.entries),
                 At::Leaving => self.leaving.remove(key, &mut self.entries),
-                At::InFlight | At::Settling | At::SettlingReady => continue,
+                At::InFlight | At::Lingering | At::Settling | At::SettlingReady => continue,
             }
             self.remove(key);
         }
@@ -230,7 +240,7 @@ impl Schedule {
     fn open(&mut self, key: u32) {
         let place = &mut self.places[key];
         if let Health::Rest(until) = place.health {
-            self.timers.remove(&(until, Timer::Place(key)));
+            self.timers.remove_place(until, key);
         }
         let place = &mut self.places[key];
         place.health = Health::Open;
@@ -252,19 +262,8 @@ impl Schedule {
         let rest = self.settings.connect.rest(place.failures, &mut self.random);
         let until = now.saturating_add(super::whole_millis(rest)).max(now.saturating_add(1));
         place.health = Health::Rest(until);
-        self.timers.insert((until, Timer::Place(key)));
-        self.expire_ready(key, now);
+        self.timers.insert_place(until, key);
+        self.begin_to_look(key, now);
         until
-    }
-
-    /// Lets leave what waits at a destination that just failed, and has become too old.
-    fn expire_ready(&mut self, place: u32, now: u64) {
-        let mut next = self.places[place].ready.first();
-        while let Some(key) = next {
-            next = List::behind(key, &self.entries);
-            if self.entries[key].expires <= now {
-                self.leave(key);
-            }
-        }
     }
 }

@@ -1,13 +1,12 @@
 //! What an operator may see of the schedule.
 
-use std::mem::size_of;
 use std::time::Instant;
 
-use mail::{Destination, MessageId, Timestamp};
+use mail::{Destination, Domain, MessageId, Timestamp};
 
-use super::{Schedule, Timer};
+use super::{Schedule, wide};
 use crate::entry::{At, Record};
-use crate::place::Health;
+use crate::place::{Health, Place};
 use crate::state::State;
 
 /// One message at one destination.
@@ -48,10 +47,28 @@ pub struct PlaceView<'a> {
     pub last_failure: Option<&'a mail::Reply>,
 }
 
+/// How many entries stand how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Counts {
+    /// They may go now, as far as their destination's limit allows.
+    pub ready: usize,
+    /// They rest, or wait for the rest of their destination to end.
+    pub resting: usize,
+    /// They are with delivery or the spool.
+    pub in_flight: usize,
+}
+
 impl Schedule {
     /// All entries, oldest message first.
     pub fn entries(&self) -> impl Iterator<Item = EntryView<'_>> {
-        self.messages.values().flat_map(|first| self.chain_from(*first)).map(|key| self.view(key))
+        self.entries_behind(None)
+    }
+
+    /// The entries of messages behind `after`, oldest message first: what is left of a list of which
+    /// `after` was the last one seen.
+    pub fn entries_behind(&self, after: Option<MessageId>) -> impl Iterator<Item = EntryView<'_>> {
+        let firsts = self.messages.behind(after, &self.entries);
+        firsts.flat_map(|first| self.chain_from(Some(first))).map(|key| self.view(key))
     }
 
     /// The entries of one message.
@@ -61,25 +78,54 @@ impl Schedule {
 
     /// All destinations, in no order.
     pub fn places(&self) -> impl Iterator<Item = PlaceView<'_>> {
-        self.places.iter().map(|(_, place)| {
-            let [ready, resting, all] = [place.ready.len(), place.resting, place.entries].map(wide);
-            PlaceView {
-                destination: &place.destination,
-                ready,
-                resting,
-                in_flight: all.saturating_sub(ready).saturating_sub(resting),
-                rests_until: match place.health {
-                    Health::Rest(until) => Some(self.instant(until)),
-                    Health::Open | Health::Probe(_) => None,
-                },
-                connect_failures: place.failures,
-                last_failure: place.last_failure.as_deref(),
-            }
-        })
+        self.places_from(0).map(|(_, place)| place)
+    }
+
+    /// As [`Self::places`], each with its number, beginning at the number `first`.
+    pub fn places_from(&self, first: u32) -> impl Iterator<Item = (u32, PlaceView<'_>)> {
+        self.places.iter_from(first).map(|(key, place)| (key, self.place_view(place)))
+    }
+
+    fn place_view<'a>(&self, place: &'a Place) -> PlaceView<'a> {
+        let [ready, resting, all] = [place.ready.len(), place.resting, place.entries].map(wide);
+        PlaceView {
+            destination: &place.destination,
+            ready,
+            resting,
+            in_flight: all.saturating_sub(ready).saturating_sub(resting),
+            rests_until: match place.health {
+                Health::Rest(until) => Some(self.instant(until)),
+                Health::Open | Health::Probe(_) => None,
+            },
+            connect_failures: place.failures,
+            last_failure: place.last_failure.as_deref(),
+        }
+    }
+
+    /// How many destinations there are.
+    pub const fn places_len(&self) -> usize {
+        self.places.len()
+    }
+
+    /// The destination that is printed so, if it has entries.
+    pub fn destination(&self, printed: &str) -> Option<Destination> {
+        let by_domain = || {
+            let (connector, domain) = printed.rsplit_once('/')?;
+            Some(Destination::exchangers(connector, Domain::parse(domain).ok()?))
+        };
+        let all = [Some(Destination::smart_host(printed)), by_domain()];
+        all.into_iter().flatten().find(|it| self.destinations.get(it).is_some())
+    }
+
+    /// How many entries stand how.
+    pub const fn counts(&self) -> Counts {
+        let [ready, resting] = self.counted;
+        let in_flight = self.entries.len().saturating_sub(ready).saturating_sub(resting);
+        Counts { ready, resting, in_flight }
     }
 
     /// How many messages there are.
-    pub fn messages_len(&self) -> usize {
+    pub const fn messages_len(&self) -> usize {
         self.messages.len()
     }
 
@@ -94,33 +140,24 @@ impl Schedule {
     }
 
     /// How many attempts are under way.
-    pub const fn in_flight(&self) -> usize {
-        self.in_flight
+    pub fn in_flight(&self) -> usize {
+        wide(self.slots.held())
     }
 
     /// When the oldest message was received.
     pub fn oldest_at(&self) -> Option<Timestamp> {
-        let (_, first) = self.messages.first_key_value()?;
-        Some(self.entries[*first].received_at)
+        let first = self.messages.behind(None, &self.entries).next()?;
+        Some(self.entries[first].received_at)
     }
 
-    /// Memory held, in octets, but for the names of destinations; maps are estimated at the fill of
-    /// a tree after random insertions.
+    /// Memory held, in octets, but for the names of destinations; trees are estimated.
     pub fn octets(&self) -> usize {
-        let tree = |len: usize, octets: usize| len * octets * 3 / 2;
-        let names = size_of::<(Destination, u32)>() + 1;
         self.entries.octets()
             + self.places.octets()
-            + tree(self.messages.len(), size_of::<MessageId>() + size_of::<u32>())
-            + tree(self.timers.len(), size_of::<(u64, Timer)>())
-            + tree(self.round.len(), size_of::<u64>() + size_of::<u32>())
-            + self.place_keys.capacity() * names * 8 / 7
-    }
-
-    fn chain_from(&self, first: u32) -> impl Iterator<Item = u32> {
-        std::iter::successors(Some(first), |key| {
-            Some(self.entries[*key].sibling).filter(|key| *key != crate::slab::NONE)
-        })
+            + self.messages.octets()
+            + self.destinations.octets()
+            + self.timers.octets()
+            + self.round.octets()
     }
 
     fn view(&self, key: u32) -> EntryView<'_> {
@@ -129,8 +166,8 @@ impl Schedule {
         let (state, next_try) = match (entry.at, place.health) {
             (At::Ready, Health::Rest(until)) => (State::Resting, Some(until)),
             (At::Ready, Health::Open | Health::Probe(_)) => (State::Ready, None),
-            (At::Resting, _) => (State::Resting, Some(entry.due)),
-            (At::InFlight | At::Leaving | At::Settling | At::SettlingReady, _) => {
+            (At::Resting | At::RestingLong, _) => (State::Resting, Some(entry.due)),
+            (At::InFlight | At::Lingering | At::Leaving | At::Settling | At::SettlingReady, _) => {
                 (State::InFlight, None)
             }
         };
@@ -145,8 +182,4 @@ impl Schedule {
             last_failure: place.last_failure.as_deref(),
         }
     }
-}
-
-fn wide(count: u32) -> usize {
-    usize::try_from(count).unwrap_or(usize::MAX)
 }
