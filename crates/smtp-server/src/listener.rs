@@ -2,13 +2,15 @@
 
 use std::fs::File;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::{AsRawFd, RawFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use mail::Reply;
 use rustix::io::Errno;
+use rustix::process::{Resource, getrlimit};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -22,10 +24,13 @@ use crate::gate::Gate;
 use crate::metrics::Limit;
 use crate::reception::Reception;
 use crate::reply;
-use crate::slot::{NoSlot, Slots};
+use crate::slot::{NoSlot, Slot, Slots};
 
 /// Rest after the system gave no connection. Without it a full descriptor table would be asked without end.
 const ACCEPT_REST: Duration = Duration::from_millis(100);
+
+/// Descriptors that connections leave to the spool, to deliveries and to operators, if the limit is high.
+const RESERVE: u64 = 1024;
 
 /// A bound listener and its connections.
 #[derive(Debug)]
@@ -37,6 +42,9 @@ pub(crate) struct Listening {
     sessions: Arc<AtomicU64>,
     /// Given up for a moment when there is no other descriptor, to tell a client so.
     spare: Option<File>,
+    /// The lowest descriptor that is not for connections. The system gives the lowest that is free, so one above it
+    /// says that all below are taken.
+    reserved_from: RawFd,
     gate: Gate,
 }
 
@@ -62,6 +70,12 @@ async fn stopped(stop: &mut watch::Receiver<bool>) {
     drop(stop.wait_for(|is_stopping| *is_stopping).await);
 }
 
+/// Without descriptors the spool could not take the mail of those that are connected already.
+fn reserved_from() -> RawFd {
+    let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    RawFd::try_from(limit - RESERVE.min(limit / 4)).unwrap_or(RawFd::MAX)
+}
+
 fn spare() -> io::Result<File> {
     File::open("/dev/null")
 }
@@ -77,7 +91,8 @@ impl Listening {
         let connections = Connections::new(reception.metrics.clone());
         let spare = Some(spare()?);
         let gate = Gate::default();
-        Ok(Self { reception, socket, slots, connections, sessions, spare, gate })
+        let reserved_from = reserved_from();
+        Ok(Self { reception, socket, slots, connections, sessions, spare, reserved_from, gate })
     }
 
     /// Name and address.
@@ -112,25 +127,10 @@ impl Listening {
 
     /// Begins a connection, or turns it away before any work is done for it.
     fn take(&mut self, socket: TcpStream, address: SocketAddr) {
-        let slot = match self.slots.take(address.ip()) {
+        let slot = match self.slot(&socket, address.ip()) {
             Ok(slot) => slot,
-            Err(NoSlot::Total) => {
-                let reply = reply::connections_full();
-                return self.turn_away(
-                    &SockRef::from(&socket),
-                    address,
-                    Limit::Connections,
-                    &reply,
-                );
-            }
-            Err(NoSlot::Client) => {
-                let reply = reply::client_connections_full(address.ip().to_canonical());
-                return self.turn_away(
-                    &SockRef::from(&socket),
-                    address,
-                    Limit::ClientConnections,
-                    &reply,
-                );
+            Err((limit, reply)) => {
+                return self.turn_away(&SockRef::from(&socket), address, limit, &reply);
             }
         };
         let session = SessionId(self.sessions.fetch_add(1, Ordering::Relaxed));
@@ -139,6 +139,19 @@ impl Listening {
         let client = Client { session, address, connector, tls: None };
         let connection = Connection::new(Arc::clone(&self.reception), socket, client, slot);
         self.connections.begin(|stop| connection.run(stop));
+    }
+
+    fn slot(&self, socket: &TcpStream, client: IpAddr) -> Result<Slot, (Limit, Reply)> {
+        if socket.as_raw_fd() >= self.reserved_from {
+            return Err((Limit::Descriptors, reply::descriptors_full()));
+        }
+        self.slots.take(client).map_err(|no_slot| match no_slot {
+            NoSlot::Total => (Limit::Connections, reply::connections_full()),
+            NoSlot::Client => {
+                let reply = reply::client_connections_full(client.to_canonical());
+                (Limit::ClientConnections, reply)
+            }
+        })
     }
 
     /// Says `reply` in the one packet that always fits, and closes.
