@@ -84,6 +84,8 @@ fn a_full_descriptor_table_is_told_and_survived() {
     let others: Vec<_> = (0..95).map(|_| File::open("/dev/null").unwrap()).collect();
     drop((clients, others));
     assert!(connect_again(address));
+    let is_over = || registry.render().contains("reception_connections{listener=\"smtp\"} 0\n");
+    assert!((0..100_000).any(|_| is_over()), "connections stay open");
 
     allow("200:200");
     // The client's socket is there before the table is full.
