@@ -61,7 +61,11 @@ impl Default for Load {
 
 /// How many recipients a message has.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
-#[serde(untagged, deny_unknown_fields)]
+#[serde(
+    untagged,
+    deny_unknown_fields,
+    expecting = "a number of recipients, or a list of { count, weight }"
+)]
 pub(crate) enum Recipients {
     /// `recipients = 1`.
     Fixed(u32),
@@ -121,49 +125,4 @@ pub(crate) enum Mechanism {
     Plain,
     /// AUTH LOGIN, a question each.
     Login,
-}
-
-/// The header by which the sink knows a message: the run, a hyphen, its number. What an earlier run left in the
-/// relay's queue is another run's, and counts as unknown.
-pub(crate) const NUMBER_HEADER: &str = "X-Load-Number: ";
-
-/// What the content is filled with.
-const LINE: &[u8] =
-    b"The runner takes the message, runs to the next hut, and hands it on. 0123456789\r\n";
-
-impl Load {
-    /// The lines of `MAIL` and `RCPT` for message `number`.
-    pub(crate) fn envelope(&self, number: u64) -> Vec<String> {
-        let Domains::InTurn(domains) = self.domains else { return Vec::new() };
-        let recipient = |place: u64| {
-            let domain = number.wrapping_add(place) % domains.max(1);
-            format!("RCPT TO:<user{place}@domain{domain}.example>\r\n")
-        };
-        let sender = "MAIL FROM:<load@source.example>\r\n".to_owned();
-        std::iter::once(sender).chain((0..u64::from(self.copies())).map(recipient)).collect()
-    }
-
-    /// Recipients of each message.
-    pub(crate) fn copies(&self) -> u32 {
-        match self.recipients {
-            Recipients::Fixed(count) => count,
-            Recipients::Weighted(_) => 1,
-        }
-    }
-
-    /// The content of message `number`, its dots stuffed, with the final dot.
-    pub(crate) fn content(&self, number: u64, run: u64) -> Vec<u8> {
-        let head = format!(
-            "From: load@source.example\r\nTo: user@domain.example\r\nSubject: load {number}\r\n\
-             Message-ID: <{number}@source.example>\r\nDate: Sat, 21 Nov 2026 00:00:00 +0000\r\n{NUMBER_HEADER}{run}-{number}\r\n\r\n"
-        );
-        let mut content = head.into_bytes();
-        let Sizes::Fixed(size) = self.size else { return content };
-        let size = size.as_usize();
-        while content.len() + LINE.len() <= size {
-            content.extend_from_slice(LINE);
-        }
-        content.extend_from_slice(b".\r\n");
-        content
-    }
 }

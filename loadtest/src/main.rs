@@ -4,16 +4,23 @@
 //! exact number of lost and doubled messages, as a table or JSON.
 //! **Never** uses the relay's own SMTP code: a fault there shall not hide here.
 
+mod content;
 mod domains;
 mod drive;
+mod envelope;
 mod load;
 mod pace;
+mod plan;
+mod random;
 mod report;
 mod scenario;
 mod sink;
 mod size;
 mod source;
+mod tally;
 mod timeline;
+mod tls;
+mod totals;
 mod wire;
 
 use std::path::PathBuf;

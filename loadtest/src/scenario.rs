@@ -7,7 +7,16 @@ use serde::Deserialize;
 use units::{ByteSize, Span};
 
 use crate::load::Load;
+use crate::plan::Plan;
+use crate::sink::faults::Faults;
 use crate::sink::script::SinkScript;
+
+/// Name and text of each file of `loadtest/scenarios`.
+macro_rules! shipped {
+    ($($name:literal),* $(,)?) => {
+        &[$(($name, include_str!(concat!("../scenarios/", $name, ".toml")))),*]
+    };
+}
 
 /// One TOML file of `loadtest/scenarios`.
 #[derive(Clone, Debug, Deserialize)]
@@ -80,7 +89,15 @@ impl Scenario {
     pub(crate) fn parse(text: &str, origin: &str) -> anyhow::Result<Self> {
         let scenario: Self =
             toml::from_str(text).with_context(|| format!("the scenario {origin} is wrong"))?;
+        scenario.check().with_context(|| format!("the scenario {origin} is wrong"))?;
         Ok(scenario)
+    }
+
+    /// Whether everything in it makes sense: a mistake shall show before a relay is started.
+    fn check(&self) -> anyhow::Result<()> {
+        Plan::new(&self.load, &self.sink.classes, 0)?;
+        Faults::new(&self.sink, &self.load)?;
+        Ok(())
     }
 
     /// The shipped scenario of that name.
@@ -95,6 +112,97 @@ impl Scenario {
 
     /// Name and text of each scenario that comes with the program.
     pub(crate) fn shipped() -> &'static [(&'static str, &'static str)] {
-        &[("reused", include_str!("../scenarios/reused.toml"))]
+        shipped![
+            "small",
+            "reused",
+            "medium",
+            "large",
+            "domains",
+            "recipients",
+            "distant",
+            "down",
+            "failing",
+            "failing-not",
+            "tls",
+            "tls-small",
+            "million",
+            "day",
+            "steady",
+        ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_shipped_scenario_makes_sense_and_has_its_files_name() {
+        for (name, _) in Scenario::shipped() {
+            let scenario = Scenario::named(name).unwrap();
+            assert_eq!(scenario.name, *name);
+            assert!(!scenario.about.is_empty() && scenario.about.len() < 90, "{name}");
+        }
+    }
+
+    #[test]
+    fn each_file_is_shipped_and_says_what_it_shows() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/scenarios");
+        let mut files: Vec<_> = std::fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().path().file_stem().unwrap().to_str().unwrap().to_owned())
+            .collect();
+        files.sort_unstable();
+        let mut shipped: Vec<_> = Scenario::shipped().iter().map(|(name, _)| *name).collect();
+        shipped.sort_unstable();
+        assert_eq!(files, shipped);
+        assert!(Scenario::shipped().iter().all(|(_, text)| text.starts_with("# ")));
+    }
+
+    #[test]
+    fn the_good_are_the_same_with_and_without_bad_ones() {
+        let [bad, not] = ["failing", "failing-not"].map(|name| Scenario::named(name).unwrap());
+        let classes = |scenario: &Scenario| -> Vec<_> {
+            let classes = scenario.sink.classes.iter();
+            classes
+                .map(|class| (class.name.clone(), class.domains.clone(), class.own_next_hop))
+                .collect()
+        };
+        assert_eq!(classes(&bad), classes(&not));
+        let load = |scenario: &Scenario| format!("{:?}{:?}", scenario.load, scenario.relay);
+        assert_eq!(load(&bad), load(&not));
+    }
+
+    /// The day ends with its messages.
+    #[test]
+    fn the_day_has_48_seconds() {
+        let day = Scenario::named("day").unwrap();
+        let plan = Plan::new(&day.load, &[], 1).unwrap();
+        assert_eq!(plan.timetable.unwrap().due(day.load.messages).as_secs(), 48);
+    }
+
+    #[test]
+    fn a_mistake_names_its_file_and_key() {
+        for (text, key) in [
+            ("[load]\nmesages = 1", "mesages"),
+            ("[load]\nsize = 10", "size"),
+            ("[load]\nsize = '0KB'", "size"),
+            ("[load]\ndomains = 0", "load.domains"),
+            ("[load]\npace = 0.0", "load.pace"),
+            ("[load]\nrecipients = []", "load.recipients"),
+            ("[sink]\ndown_for = 3", "down_for"),
+            ("[[sink.domain]]\nname = 'slow'\ndomains = 'x'", "sink.domain slow"),
+            (
+                "[[sink.domain]]\nname = 'slow'\ndomains = '0'\ndisconnect = 'mail'",
+                "sink.domain slow",
+            ),
+            ("[[sink.domain]]\nname = 'slow'\ndisconnect = 'soon'", "soon"),
+        ] {
+            let error = format!("{:#}", Scenario::parse(text, "my.toml").unwrap_err());
+            assert!(error.contains("my.toml") && error.contains(key), "{text}: {error}");
+        }
+        assert!(format!("{:#}", Scenario::named("smal").unwrap_err()).contains("there are small"));
+        let missing = Scenario::read(Path::new("/nowhere/at/all.toml")).unwrap_err();
+        assert!(format!("{missing:#}").contains("/nowhere/at/all.toml"));
     }
 }

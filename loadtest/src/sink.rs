@@ -1,26 +1,43 @@
-//! The sink: the relay's next hop, which counts each message by its number.
+//! The sink: the relay's next hop, which counts each message by its number and follows a script of faults.
 
+mod content;
+pub(crate) mod faults;
+mod host;
 pub(crate) mod script;
+mod session;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::time::Instant;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use parking_lot::Mutex;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Notify;
+use tokio::net::{TcpListener, TcpSocket};
+use tokio::sync::watch;
+use tokio::task::{JoinHandle, JoinSet};
 use units::Clock;
 
-use crate::load::NUMBER_HEADER;
+use self::faults::Faults;
+use self::host::{Host, Port};
+use self::script::{SinkScript, Stage};
+use self::session::Session;
+use crate::plan::Plan;
 use crate::scenario::Scenario;
+use crate::tally::Tally;
 use crate::timeline::Watch;
+use crate::tls::{self, Pair, Resuming};
 use crate::wire::Wire;
 
-/// Counts what arrives.
-#[derive(Clone)]
-pub(crate) struct Sink(Arc<Counts>);
+/// Takes what the relay delivers until it is dropped.
+pub(crate) struct Sink {
+    address: SocketAddr,
+    routes: Vec<Route>,
+    host: Arc<Host>,
+    /// Says when the load began.
+    started: watch::Sender<Option<Instant>>,
+    is_late: bool,
+    listeners: Vec<JoinHandle<anyhow::Result<()>>>,
+}
 
 /// Where mail of a class of domains must be sent by the relay under test.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,176 +48,187 @@ pub(crate) struct Route {
     pub(crate) address: SocketAddr,
 }
 
-struct Counts {
-    run: u64,
-    address: SocketAddr,
-    watch: Arc<Watch>,
-    /// Recipients delivered, by message number.
-    copies: Vec<AtomicU32>,
-    total: AtomicU64,
-    unknown: AtomicU64,
-    last_at: Mutex<Option<Instant>>,
-    changed: Notify,
-    clock: Clock,
-}
+/// Connections that the kernel holds until they are accepted.
+const BACKLOG: u32 = 4096;
 
-/// The number stands among the first headers, behind at most a few trace headers.
-const HEAD_OCTETS: usize = 8 * 1024;
+/// Whether the next hop may come up is looked at so often.
+const LOOK: Duration = Duration::from_millis(5);
 
 impl Sink {
-    /// Takes connections until the program ends.
+    /// Listens at `address` (port 0 for any), and beside it for each class with a next hop of its own: at the ports
+    /// that follow, or at any. `run` tells this run's messages from those of others.
+    #[expect(clippy::unused_async, reason = "it works inside a runtime only")]
     pub(crate) async fn listen(
         address: SocketAddr,
         scenario: &Scenario,
         run: u64,
         watch: &Arc<Watch>,
     ) -> anyhow::Result<Self> {
-        let listener = TcpListener::bind(address)
-            .await
-            .with_context(|| format!("the sink cannot listen on {address}"))?;
-        let copies = (0..scenario.load.messages).map(|_| AtomicU32::new(0)).collect();
-        let sink = Self(Arc::new(Counts {
-            run,
-            address: listener.local_addr()?,
-            watch: Arc::clone(watch),
-            copies,
-            total: AtomicU64::new(0),
-            unknown: AtomicU64::new(0),
-            last_at: Mutex::new(None),
-            changed: Notify::new(),
-            clock: Clock::system(),
-        }));
-        let counter = sink.clone();
-        tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                let counter = counter.clone();
-                tokio::spawn(async move { counter.converse(stream).await });
+        Self::open(address, scenario, run, watch, &Clock::system())
+    }
+
+    /// As [`Self::listen`], by the given clock.
+    pub(crate) fn open(
+        address: SocketAddr,
+        scenario: &Scenario,
+        run: u64,
+        watch: &Arc<Watch>,
+        clock: &Clock,
+    ) -> anyhow::Result<Self> {
+        let script = &scenario.sink;
+        let plan = Plan::new(&scenario.load, &script.classes, run)?;
+        let tally = Tally::new(plan, watch, clock)?;
+        let faults = Faults::new(script, &scenario.load)?;
+        let host = Arc::new(Host::new(script, faults, &tally, acceptor(script)?));
+        let (started, _) = watch::channel(None);
+        let is_late = script.is_down_at_first() || script.defer_until_accepted > 0;
+        let mut sink =
+            Self { address, routes: Vec::new(), host, started, is_late, listeners: Vec::new() };
+        sink.address = sink.bind(address, Port::new(0, script.connections_max), script)?;
+        let always = SinkScript::default();
+        for (place, class) in script.classes.iter().enumerate() {
+            if !class.own_next_hop {
+                continue;
             }
-        });
+            let next = u16::try_from(sink.routes.len() + 1).context("too many next hops")?;
+            let port = if address.port() == 0 { 0 } else { address.port().saturating_add(next) };
+            let port = SocketAddr::new(address.ip(), port);
+            let bound = sink.bind(port, Port::new(place + 1, class.connections_max), &always)?;
+            sink.routes.push(Route { class: class.name.clone(), address: bound });
+        }
         Ok(sink)
     }
 
     /// Where it listens, with the port that it was given.
     pub(crate) fn address(&self) -> SocketAddr {
-        self.0.address
+        self.address
     }
 
     /// Next hops that the relay must know beside [`Self::address`]: those of the classes with an own one.
-    pub(crate) fn routes(&self) -> Vec<Route> {
-        Vec::new()
+    pub(crate) fn routes(&self) -> &[Route] {
+        &self.routes
     }
 
-    /// Tells this run's messages from those of other runs.
-    pub(crate) fn run(&self) -> u64 {
-        self.0.run
+    /// What was counted.
+    pub(crate) fn tally(&self) -> &Arc<Tally> {
+        &self.host.tally
     }
 
-    /// Waits until `copies` recipients have their message.
-    pub(crate) async fn wait_for(&self, copies: u64) {
-        loop {
-            let changed = self.0.changed.notified();
-            if self.0.total.load(Ordering::Acquire) >= copies {
-                return;
-            }
-            changed.await;
+    /// Whether the script never takes recipient `place` of message `number`.
+    pub(crate) fn is_withheld(&self, number: u64, place: u32) -> bool {
+        let plan = &self.host.tally.plan;
+        let class = plan.class(plan.domain(number, place));
+        let slot = plan.slot(number, place).map_or(0, |slot| slot as u64);
+        self.host.faults.is_withheld(class, number, slot)
+    }
+
+    /// When it first took mail, if its script kept it from that at first.
+    pub(crate) fn late_up_at(&self) -> Option<Instant> {
+        self.host.up_at().filter(|_| self.is_late)
+    }
+
+    /// Says that the load begins at `at`: `down_for` counts from here.
+    pub(crate) fn start(&self, at: Instant) {
+        self.started.send_replace(Some(at));
+    }
+
+    /// Takes a port, and listens there as soon as the script says.
+    fn bind(
+        &mut self,
+        address: SocketAddr,
+        port: Port,
+        script: &SinkScript,
+    ) -> anyhow::Result<SocketAddr> {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() };
+        let socket = socket.context("no socket for the sink")?;
+        socket.set_reuseaddr(true)?;
+        socket.bind(address).with_context(|| format!("the sink cannot listen on {address}"))?;
+        let bound = socket.local_addr()?;
+        let (host, script) = (Arc::clone(&self.host), script.clone());
+        if port.cuts(&host, Stage::Connect) {
+            // A port that is taken, and where nobody listens, refuses connections.
+            self.listeners.push(tokio::spawn(async move {
+                let _kept = socket;
+                std::future::pending().await
+            }));
+            return Ok(bound);
         }
-    }
-
-    /// When the last message came.
-    pub(crate) fn last_at(&self) -> Option<Instant> {
-        *self.0.last_at.lock()
-    }
-
-    /// Messages with fewer than `copies` recipients delivered, and copies beyond that.
-    pub(crate) fn lost_and_doubled(&self, copies: u32) -> (u64, u64) {
-        self.0.copies.iter().fold((0, 0), |(lost, doubled), count| {
-            let count = count.load(Ordering::Acquire);
-            (lost + u64::from(count < copies), doubled + u64::from(count.saturating_sub(copies)))
-        })
-    }
-
-    /// Messages without a known number, such as failure reports.
-    pub(crate) fn unknown(&self) -> u64 {
-        self.0.unknown.load(Ordering::Relaxed)
-    }
-
-    async fn converse(&self, stream: TcpStream) -> anyhow::Result<()> {
-        let mut wire = Wire::new(stream);
-        wire.send(b"220 sink.example ESMTP\r\n").await?;
-        let mut recipients = 0;
-        while let Some(line) = wire.line().await? {
-            let verb = line.get(..4).unwrap_or_default().to_ascii_uppercase();
-            let reply: &[u8] = match verb.as_str() {
-                "EHLO" => b"250-sink.example\r\n250-PIPELINING\r\n250-SIZE\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250 ENHANCEDSTATUSCODES\r\n",
-                "DATA" => {
-                    wire.send(b"354 go ahead\r\n").await?;
-                    let number = content(&mut wire, self.0.run).await?;
-                    self.count(number, recipients);
-                    b"250 2.0.0 taken\r\n"
-                }
-                "MAIL" => {
-                    recipients = 0;
-                    b"250 2.1.0 ok\r\n"
-                }
-                "RCPT" => {
-                    recipients += 1;
-                    b"250 2.1.5 ok\r\n"
-                }
-                "QUIT" => {
-                    wire.send(b"221 2.0.0 bye\r\n").await?;
-                    break;
-                }
-                _ => b"250 2.0.0 ok\r\n",
-            };
-            wire.send(reply).await?;
-        }
-        Ok(())
-    }
-
-    fn count(&self, number: Option<u64>, recipients: u32) {
-        let copies = number.and_then(|number| self.0.copies.get(usize::try_from(number).ok()?));
-        if let Some(copies) = copies {
-            copies.fetch_add(recipients, Ordering::AcqRel);
-            *self.0.last_at.lock() = Some(self.0.clock.now());
-            self.0.total.fetch_add(u64::from(recipients), Ordering::AcqRel);
-            self.0.watch.add_delivered(u64::from(recipients));
-            self.0.changed.notify_waiters();
+        if script.is_down_at_first() {
+            let mut started = self.started.subscribe();
+            self.listeners.push(tokio::spawn(async move {
+                down(&script, &host, &mut started).await;
+                accept(socket.listen(BACKLOG)?, host, port).await
+            }));
         } else {
-            self.0.unknown.fetch_add(1, Ordering::Relaxed);
+            let listener = socket.listen(BACKLOG).context("the sink cannot listen")?;
+            self.listeners.push(tokio::spawn(accept(listener, host, port)));
+        }
+        Ok(bound)
+    }
+}
+
+impl Drop for Sink {
+    fn drop(&mut self) {
+        for listener in &self.listeners {
+            listener.abort();
         }
     }
 }
 
-/// Reads content up to its final dot and gives its number; keeps no more than the head.
-async fn content(wire: &mut Wire, run: u64) -> anyhow::Result<Option<u64>> {
-    let mut number = None;
-    let mut is_head = true;
-    // Pretends that a line ended before, so that an empty content ends too.
-    wire.buffer().splice(..0, *b"\r\n");
+impl Port {
+    fn new(class: usize, connections_max: usize) -> Self {
+        Self { class, connections_max, open: AtomicUsize::new(0) }
+    }
+}
+
+fn acceptor(script: &SinkScript) -> anyhow::Result<Option<tokio_rustls::TlsAcceptor>> {
+    if !script.tls {
+        return Ok(None);
+    }
+    let resuming = if script.tls_resumption { Resuming::On } else { Resuming::Off };
+    tls::acceptor(&Pair::self_signed("sink.example")?, resuming).map(Some)
+}
+
+/// Waits until the script lets the next hop come up.
+async fn down(script: &SinkScript, host: &Host, started: &mut watch::Receiver<Option<Instant>>) {
+    let Ok(Some(started_at)) = started.wait_for(Option::is_some).await.map(|at| *at) else {
+        return;
+    };
+    let tally = &host.tally;
     loop {
-        let buffer = wire.buffer();
-        if is_head
-            && (buffer.len() >= HEAD_OCTETS || memchr::memmem::find(buffer, b"\r\n.\r\n").is_some())
-        {
-            number = find_number(buffer, run);
-            is_head = false;
+        let passed = tally.clock.now().saturating_duration_since(started_at);
+        let is_enough =
+            tally.watch.accepted() >= script.down_until_accepted || tally.watch.is_sent();
+        if passed >= script.down_for.as_duration() && is_enough {
+            return;
         }
-        if let Some(end) = memchr::memmem::find(buffer, b"\r\n.\r\n") {
-            buffer.drain(..end + 5);
-            return Ok(number);
-        }
-        if !is_head {
-            // The end may be cut: keep its length less one.
-            let done = buffer.len().saturating_sub(4);
-            buffer.drain(..done);
-        }
-        anyhow::ensure!(wire.fill().await?, "the relay closed in the middle of a message");
+        tokio::time::sleep(LOOK).await;
     }
 }
 
-fn find_number(head: &[u8], run: u64) -> Option<u64> {
-    let mark = format!("{NUMBER_HEADER}{run}-");
-    let at = memchr::memmem::find(head, mark.as_bytes())? + mark.len();
-    let digits = head.get(at..)?.iter().take_while(|byte| byte.is_ascii_digit()).count();
-    std::str::from_utf8(head.get(at..at + digits)?).ok()?.parse().ok()
+/// Takes connections; they end with it.
+async fn accept(listener: TcpListener, host: Arc<Host>, port: Port) -> anyhow::Result<()> {
+    let port = Arc::new(port);
+    let mut sessions = JoinSet::new();
+    let mut count = 0;
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => {
+                // Out of descriptors, most likely: those that end give theirs back.
+                let Ok((stream, _)) = accepted else {
+                    tokio::time::sleep(LOOK).await;
+                    continue;
+                };
+                let (host, port) = (Arc::clone(&host), Arc::clone(&port));
+                count += 1;
+                sessions.spawn(async move {
+                    port.open.fetch_add(1, Ordering::Relaxed);
+                    // A relay that breaks off tries again: it shows in the counts.
+                    Session::new(&host, &port, count, Wire::new(stream)).converse().await.ok();
+                    port.open.fetch_sub(1, Ordering::Relaxed);
+                });
+            }
+            Some(_) = sessions.join_next() => {}
+        }
+    }
 }
