@@ -79,9 +79,28 @@ check: setup ## Formatting, lints, layers and other tidy rules, current document
 gen: setup ## Write the generated documents
 	@$(BUILD_ENV) $(CARGO) run --locked --quiet --package xtask -- gen
 
+.PHONY: setup-bench
+setup-bench: setup ## Install also what the benchmarks need
+	@$(call INSTALL,valgrind,1)
+
+# Builds, then runs benchmark $(1) with the words $(2) in a plain environment.
+define BENCH
+$(BUILD_ENV) $(CARGO) bench --locked --quiet --package benches --bench $(1) --no-run; unset MALLOC_CONF GLIBC_TUNABLES; \
+$(CARGO) bench --locked --quiet --package benches --bench $(1) -- $(2)
+endef
+
 .PHONY: bench
-bench: setup ## Run the benchmarks
-	@$(BUILD_ENV) $(CARGO) bench --locked --workspace --benches
+bench: setup-bench ## Time the short set; count instructions, and fail if a hot path costs over 5 % more than accepted
+	@$(call BENCH,timing,--quick)
+	@$(call BENCH,instructions)
+
+.PHONY: bench-full
+bench-full: setup ## Time everything that can be timed
+	@$(call BENCH,timing)
+
+.PHONY: bench-accept
+bench-accept: setup-bench ## Count instructions and accept the counts
+	@$(call BENCH,instructions,--accept)
 
 .PHONY: clean
 clean: ## Remove what was built and what a first look left behind

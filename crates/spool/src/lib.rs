@@ -34,6 +34,8 @@ mod segments;
 mod warm;
 
 mod faults;
+#[doc(hidden)]
+pub mod measured;
 mod metrics;
 
 pub use body::BodyIoKind;

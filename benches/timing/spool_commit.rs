@@ -5,22 +5,29 @@
 
 use std::sync::Arc;
 
+use benches::inputs::{self, Lines};
 use bytes::Bytes;
-use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{BenchmarkId, Criterion, Throughput};
 use mail::Timestamp;
 use spool::{Config, Settlement, Spool};
 use telemetry::Registry;
 use units::{ByteSize, Clock};
 
+use crate::Extent;
+
 /// Messages on their way at the same time.
 const WRITERS: usize = 32;
 
-fn commit(criterion: &mut Criterion) {
+pub(crate) fn measure(criterion: &mut Criterion, extent: Extent) {
+    let sizes: &[usize] = match extent {
+        Extent::Short => &[4, 64],
+        Extent::Full => &[4, 16, 32, 64, 128, 256, 1024],
+    };
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let mut group = criterion.benchmark_group("spool_commit_and_finish");
     group.sample_size(10);
-    for kib in [4, 16, 32, 64, 128, 256, 1024] {
-        let content = benches::content(kib * 1024);
+    for kib in sizes {
+        let content = inputs::content(kib * 1024, Lines::Plain);
         let octets = content.len() * WRITERS;
         group.throughput(Throughput::Bytes(u64::try_from(octets).unwrap()));
         for (place, inline) in [("database", ByteSize::mib(64)), ("segments", ByteSize::octets(0))]
@@ -44,7 +51,7 @@ fn commit(criterion: &mut Criterion) {
 
 /// Stores `WRITERS` messages at the same time and finishes them.
 async fn round(spool: &Spool, content: &Bytes) {
-    let envelope = Arc::new(benches::envelope());
+    let envelope = Arc::new(inputs::envelope(1));
     let tasks: Vec<_> = (0..WRITERS)
         .map(|_| {
             let (spool, content, envelope) =
@@ -73,6 +80,3 @@ async fn round(spool: &Spool, content: &Bytes) {
         task.await.unwrap();
     }
 }
-
-criterion_group!(benches, commit);
-criterion_main!(benches);
