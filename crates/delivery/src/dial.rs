@@ -1,11 +1,13 @@
 //! Gets a fresh connection to one of a destination's hosts.
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use futures_util::future::join_all;
 use mail::{Destination, EnhancedStatus, Peer, Reply};
 use policy::config::OutboundConnector;
+use resolver::LookupError;
 
 use crate::connection::Connection;
 use crate::hosts::{Host, NoHost, hosts, no_host};
@@ -13,6 +15,9 @@ use crate::metrics::{ConnectorMetrics, Stage};
 use crate::open::Opener;
 use crate::shared::Shared;
 use crate::words::{LOOK_UP, NO_ROUTE, STOPPING, later};
+
+/// Hosts whose addresses are asked for at the same time, once the best one does not serve.
+const LOOK_UPS_MAX: usize = 8;
 
 /// The hosts of a destination that one attempt has not tried yet, best first.
 pub(crate) struct Dial<'a> {
@@ -22,6 +27,8 @@ pub(crate) struct Dial<'a> {
     metrics: &'a Arc<ConnectorMetrics>,
     /// None until looked up.
     hosts: Option<VecDeque<Host>>,
+    /// Hosts to look up next time.
+    look_ups: usize,
     addresses: VecDeque<(Box<str>, SocketAddr)>,
     /// Addresses that failed a short while ago.
     resting: VecDeque<(Box<str>, SocketAddr)>,
@@ -63,6 +70,7 @@ impl<'a> Dial<'a> {
             connector,
             metrics,
             hosts: None,
+            look_ups: 1,
             addresses: VecDeque::new(),
             resting: VecDeque::new(),
             tries_left: shared.config.addresses_per_attempt_max.max(1),
@@ -138,20 +146,34 @@ impl<'a> Dial<'a> {
                     return Some((host, address));
                 }
                 self.resting.push_back((host, address));
-            } else if let Some(host) = self.hosts.as_mut().and_then(VecDeque::pop_front) {
-                self.look_up(host).await;
-            } else {
+            } else if !self.look_up().await {
                 return self.resting.pop_front();
             }
         }
     }
 
-    async fn look_up(&mut self, host: Host) {
-        match self.shared.resolver.addresses(&host.name).await {
+    /// Gets the addresses of further hosts; false if there is none. The best host is looked up alone, since it mostly
+    /// serves; then several at a time, so that a long list of hosts that are not found holds nobody up.
+    async fn look_up(&mut self) -> bool {
+        let Some(hosts) = self.hosts.as_mut().filter(|hosts| !hosts.is_empty()) else {
+            return false;
+        };
+        let count = self.look_ups.min(hosts.len());
+        let hosts: Vec<_> = hosts.drain(..count).collect();
+        self.look_ups = LOOK_UPS_MAX;
+        let look_ups = hosts.iter().map(|host| self.shared.resolver.addresses(&host.name));
+        let found = join_all(look_ups).await;
+        for (host, found) in hosts.into_iter().zip(found) {
+            self.found(&host, found);
+        }
+        true
+    }
+
+    fn found(&mut self, host: &Host, found: Result<Vec<IpAddr>, LookupError>) {
+        match found {
             Ok(addresses) => {
                 self.are_all_without_address = false;
-                let port = host.port;
-                let named = |ip| (host.name.clone(), SocketAddr::new(ip, port));
+                let named = |ip| (host.name.clone(), SocketAddr::new(ip, host.port));
                 self.addresses.extend(addresses.into_iter().map(named));
             }
             Err(error) => {

@@ -1,11 +1,13 @@
 //! Several hosts, by order or by MX.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
 
 use mail::{Fate, Outcome};
 use testkit::dns::{Answer, DnsServer, Kind, Record};
 use testkit::peer::Act::{Close, Reply};
 use testkit::peer::{Act, CONNECT, Peer, Script};
+use units::Span;
 
 use crate::relay::{Relay, Setup, answered, domain, fates, unreachable};
 
@@ -137,6 +139,64 @@ async fn each_kind_of_no_from_the_dns_has_its_reply() {
         let reply = unreachable(relay.deliver(&[&format!("a@{host}")]).await);
         assert!(reply.to_string().starts_with("451 4.4.3 "), "{host}: {reply}");
     }
+}
+
+/// Which of the hosts `h0.example` to `h31.example` addresses were asked for.
+fn asked_for(relay: &Relay) -> Vec<usize> {
+    let queries = relay.dns.as_ref().unwrap().queries();
+    let is_asked = |host: &usize| {
+        let name = format!("h{host}.example");
+        queries.iter().any(|(asked, kind)| asked == &name && *kind == Kind::A)
+    };
+    (0..32).filter(is_asked).collect()
+}
+
+/// 32 exchangers, the first of preference 0.
+async fn thirty_two() -> DnsServer {
+    let host = |number: u16| (number, &*Box::leak(format!("h{number}.example").into_boxed_str()));
+    let hosts: Vec<_> = (0..32).map(host).collect();
+    DnsServer::start().await.with("x.example", Kind::Mx, mx(&hosts))
+}
+
+#[tokio::test]
+async fn the_best_host_is_looked_up_alone() {
+    let peer = Peer::start([Script::default()]).await;
+    let dns = thirty_two().await.with("h0.example", Kind::A, a([127, 0, 0, 1]));
+    let mut relay = Relay::start(Setup::by_mx(dns, peer.address().port()));
+    assert_eq!(fates(relay.deliver(&["a@x.example"]).await), DELIVERED);
+    assert_eq!(asked_for(&relay), [0]);
+}
+
+#[tokio::test]
+async fn hosts_behind_one_that_is_not_found_are_looked_up_several_at_a_time() {
+    let mut dns = thirty_two().await;
+    for host in 1..32 {
+        dns = dns.with(&format!("h{host}.example"), Kind::A, Answer::Silence);
+    }
+    let mut setup = Setup::by_mx(dns, 25);
+    setup.answer_wait_max = Span::minutes(5);
+    let relay = Relay::start(setup);
+    let id = relay.store(&["a@x.example"], crate::relay::CONTENT).await;
+    relay.hand_out(id, "a@x.example").await;
+    let look = async {
+        while asked_for(&relay).len() < 9 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), look).await.expect("one after another");
+    assert_eq!(asked_for(&relay), [0, 1, 2, 3, 4, 5, 6, 7, 8]);
+}
+
+/// The last of many hosts still gets the mail.
+#[tokio::test]
+async fn a_long_list_is_gone_through_in_order() {
+    let peer = Peer::start([Script::default()]).await;
+    let dns = thirty_two().await.with("h31.example", Kind::A, a([127, 0, 0, 1]));
+    let mut relay = Relay::start(Setup::by_mx(dns, peer.address().port()));
+    let outcomes = answered(relay.deliver(&["a@x.example"]).await);
+    assert_eq!(outcomes[0].fate, Fate::Delivered);
+    assert_eq!(&*outcomes[0].peer.as_ref().unwrap().host, "h31.example");
+    assert_eq!(asked_for(&relay).len(), 32);
 }
 
 #[tokio::test]

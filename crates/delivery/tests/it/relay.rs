@@ -32,6 +32,7 @@ pub(crate) struct Setup {
     pub(crate) config: Config,
     pub(crate) dns: Option<DnsServer>,
     pub(crate) connectors: tls::client::Config,
+    pub(crate) answer_wait_max: Span,
 }
 
 impl Setup {
@@ -55,7 +56,13 @@ impl Setup {
 
     fn with(connector: OutboundConnector) -> Self {
         let connectors = tls::client::Config { roots: None, trusts_system: false };
-        Self { connector, config: Config::default(), dns: None, connectors }
+        Self {
+            connector,
+            config: Config::default(),
+            dns: None,
+            connectors,
+            answer_wait_max: Span::millis(300),
+        }
     }
 
     pub(crate) fn tls(mut self, level: TlsLevel) -> Self {
@@ -91,7 +98,7 @@ pub(crate) struct Relay {
     stop: watch::Sender<bool>,
     service: JoinHandle<()>,
     _folder: tempfile::TempDir,
-    _dns: Option<DnsServer>,
+    pub(crate) dns: Option<DnsServer>,
 }
 
 impl Relay {
@@ -110,7 +117,7 @@ impl Relay {
             servers: vec![
                 setup.dns.as_ref().map_or(([127, 0, 0, 1], 1).into(), DnsServer::address),
             ],
-            answer_wait_max: Span::millis(300),
+            answer_wait_max: setup.answer_wait_max,
             tries_max: 1,
             ..resolver::Config::default()
         };
@@ -143,7 +150,7 @@ impl Relay {
             stop,
             service,
             _folder: folder,
-            _dns: setup.dns,
+            dns: setup.dns,
         }
     }
 
