@@ -91,3 +91,100 @@ impl Pool {
         idle.by_destination.into_values().flatten().collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use mail::{Domain, Peer};
+    use policy::config::OutboundConnector;
+    use smtp_session::client::Extensions;
+    use telemetry::Registry;
+    use tokio::net::{TcpListener, TcpStream};
+    use units::{Clock, Span};
+
+    use super::*;
+    use crate::metrics::{Metrics, Open};
+    use crate::socket::Socket;
+
+    const DESTINATIONS: usize = 120;
+
+    fn destination(number: usize) -> Destination {
+        let domain = Domain::parse(&format!("d{number}.example")).unwrap();
+        Destination::exchangers("out", domain)
+    }
+
+    struct House {
+        listener: TcpListener,
+        metrics: Metrics,
+        router: Router,
+        clock: Clock,
+        /// The other ends.
+        peers: Vec<TcpStream>,
+    }
+
+    impl House {
+        async fn new() -> Self {
+            let mut connector =
+                OutboundConnector { name: "out".to_owned(), ..OutboundConnector::default() };
+            connector.limits.connection_idle_max = Span::seconds(5);
+            Self {
+                listener: TcpListener::bind("127.0.0.1:0").await.unwrap(),
+                metrics: Metrics::register(&Registry::new(), std::slice::from_ref(&connector)),
+                router: Router::new(vec![connector]).unwrap(),
+                clock: Clock::manual(0),
+                peers: Vec::new(),
+            }
+        }
+
+        async fn connection(&mut self) -> Connection {
+            let address = self.listener.local_addr().unwrap();
+            let tcp = TcpStream::connect(address).await.unwrap();
+            self.peers.push(self.listener.accept().await.unwrap().0);
+            let peer = Arc::new(Peer { host: "h.example".into(), address, tls: None });
+            let open = Open::new(self.metrics.connector("out").unwrap());
+            let now = self.clock.now();
+            Connection::new(Socket::Clear(tcp), Extensions::default(), peer, open, now)
+        }
+    }
+
+    fn destinations_known(pool: &Pool) -> usize {
+        pool.idle.lock().by_destination.len()
+    }
+
+    /// Each of many destinations gets one message; then nothing of them is left, whichever way a connection goes.
+    #[tokio::test]
+    async fn destinations_leave_nothing_behind() {
+        let (mut house, pool) = (House::new().await, Pool::new(DESTINATIONS / 2));
+        let mut sent_away = 0;
+        for number in 0..DESTINATIONS {
+            let connection = house.connection().await;
+            let back = pool.put(&destination(number), connection, house.clock.now());
+            sent_away += usize::from(back.is_some());
+        }
+        assert_eq!((sent_away, destinations_known(&pool)), (DESTINATIONS / 2, DESTINATIONS / 2));
+        let taken = (0..40).filter_map(|number| pool.take(&destination(number), |_| true)).count();
+        assert_eq!((taken, destinations_known(&pool)), (40, 20));
+        for number in 40..50 {
+            assert!(pool.take(&destination(number), |_| false).is_none());
+        }
+        assert_eq!(destinations_known(&pool), 10);
+        house.clock.advance(std::time::Duration::from_secs(6));
+        assert_eq!(pool.sweep(&house.router, house.clock.now()).len(), 10);
+        assert_eq!((destinations_known(&pool), pool.idle.lock().count), (0, 0));
+    }
+
+    /// A destination with many connections is known until the last of them goes.
+    #[tokio::test]
+    async fn a_destination_is_known_while_it_has_a_connection() {
+        let (mut house, pool) = (House::new().await, Pool::new(10));
+        for _ in 0..2 {
+            let connection = house.connection().await;
+            assert!(pool.put(&destination(1), connection, house.clock.now()).is_none());
+        }
+        for left in [1, 0] {
+            assert!(pool.take(&destination(1), |_| true).is_some());
+            assert_eq!(destinations_known(&pool), left);
+        }
+    }
+}

@@ -20,12 +20,16 @@ pub(crate) enum Socket {
 impl Socket {
     /// Whether a peer that should be silent has gone, or has said something unasked (such as 421).
     ///
-    /// Asks the kernel, so that a close which no task has noticed yet is seen.
+    /// The runtime knows whether anything came; only then the system is asked what.
     pub(crate) fn is_dead(&mut self) -> bool {
         let tcp = match self {
             Self::Clear(tcp) => tcp,
             Self::Tls(tls) => tls.get_ref().0,
         };
+        let mut context = Context::from_waker(Waker::noop());
+        if tcp.poll_read_ready(&mut context).is_pending() {
+            return false;
+        }
         let mut octet = [MaybeUninit::uninit()];
         let peeked = socket2::SockRef::from(tcp).peek(&mut octet);
         match (peeked, self) {
@@ -35,7 +39,6 @@ impl Socket {
             (Ok(_), Self::Tls(tls)) => {
                 let mut octet = [0];
                 let mut buffer = ReadBuf::new(&mut octet);
-                let mut context = Context::from_waker(Waker::noop());
                 Pin::new(tls).poll_read(&mut context, &mut buffer).is_ready()
             }
         }
