@@ -35,7 +35,8 @@ pub(crate) async fn run(shared: &Shared, attempt: Attempt) -> Finished {
         (Ok(stored), Some((connector, metrics))) => {
             let destination = attempt.destination.clone();
             let dial = Dial::new(shared, &destination, connector, metrics);
-            return Sending::new(shared, &attempt, stored, (connector, metrics), dial).run().await;
+            let mut sending = Sending::new(shared, &attempt, stored, (connector, metrics), dial);
+            return sending.run().await;
         }
         (Ok(_), None) => {
             unreachable(later(NO_ROUTE, format!("no outbound connector is called {name}")))
@@ -103,7 +104,7 @@ impl<'a> Sending<'a> {
         }
     }
 
-    async fn run(mut self) -> Finished {
+    async fn run(&mut self) -> Finished {
         while let Some(batch) = self.batches.pop_front() {
             let connection = match self.connect().await {
                 Ok(connection) => connection,
@@ -140,13 +141,14 @@ impl<'a> Sending<'a> {
             if connection.may_go_on(limits, now) {
                 return Ok(connection);
             }
-            connection.quit().await;
+            Box::pin(connection.quit()).await;
         }
         let is_usable = |connection: &mut Connection| !connection.is_stale(limits, now);
         if let Some(connection) = self.shared.pool.take(&self.attempt.destination, is_usable) {
             return Ok(connection);
         }
-        let connection = self.dial.next().await;
+        // Boxed: it is rare, and each attempt would hold room for it.
+        let connection = Box::pin(self.dial.next()).await;
         self.connect_wait += self.since(now);
         connection
     }
@@ -255,7 +257,7 @@ impl<'a> Sending<'a> {
         }
     }
 
-    fn give_up(mut self, error: NoConnection) -> Finished {
+    fn give_up(&mut self, error: NoConnection) -> Finished {
         let has_nothing = self.outcomes.is_empty() && !self.was_answered;
         match error {
             NoConnection::Unreachable(reply, peer) if has_nothing => {
@@ -300,13 +302,13 @@ impl<'a> Sending<'a> {
         self.outcomes.push(RecipientOutcome { recipient, fate, reply: reply.clone(), peer });
     }
 
-    fn finish_answered(mut self) -> Finished {
+    fn finish_answered(&mut self) -> Finished {
         let outcomes = std::mem::take(&mut self.outcomes);
         self.finish(Outcome::Answered(outcomes))
     }
 
     /// Keeps the connection for the next message, before the queue learns that its slot is free.
-    fn finish(mut self, outcome: Outcome) -> Finished {
+    fn finish(&mut self, outcome: Outcome) -> Finished {
         let now = self.shared.clock.now();
         let connection = self.connection.take().and_then(|connection| {
             let may_stay =

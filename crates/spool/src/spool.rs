@@ -163,7 +163,8 @@ impl Spool {
         let found = tokio::task::spawn_blocking(move || stored::load_cold(&inner, id)).await;
         let found = found.map_err(|_| failed("the thread that read it panicked"))?;
         for (family, aside) in found.aside {
-            self.inner.set_aside(family, aside).await;
+            // Boxed: it is rare, and each reader would hold room for it.
+            Box::pin(self.inner.set_aside(family, aside)).await;
         }
         found.result
     }

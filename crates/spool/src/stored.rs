@@ -95,7 +95,9 @@ impl Content {
                 return Err(ReadError::Device { id: self.id, reason });
             }
         };
-        self.set_aside(format!("extent {index} in segment {:x}: {reason}", extent.segment)).await;
+        let reason = format!("extent {index} in segment {:x}: {reason}", extent.segment);
+        // Boxed: it is rare, and each reader would hold room for it.
+        Box::pin(self.set_aside(reason)).await;
         Err(ReadError::Corrupt(self.id))
     }
 
