@@ -62,11 +62,22 @@ impl Opener<'_> {
             TlsLevel::Opportunistic if self.connector.login_needs_tls() => TlsLevel::Encrypt,
             level => level,
         };
+        let without_tls = &self.shared.without_tls;
+        if level == TlsLevel::Opportunistic
+            && without_tls.is_resting(address, self.shared.clock.now())
+        {
+            tracing::info!(host, %address, "TLS failed here a short while ago, clear text at once");
+            return self.open_at_level(host, address, TlsLevel::None).await;
+        }
         match self.open_at_level(host, address, level).await {
             Err(refused) if refused.may_try_clear => {
                 self.metrics.tls_ended(TlsResult::Failed);
                 tracing::info!(host, %address, error = refused.words, "TLS failed, clear text follows");
-                self.open_at_level(host, address, TlsLevel::None).await
+                let result = self.open_at_level(host, address, TlsLevel::None).await;
+                if result.is_ok() {
+                    without_tls.failed(address, self.shared.clock.now());
+                }
+                result
             }
             result => result,
         }

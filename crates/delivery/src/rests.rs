@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 /// More are not remembered; then some failed host is tried in its turn.
 const HOSTS_MAX: usize = 4096;
 
-/// Remembers for a short while who could not be talked to.
+/// Remembers for a short while who could not be talked to, or not in a certain way.
 pub(crate) struct Rests {
     until: Mutex<HashMap<SocketAddr, Instant>>,
     rest: Duration,
@@ -36,7 +36,7 @@ impl Rests {
         self.until.lock().remove(&address);
     }
 
-    /// Whether `address` is better tried last.
+    /// Whether `address` failed a short while ago.
     pub(crate) fn is_resting(&self, address: SocketAddr, now: Instant) -> bool {
         let mut until = self.until.lock();
         let is_resting = until.get(&address).is_some_and(|until| *until > now);

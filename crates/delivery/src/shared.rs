@@ -29,6 +29,8 @@ pub(crate) struct Shared {
     pub(crate) metrics: Metrics,
     pub(crate) pool: Pool,
     pub(crate) rests: Rests,
+    /// Hosts that could be talked to in clear text after TLS had failed.
+    pub(crate) without_tls: Rests,
     pub(crate) stopping: watch::Receiver<bool>,
 }
 

@@ -4,7 +4,7 @@ use mail::Fate;
 use policy::config::TlsLevel;
 use testkit::authority::Authority;
 use testkit::peer::Act::{Close, Raw, Reply};
-use testkit::peer::{Act, Peer, Script};
+use testkit::peer::{Act, Peer, Script, Seen};
 
 use crate::relay::{Relay, Setup, answered, fates, unreachable};
 
@@ -142,4 +142,37 @@ async fn clear_text_behind_the_220_ends_the_connection() {
         assert!(reply.text().contains("clear text behind its reply"), "{reply}");
         assert!(!has_mail(&peer), "{level:?}");
     }
+}
+
+/// Each question for TLS would cost a connection: for a while the host is not asked any more.
+#[tokio::test]
+async fn a_host_whose_tls_is_broken_is_remembered() {
+    let authority = Authority::new("Test Authority");
+    let broken = || Script::default().on("STARTTLS", &[Reply("220 2.0.0 go ahead"), Close]);
+    let peer = Peer::start_tls(authority.acceptor("127.0.0.1"), [broken()]).await;
+    let mut setup = Setup::to(&[peer.address()]).tls(TlsLevel::Opportunistic);
+    setup.connector.limits.messages_per_connection_max = 1;
+    let mut relay = Relay::start(setup);
+    for _ in 0..3 {
+        assert_eq!(fates(relay.deliver(&["a@x.example"]).await), DELIVERED);
+    }
+    let asked = |seen: &Seen| seen.lines.iter().any(|line| line == "STARTTLS");
+    let seen = peer.seen();
+    assert_eq!(seen.iter().map(asked).collect::<Vec<_>>(), [true, false, false, false]);
+    assert!(relay.shows("chasqui_tls_policy_total{policy=\"opportunistic\",result=\"failed\"} 1"));
+    assert!(relay.shows("chasqui_tls_policy_total{policy=\"opportunistic\",result=\"clear\"} 3"));
+}
+
+/// Who cannot be talked to in clear text either is asked for TLS again.
+#[tokio::test]
+async fn a_host_that_is_down_is_not_taken_for_one_without_tls() {
+    let authority = Authority::new("Test Authority");
+    let dying = Script::default().on("STARTTLS", &[Reply("220 2.0.0 go ahead"), Close]);
+    let dead = Script::default().on(testkit::peer::CONNECT, &[Close]);
+    let scripts = [dying, dead, Script::default()];
+    let peer = Peer::start_tls(authority.acceptor("127.0.0.1"), scripts).await;
+    let mut relay = relay(&peer, TlsLevel::Opportunistic, None);
+    unreachable(relay.deliver(&["a@x.example"]).await);
+    let outcomes = answered(relay.deliver(&["a@x.example"]).await);
+    assert!(outcomes[0].peer.as_ref().unwrap().tls.is_some(), "{outcomes:?}");
 }
