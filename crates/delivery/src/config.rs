@@ -8,8 +8,8 @@ use units::Span;
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
-    /// Messages that are sent at the same time, over all destinations. Each needs a socket and some hundred KiB;
-    /// further ones wait in the queue.
+    /// Messages that are sent at the same time, over all destinations. Each needs a socket and 20 KiB, with a large
+    /// message up to 400 KiB; further ones wait in the queue.
     pub transactions_max: u32,
     /// Connections kept open without mail, over all destinations. A further one is closed instead of kept.
     pub idle_connections_max: u32,
@@ -23,7 +23,7 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
-            transactions_max: 500,
+            transactions_max: 2000,
             idle_connections_max: 500,
             addresses_per_attempt_max: 5,
             host_rest: Span::minutes(1),
