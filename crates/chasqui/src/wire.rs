@@ -104,6 +104,7 @@ pub async fn start(settings: Settings, clock: Clock) -> Result<Running> {
         attempts: attempts_in,
         ends: ends_out,
         requests: requests_out,
+        transactions_max: usize::try_from(settings.delivery.transactions_max).unwrap_or(usize::MAX),
         registry: Arc::clone(registry),
     };
 

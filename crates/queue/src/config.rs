@@ -17,8 +17,11 @@ pub struct Config {
     pub retry_connect: RetryConnect,
     /// How long a message rests that got a 4yz reply. Other mail for its destination goes on.
     pub retry_reply: RetryReply,
-    /// Attempts under way at the same time, all destinations together. Each destination is also held
-    /// to the `connections_max` of its outbound connector.
+    /// Attempts under way at the same time, all destinations together, and never more than
+    /// `delivery.transactions_max`. Each destination is also held to the `connections_max` of its
+    /// outbound connector. Destinations whose attempts last longer than ten seconds get at most half of
+    /// these, and together with those that were not tried yet three quarters, unless there is only one
+    /// destination: so the slow ones do not keep the others waiting.
     pub attempts_in_flight_max: usize,
 }
 

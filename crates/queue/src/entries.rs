@@ -4,15 +4,18 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use mail::{Destination, Envelope, MessageId, Timestamp};
+use mail::{Accepted, Address, Destination, Envelope, MessageId, Timestamp};
 use policy::Router;
 use schedule::Entry;
-use spool::RecipientState;
+use spool::{RecipientState, Recovered};
+use units::Clock;
 
-use crate::shared::routed;
+use crate::shared::{NO_ROUTE, routed};
 
 /// Recipients without a route are looked at again one message after the other.
 const NO_ROUTE_IN_FLIGHT_MAX: u32 = 20;
+/// Domains whose route is remembered during a recovery.
+const ROUTES_MAX: usize = 32_768;
 
 /// A message with what is written about its recipients.
 #[derive(Clone, Debug)]
@@ -39,6 +42,11 @@ pub(crate) struct Now {
 }
 
 impl Now {
+    /// What the clock shows.
+    pub(crate) fn of(clock: &Clock) -> Self {
+        Self { instant: clock.now(), wall: Timestamp::from_millis(clock.unix_millis()) }
+    }
+
     /// When the wall clock will show `at`; now if it is over.
     pub(crate) fn instant_of(self, at: Timestamp) -> Instant {
         self.instant.checked_add(at.since(self.wall)).unwrap_or(self.instant)
@@ -50,32 +58,209 @@ impl Now {
     }
 }
 
+/// A recipient that waits, or several that go the same way.
+struct Wait {
+    route: Route,
+    tries: u16,
+    next_try_at: Timestamp,
+}
+
+/// Which way recipients go.
+#[derive(Clone, Debug)]
+struct Route {
+    destination: Destination,
+    in_flight_max: u32,
+}
+
+impl Route {
+    fn of(router: &Router, address: &Address) -> Self {
+        Self::to(router, routed(router, address))
+    }
+
+    fn to(router: &Router, destination: Destination) -> Self {
+        let connector = router.connector(destination.connector());
+        let limit = connector.map_or(NO_ROUTE_IN_FLIGHT_MAX, |it| it.limits.connections_max);
+        Self { destination, in_flight_max: limit }
+    }
+}
+
 impl Maker {
+    /// One entry for each destination of a new message.
+    pub(crate) fn fresh(&self, accepted: &Accepted, router: &Router, now: Now) -> Vec<Entry> {
+        let Accepted { id, received_at, .. } = *accepted;
+        let wait = |recipient: &mail::Recipient| Wait {
+            route: Route::of(router, &recipient.address),
+            tries: 0,
+            next_try_at: received_at,
+        };
+        let waits = accepted.envelope.recipients.iter().map(wait).collect();
+        self.entries((id, received_at), waits, now)
+    }
+
     /// One entry for each destination where a recipient waits; none if no recipient waits.
-    pub(crate) fn entries(&self, found: &Found, router: &Router, now: Now) -> Vec<Entry> {
-        let mut entries: HashMap<Destination, (u16, Timestamp)> = HashMap::new();
-        for (recipient, state) in found.envelope.recipients.iter().zip(&found.recipients) {
-            let RecipientState::Waiting { tries, next_try_at, .. } = state else { continue };
-            let destination = routed(router, &recipient.address);
-            let entry = entries.entry(destination).or_insert((*tries, *next_try_at));
-            *entry = (entry.0.max(*tries), entry.1.min(*next_try_at));
-        }
+    pub(crate) fn found(&self, found: &Found, router: &Router, now: Now) -> Vec<Entry> {
+        let wait = |(recipient, state): (&mail::Recipient, &RecipientState)| {
+            let RecipientState::Waiting { tries, next_try_at, .. } = *state else { return None };
+            Some(Wait { route: Route::of(router, &recipient.address), tries, next_try_at })
+        };
+        let recipients = found.envelope.recipients.iter().zip(&found.recipients);
+        self.entries((found.id, found.received_at), recipients.filter_map(wait).collect(), now)
+    }
+
+    /// As [`Self::found`], of a message that the scan at start found.
+    pub(crate) fn recovered(
+        &self,
+        recovered: &Recovered<'_>,
+        routes: &mut Routes,
+        now: Now,
+    ) -> Vec<Entry> {
+        let wait = |it: &spool::Waiting<'_>| Wait {
+            route: routes.of(it.recipient),
+            tries: it.tries,
+            next_try_at: it.next_try_at,
+        };
+        let waits = recovered.waiting.iter().map(wait).collect();
+        self.entries((recovered.id, recovered.received_at), waits, now)
+    }
+
+    fn entries(
+        &self,
+        (id, received_at): (MessageId, Timestamp),
+        waits: Vec<Wait>,
+        now: Now,
+    ) -> Vec<Entry> {
         let latest = now.instant.checked_add(self.rest_max).unwrap_or(now.instant);
-        let expires = now.instant_of(found.received_at.plus(self.expire_after));
-        let entry = |(destination, (tries, next_try_at)): (Destination, (u16, Timestamp))| Entry {
-            id: found.id,
-            in_flight_max: in_flight_max(router, &destination),
-            destination,
-            received_at: found.received_at,
+        let expires = now.instant_of(received_at.plus(self.expire_after));
+        let entry = |Wait { route, tries, next_try_at }: Wait| Entry {
+            id,
+            destination: route.destination,
+            in_flight_max: route.in_flight_max,
+            received_at,
             tries,
             due: now.instant_of(next_try_at).min(latest),
             expires,
         };
-        entries.into_iter().map(entry).collect()
+        by_destination(waits).into_iter().map(entry).collect()
     }
 }
 
-fn in_flight_max(router: &Router, destination: &Destination) -> u32 {
-    let connector = router.connector(destination.connector());
-    connector.map_or(NO_ROUTE_IN_FLIGHT_MAX, |it| it.limits.connections_max)
+/// Puts together what goes the same way: with the most tries, when the first of them is due.
+fn by_destination(mut waits: Vec<Wait>) -> Vec<Wait> {
+    waits.sort_by(|one, other| one.route.destination.cmp(&other.route.destination));
+    waits.dedup_by(|other, first| {
+        let is_same = other.route.destination == first.route.destination;
+        if is_same {
+            first.tries = first.tries.max(other.tries);
+            first.next_try_at = first.next_try_at.min(other.next_try_at);
+        }
+        is_same
+    });
+    waits
+}
+
+/// Ways of recipients, each found once for a domain and remembered.
+#[derive(Debug)]
+pub(crate) struct Routes {
+    router: Arc<Router>,
+    /// By domain as it was spelled.
+    known: HashMap<Box<str>, Route>,
+}
+
+impl Routes {
+    pub(crate) fn new(router: Arc<Router>) -> Self {
+        Self { router, known: HashMap::new() }
+    }
+
+    fn of(&mut self, recipient: &str) -> Route {
+        // No domain has an `@` in it, and the way depends on nothing but the domain.
+        let domain = recipient.rsplit_once('@').map(|(_, domain)| domain);
+        if let Some(route) = domain.and_then(|domain| self.known.get(domain)) {
+            return route.clone();
+        }
+        let Ok(address) = Address::parse(recipient) else {
+            // Nobody could have sent to it; whoever loads the message sets it aside.
+            return Route::to(&self.router, Destination::smart_host(NO_ROUTE));
+        };
+        let route = Route::of(&self.router, &address);
+        if let Some(domain) = domain {
+            if self.known.len() >= ROUTES_MAX {
+                self.known.clear();
+            }
+            self.known.insert(domain.into(), route.clone());
+        }
+        route
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mail::Domain;
+    use policy::config::OutboundConnector;
+
+    use super::*;
+
+    fn router() -> Arc<Router> {
+        let connector = |name: &str, domain: &str| OutboundConnector {
+            name: name.to_owned(),
+            recipient_domains: vec![domain.to_owned()],
+            ..OutboundConnector::default()
+        };
+        let connectors = vec![connector("internet", "*.example"), connector("odd", "odd.example")];
+        let router = Router::new(connectors).unwrap();
+        Arc::new(router.with_hostname(Domain::parse("relay.example").unwrap()))
+    }
+
+    /// What is remembered is what would be found.
+    #[test]
+    fn a_remembered_route_is_the_right_one() {
+        let mut routes = Routes::new(router());
+        for _ in 0..2 {
+            for recipient in [
+                "a@x.example",
+                "b@x.example",
+                "A@X.Example",
+                "\"odd@odd.example\"@x.example",
+                "a@odd.example",
+                "postmaster",
+                "a@elsewhere.test",
+            ] {
+                let address = Address::parse(recipient).unwrap();
+                let want = routed(&routes.router, &address);
+                assert_eq!(routes.of(recipient).destination, want, "{recipient}");
+            }
+            let broken = routes.of("no address@new.example").destination;
+            assert_eq!(broken.connector(), NO_ROUTE);
+        }
+    }
+
+    #[test]
+    fn what_goes_the_same_way_is_one_entry() {
+        let at = Timestamp::from_millis;
+        let waiting = |recipient, tries, next_try_at| spool::Waiting {
+            recipient,
+            tries,
+            next_try_at: at(next_try_at),
+        };
+        let waiting = [
+            waiting("a@x.example", 1, 9_000),
+            waiting("b@y.example", 2, 5_000),
+            waiting("c@X.example", 3, 7_000),
+        ];
+        let id = MessageId::new(1, 1);
+        let recovered = Recovered { id, received_at: at(1_000), octets: 1, waiting: &waiting };
+        let hour = Duration::from_hours(1);
+        let maker = Maker { expire_after: hour, rest_max: hour };
+        let now = Now { instant: Clock::manual(0).now(), wall: at(4_000) };
+        let mut entries = maker.recovered(&recovered, &mut Routes::new(router()), now);
+        entries.sort_by_key(|entry| entry.tries);
+        let seen: Vec<_> = entries
+            .iter()
+            .map(|it| (it.destination.to_string(), it.tries, (it.due - now.instant).as_millis()))
+            .collect();
+        let want = |name: &str, tries, due| (name.to_owned(), tries, due);
+        assert_eq!(
+            seen,
+            [want("internet/y.example", 2, 1_000), want("internet/x.example", 3, 3_000)]
+        );
+    }
 }

@@ -132,8 +132,8 @@ impl Metrics {
         self.settle_failures.increment(1);
     }
 
-    pub(crate) fn message_recovered(&self) {
-        self.recovered.increment(1);
+    pub(crate) fn messages_recovered(&self, count: usize) {
+        self.recovered.increment(count as u64);
     }
 
     /// Shows how the queue stands.

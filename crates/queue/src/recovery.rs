@@ -1,20 +1,39 @@
 //! The scan of the spool at the start, while mail already comes and goes.
 
+use std::ops::ControlFlow;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use channel::{Receiver, Sender};
-use spool::{RecoverError, Recovered, Recovery, Spool};
+use mail::MessageId;
+use schedule::Entry;
+use spool::{RecoverError, Recovered, Recovery};
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
-/// Messages read ahead of the queue.
-const READ_AHEAD_MAX: usize = 1024;
+use crate::entries::{Maker, Now, Routes};
+use crate::shared::Shared;
+
+/// Messages that are handed over together: each hand-over wakes the queue.
+const BATCH_MESSAGES: usize = 128;
+/// Batches read ahead of the queue.
+const READ_AHEAD_MAX: usize = 8;
 const AGAIN_AFTER: Duration = Duration::from_secs(10);
+
+/// Messages that the scan found.
+#[derive(Debug, Default)]
+pub(crate) struct Batch {
+    pub(crate) messages: usize,
+    pub(crate) entries: Vec<Entry>,
+    /// Messages of which no recipient waits: their end was written, their removal was not.
+    pub(crate) finished: Vec<MessageId>,
+}
 
 /// A scan on a thread of its own.
 #[derive(Debug)]
 pub(crate) struct Scan {
-    messages: Receiver<Recovered>,
+    /// None once no more is wanted.
+    batches: Option<Receiver<Batch>>,
     thread: Option<JoinHandle<Result<Recovery, RecoverError>>>,
     /// When a scan that failed begins again.
     again_at: Option<Instant>,
@@ -23,11 +42,13 @@ pub(crate) struct Scan {
 
 impl Scan {
     /// Begins the scan.
-    pub(crate) fn begin(spool: &Spool) -> Self {
-        let (sender, messages) = channel::bounded(READ_AHEAD_MAX);
-        let spool = spool.clone();
-        let thread = tokio::task::spawn_blocking(move || hand_over(&spool, &sender));
-        Self { messages, thread: Some(thread), again_at: None, is_over: false }
+    pub(crate) fn begin(shared: &Arc<Shared>, maker: Maker) -> Self {
+        let (sender, batches) = channel::bounded(READ_AHEAD_MAX);
+        let routes = Routes::new(Arc::clone(&shared.router));
+        let reader =
+            Reader { shared: Arc::clone(shared), maker, routes, sender, batch: Batch::default() };
+        let thread = tokio::task::spawn_blocking(move || reader.run());
+        Self { batches: Some(batches), thread: Some(thread), again_at: None, is_over: false }
     }
 
     pub(crate) const fn is_over(&self) -> bool {
@@ -38,19 +59,33 @@ impl Scan {
         self.again_at
     }
 
-    /// The next message; none at the end of a scan. To be asked only while [`Self::is_reading`].
-    pub(crate) async fn next(&mut self) -> Option<Recovered> {
-        self.messages.recv().await.ok()
+    /// The next messages; none at the end of a scan. To be asked only while [`Self::is_reading`].
+    pub(crate) async fn next(&mut self) -> Option<Batch> {
+        self.batches.as_mut()?.recv().await.ok()
     }
 
     /// As [`Self::next`], without waiting.
-    pub(crate) fn next_now(&mut self) -> Option<Recovered> {
-        self.messages.try_recv()
+    pub(crate) fn next_now(&mut self) -> Option<Batch> {
+        self.batches.as_mut()?.try_recv()
     }
 
     /// Whether a scan is going on.
     pub(crate) const fn is_reading(&self) -> bool {
-        self.thread.is_some()
+        self.thread.is_some() && self.batches.is_some()
+    }
+
+    /// Takes no more: the spool keeps for the next start what was not handed over yet.
+    pub(crate) fn stop(&mut self) {
+        (self.batches, self.again_at) = (None, None);
+    }
+
+    /// Waits until a scan that was stopped has ended.
+    pub(crate) async fn stopped(mut self) {
+        self.stop();
+        if let Some(thread) = self.thread {
+            // A panic has been reported by its thread.
+            drop(thread.await);
+        }
     }
 
     /// Ends a scan that has no more messages: for good, or until later if it failed.
@@ -75,10 +110,49 @@ impl Scan {
     }
 }
 
-fn hand_over(spool: &Spool, sender: &Sender<Recovered>) -> Result<Recovery, RecoverError> {
-    let runtime = Handle::current();
-    spool.recover(&mut |recovered| {
-        // The queue has stopped: the spool keeps the message for the next start.
-        drop(runtime.block_on(sender.send(recovered)));
-    })
+/// What runs on the thread: reads, finds the ways, hands over.
+struct Reader {
+    shared: Arc<Shared>,
+    maker: Maker,
+    routes: Routes,
+    sender: Sender<Batch>,
+    batch: Batch,
 }
+
+impl Reader {
+    fn run(mut self) -> Result<Recovery, RecoverError> {
+        let shared = Arc::clone(&self.shared);
+        let mut now = Now::of(&shared.clock);
+        let recovery = shared.spool.recover(&mut |recovered| {
+            if self.batch.messages == 0 {
+                now = Now::of(&shared.clock);
+            }
+            self.take(&recovered, now);
+            if self.batch.messages >= BATCH_MESSAGES { self.hand_over() } else { GO_ON }
+        });
+        // What was counted by the spool is handed over even if the scan failed.
+        let _is_taken = self.hand_over().is_continue();
+        recovery
+    }
+
+    fn take(&mut self, recovered: &Recovered<'_>, now: Now) {
+        self.batch.messages = self.batch.messages.saturating_add(1);
+        let entries = self.maker.recovered(recovered, &mut self.routes, now);
+        if entries.is_empty() {
+            self.batch.finished.push(recovered.id);
+        }
+        self.batch.entries.extend(entries);
+    }
+
+    /// Breaks off when the queue has stopped.
+    fn hand_over(&mut self) -> ControlFlow<()> {
+        let next = Batch { entries: Vec::with_capacity(BATCH_MESSAGES), ..Batch::default() };
+        let batch = std::mem::replace(&mut self.batch, next);
+        match Handle::current().block_on(self.sender.send(batch)) {
+            Ok(()) => GO_ON,
+            Err(_) => ControlFlow::Break(()),
+        }
+    }
+}
+
+const GO_ON: ControlFlow<()> = ControlFlow::Continue(());

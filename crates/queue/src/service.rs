@@ -1,6 +1,7 @@
 //! The task: one loop over what comes in, what the spool has done, and what is due.
 
 mod answers;
+mod search;
 mod settling;
 
 use std::collections::{HashMap, VecDeque};
@@ -12,20 +13,21 @@ use std::time::{Duration, Instant};
 use channel::{Receiver, Sender, TrySendError};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use mail::{Accepted, Attempt, AttemptEnd, Domain, MessageId, Timestamp};
+use mail::{Accepted, Attempt, AttemptEnd, Domain, MessageId};
 use policy::Router;
-use schedule::{Backoff, Due, Schedule, Settings};
-use spool::{Health, RecipientState, Spool};
+use schedule::{Backoff, Due, Entry, Schedule, Settings};
+use spool::{Health, Spool};
 use telemetry::Registry;
 use tokio::sync::watch;
 use units::{Clock, Span};
 
 use crate::config::Config;
-use crate::entries::{Found, Maker, Now};
+use crate::entries::{Maker, Now};
 use crate::ids::Ids;
 use crate::metrics::Metrics;
-use crate::recovery::Scan;
+use crate::recovery::{Batch, Scan};
 use crate::request::Request;
+use crate::service::search::Search;
 use crate::shared::{NO_ROUTE, Shared};
 use crate::work::{Done, Work};
 
@@ -52,12 +54,17 @@ pub struct Parts {
     pub ends: Receiver<AttemptEnd>,
     /// What operators ask.
     pub requests: Receiver<Request>,
+    /// Attempts that delivery carries out at the same time. More are not handed out: they would wait
+    /// there, some behind slow ones.
+    pub transactions_max: usize,
     /// Where metrics are registered.
     pub registry: Arc<Registry>,
 }
 
 /// Values taken from one input before the others are looked at again.
 const BURST_MAX: usize = 256;
+/// Batches of recovered messages taken in one burst.
+const BURST_BATCHES_MAX: usize = 8;
 /// Answers that are being put together; further questions wait.
 const ANSWERS_MAX: usize = 4;
 /// When a settlement that failed is done again, and a spool in trouble is looked at again.
@@ -77,7 +84,7 @@ const SHOW_WAIT: Duration = Duration::from_secs(5);
 pub async fn run(parts: Parts, stop: watch::Receiver<bool>) {
     let now = parts.clock.now();
     let queue = Queue {
-        schedule: Schedule::new(settings(&parts.config, parts.random_seed), now),
+        schedule: Schedule::new(settings(&parts), now),
         maker: Maker {
             expire_after: parts.config.expire_after.as_duration(),
             rest_max: rest_max(&parts.config),
@@ -99,10 +106,11 @@ pub async fn run(parts: Parts, stop: watch::Receiver<bool>) {
         again: Vec::new(),
         again_at: now,
         answers: FuturesUnordered::new(),
+        searches: VecDeque::new(),
         is_recovering: true,
         shown_at: None,
     };
-    let scan = Scan::begin(&queue.shared.spool);
+    let scan = Scan::begin(&queue.shared, queue.maker);
     let inputs = Inputs {
         accepted: Some(parts.accepted),
         ends: Some(parts.ends),
@@ -114,7 +122,8 @@ pub async fn run(parts: Parts, stop: watch::Receiver<bool>) {
     queue.run(inputs).await;
 }
 
-fn settings(config: &Config, random_seed: u64) -> Settings {
+fn settings(parts: &Parts) -> Settings {
+    let config = &parts.config;
     let backoff = |first: Span, factor, max: Span| Backoff {
         first: first.as_duration(),
         factor,
@@ -124,8 +133,8 @@ fn settings(config: &Config, random_seed: u64) -> Settings {
     Settings {
         connect: backoff(connect.first, connect.factor, connect.max),
         reply: backoff(reply.first, reply.factor, reply.max),
-        in_flight_max: config.attempts_in_flight_max.max(1),
-        random_seed,
+        in_flight_max: config.attempts_in_flight_max.min(parts.transactions_max).max(1),
+        random_seed: parts.random_seed,
     }
 }
 
@@ -150,7 +159,7 @@ enum Event {
     Accepted(Option<Accepted>),
     End(Option<Box<AttemptEnd>>),
     Request(Option<Request>),
-    Recovered(Option<Found>),
+    Recovered(Option<Batch>),
     Done(Box<Done>),
     Nothing,
 }
@@ -178,6 +187,8 @@ struct Queue {
     again: Vec<Work>,
     again_at: Instant,
     answers: FuturesUnordered<Pending<()>>,
+    /// Questions about the whole queue; each is answered slice by slice.
+    searches: VecDeque<Search>,
     is_recovering: bool,
     shown_at: Option<Instant>,
 }
@@ -188,6 +199,7 @@ impl Queue {
             let now = self.now();
             self.hand_out(now);
             self.do_again(now);
+            self.search(now);
             self.show(now);
             if inputs.is_stopping && inputs.ends.is_none() {
                 self.give_up();
@@ -200,25 +212,25 @@ impl Queue {
             self.take(event, &mut inputs, now).await;
             self.take_burst(&mut inputs, now);
         }
+        inputs.scan.stopped().await;
         let left = self.schedule.messages_len();
         tracing::info!(messages = left, "queue stopped, what is left rests in the spool");
     }
 
     fn now(&self) -> Now {
-        let clock = &self.shared.clock;
-        Now { instant: clock.now(), wall: Timestamp::from_millis(clock.unix_millis()) }
+        Now::of(&self.shared.clock)
     }
 
     /// Waits until something happens.
     async fn wait(&mut self, inputs: &mut Inputs) -> Event {
         let wake = self.wake_after(inputs);
-        let takes_requests = self.answers.len() < ANSWERS_MAX;
+        let takes_requests = self.answers.len() + self.searches.len() < ANSWERS_MAX;
         tokio::select! {
             end = next(&mut inputs.ends) => Event::End(end.map(Box::new)),
             Some(done) = self.working.next() => Event::Done(Box::new(done)),
             accepted = next(&mut inputs.accepted) => Event::Accepted(accepted),
             recovered = inputs.scan.next(), if inputs.scan.is_reading() => {
-                Event::Recovered(recovered.map(Found::from))
+                Event::Recovered(recovered)
             }
             request = next(&mut inputs.requests), if takes_requests => Event::Request(request),
             Some(()) = self.answers.next() => Event::Nothing,
@@ -226,8 +238,11 @@ impl Queue {
                 inputs.is_stopping = true;
                 // Delivery learns that no more come, and ends when it has done what it has.
                 self.attempts = None;
+                inputs.scan.stop();
                 Event::Nothing
             }
+            // The next slice, once others had their turn.
+            () = tokio::task::yield_now(), if !self.searches.is_empty() => Event::Nothing,
             () = tokio::time::sleep(wake) => Event::Nothing,
         }
     }
@@ -257,14 +272,14 @@ impl Queue {
 
     async fn take(&mut self, event: Event, inputs: &mut Inputs, now: Now) {
         match event {
-            Event::Accepted(Some(accepted)) => self.accept(accepted, now),
+            Event::Accepted(Some(accepted)) => self.accept(&accepted, now),
             Event::Accepted(None) => inputs.accepted = None,
             Event::End(Some(end)) => self.attempt_ended(*end, now),
             Event::End(None) => inputs.ends = None,
             Event::Request(Some(request)) => self.answer(request, now),
             Event::Request(None) => inputs.requests = None,
             Event::Done(done) => self.work_done(*done, now),
-            Event::Recovered(Some(found)) => self.recover(&found, now),
+            Event::Recovered(Some(batch)) => self.recover(batch, now),
             Event::Recovered(None) => {
                 inputs.scan.end(now.instant).await;
                 self.is_recovering = !inputs.scan.is_over();
@@ -272,16 +287,17 @@ impl Queue {
             Event::Nothing => {}
         }
         if inputs.scan.again_at().is_some_and(|at| at <= now.instant) {
-            inputs.scan = Scan::begin(&self.shared.spool);
+            inputs.scan = Scan::begin(&self.shared, self.maker);
         }
     }
 
     /// Takes what else is there, so that a busy queue does not go around for each value.
     fn take_burst(&mut self, inputs: &mut Inputs, now: Now) {
+        let mut batches = 0..BURST_BATCHES_MAX;
         for _ in 0..BURST_MAX {
             let end = inputs.ends.as_mut().and_then(Receiver::try_recv);
             let accepted = inputs.accepted.as_mut().and_then(Receiver::try_recv);
-            let recovered = inputs.scan.next_now();
+            let recovered = batches.next().and_then(|_| inputs.scan.next_now());
             if end.is_none() && accepted.is_none() && recovered.is_none() {
                 break;
             }
@@ -289,33 +305,34 @@ impl Queue {
                 self.attempt_ended(end, now);
             }
             if let Some(accepted) = accepted {
-                self.accept(accepted, now);
+                self.accept(&accepted, now);
             }
             if let Some(recovered) = recovered {
-                self.recover(&Found::from(recovered), now);
+                self.recover(recovered, now);
             }
         }
     }
 
-    fn accept(&mut self, accepted: Accepted, now: Now) {
-        let fresh = RecipientState::fresh(accepted.received_at);
-        let recipients = vec![fresh; accepted.envelope.recipients.len()];
-        let (id, received_at) = (accepted.id, accepted.received_at);
-        let found = Found { id, envelope: accepted.envelope, received_at, recipients };
-        self.add(&found, now);
+    fn accept(&mut self, accepted: &Accepted, now: Now) {
+        let entries = self.maker.fresh(accepted, &self.shared.router, now);
+        self.add(accepted.id, entries, now);
     }
 
-    fn recover(&mut self, found: &Found, now: Now) {
-        self.metrics.message_recovered();
-        self.add(found, now);
+    fn recover(&mut self, batch: Batch, now: Now) {
+        self.metrics.messages_recovered(batch.messages);
+        for entry in batch.entries {
+            self.schedule.add(entry, now.instant);
+        }
+        for id in batch.finished {
+            self.begin(Work::Finish(id));
+        }
     }
 
     /// Adds a message to the schedule; what is there already stays as it is.
-    fn add(&mut self, found: &Found, now: Now) {
-        let entries = self.maker.entries(found, &self.shared.router, now);
+    fn add(&mut self, id: MessageId, entries: Vec<Entry>, now: Now) {
         if entries.is_empty() {
             // Its end was written, its removal was not.
-            return self.begin(Work::Finish(found.id));
+            return self.begin(Work::Finish(id));
         }
         for entry in entries {
             self.schedule.add(entry, now.instant);
@@ -375,7 +392,7 @@ impl Queue {
             return;
         }
         self.shown_at = Some(now.instant);
-        let summary = self.summary(0, now);
+        let summary = self.summary();
         let oldest = summary.oldest_at.map(|at| now.wall.since(at)).unwrap_or_default();
         self.metrics.show(&summary, oldest);
     }
@@ -386,16 +403,5 @@ async fn next<T>(input: &mut Option<Receiver<T>>) -> Option<T> {
     match input {
         Some(receiver) => receiver.recv().await.ok(),
         None => std::future::pending().await,
-    }
-}
-
-impl From<spool::Recovered> for Found {
-    fn from(recovered: spool::Recovered) -> Self {
-        Self {
-            id: recovered.id,
-            envelope: recovered.envelope,
-            received_at: recovered.received_at,
-            recipients: recovered.recipients,
-        }
     }
 }

@@ -40,12 +40,18 @@ struct Relay {
 struct Shape {
     config: Config,
     attempts_max: usize,
+    transactions_max: usize,
     domains: Vec<String>,
 }
 
 impl Default for Shape {
     fn default() -> Self {
-        Self { config: Config::default(), attempts_max: 100, domains: vec!["*".to_owned()] }
+        Self {
+            config: Config::default(),
+            attempts_max: 100,
+            transactions_max: 1000,
+            domains: vec!["*".to_owned()],
+        }
     }
 }
 
@@ -82,6 +88,7 @@ impl Relay {
             attempts: attempts_in,
             ends: ends_out,
             requests: requests_out,
+            transactions_max: shape.transactions_max,
             registry: Arc::clone(&registry),
         };
         let task = tokio::spawn(queue::run(parts, stopped));
@@ -442,6 +449,75 @@ async fn an_operator_looks_retries_and_cancels() {
     relay.until_empty().await;
     relay.no_attempt().await;
     relay.metric("chasqui_delivery_total{connector=\"internet\",result=\"cancelled\"} 3");
+    relay.stop().await;
+}
+
+/// What goes through the whole queue is done slice by slice, and comes to the same as in one go.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_question_about_a_long_queue_is_answered_whole() {
+    const MESSAGES: usize = 1300;
+    let folder = tempfile::tempdir().unwrap();
+    let mut relay = Relay::start(folder.path(), &clock(), Shape::default());
+    let recipients = ["b@x.example", "c@y.example"];
+    let stores = (0..MESSAGES).map(|_| relay.store("a@a.example", &recipients));
+    for accepted in futures_util::future::join_all(stores).await {
+        relay.accepted.send(accepted).await.unwrap();
+    }
+    relay.accept("a@a.example", &["d@z.example"]).await;
+    // Four of each destination are under way, one of the third.
+    relay.until("all are there", |it| it.messages == MESSAGES + 1 && it.in_flight == 9).await;
+    let list = |selection, limit| relay.queue.list(selection, limit);
+    let oldest = list(Selection::default(), 5).await.unwrap();
+    assert_eq!((oldest.found, oldest.lines.len()), (2 * MESSAGES + 1, 5));
+    assert!(oldest.lines.is_sorted_by_key(|line| line.id));
+    let at = |name: &str| Selection { destination: Some(name.into()), ..Selection::default() };
+    let found = list(at("internet/y.example"), 3).await.unwrap();
+    assert_eq!((found.found, found.lines.len()), (MESSAGES, 3));
+    assert!(found.lines.iter().all(|line| line.destination.to_string() == "internet/y.example"));
+    let ready = || Selection { state: Some(State::Ready), ..Selection::default() };
+    let ready_at_y = Selection { state: Some(State::Ready), ..at("internet/y.example") };
+    assert_eq!(list(ready(), 0).await.unwrap().found, 2 * MESSAGES - 8);
+    let ids = found.lines.iter().map(|line| line.id).chain([oldest.lines[0].id]).collect();
+    let named = Selection { ids, ..ready_at_y.clone() };
+    assert_eq!(list(named, 9).await.unwrap().found, 0, "the oldest ones are under way");
+    let summary = relay.queue.summary(2).await.unwrap();
+    let largest: Vec<_> =
+        summary.destinations.iter().map(|it| (it.destination.to_string(), it.in_flight)).collect();
+    let want = ["internet/x.example", "internet/y.example"].map(|it| (it.to_owned(), 4));
+    assert_eq!((largest, summary.destinations_total), (want.to_vec(), 3));
+    assert_eq!(relay.queue.retry(ready_at_y).await.unwrap(), MESSAGES - 4);
+    assert_eq!(relay.queue.cancel(ready()).await.unwrap().cancelled, 2 * MESSAGES - 8);
+    relay.until("what was not tried is gone", |it| it.ready == 0 && it.messages <= 9).await;
+    for _ in 0..9 {
+        let attempt = relay.attempt().await;
+        let recipient = u32::from(attempt.destination.to_string() == "internet/y.example");
+        relay.end(attempt, answered(&[(recipient, Fate::Delivered)])).await;
+    }
+    relay.until_empty().await;
+    relay.stop().await;
+}
+
+/// More attempts than delivery carries out at once are not handed out: they would wait behind slow ones.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn delivery_gets_no_more_than_it_carries_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let shape = Shape { transactions_max: 4, ..Shape::default() };
+    let mut relay = Relay::start(folder.path(), &clock(), shape);
+    for domain in ["v", "w", "x", "y", "z"] {
+        relay.accept("a@a.example", &[&format!("b@{domain}.example")]).await;
+    }
+    relay.until("all are there", |it| it.messages == 5).await;
+    // Three quarters for those of which nothing is known.
+    let under_way = [relay.attempt().await, relay.attempt().await, relay.attempt().await];
+    relay.no_attempt().await;
+    for attempt in under_way {
+        relay.end(attempt, answered(&[(0, Fate::Delivered)])).await;
+    }
+    for _ in 0..2 {
+        let attempt = relay.attempt().await;
+        relay.end(attempt, answered(&[(0, Fate::Delivered)])).await;
+    }
+    relay.until_empty().await;
     relay.stop().await;
 }
 

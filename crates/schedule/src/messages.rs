@@ -33,6 +33,11 @@ impl Messages {
         leaf.get(place(leaf, id, entries).ok()?).copied()
     }
 
+    /// The first entry of the message with the greatest id.
+    pub(crate) fn last(&self) -> Option<u32> {
+        self.leaves.values().next_back()?.last().copied()
+    }
+
     /// Makes `key` the first entry of its message; returns what was it before.
     pub(crate) fn insert(&mut self, key: u32, entries: &Slab<Record>) -> Option<u32> {
         let id = entries[key].id();
@@ -193,6 +198,8 @@ mod tests {
                 prop_assert_eq!(behind.map(|key| entries[key].id()), want.map(|it| id(*it)));
             }
             prop_assert_eq!(messages.len(), model.len());
+            let last = messages.last().map(|key| entries[key].id());
+            prop_assert_eq!(last, model.last().map(|it| id(*it)));
             let all: Vec<_> = messages.behind(None, &entries).map(|it| entries[it].id()).collect();
             prop_assert_eq!(all, model.into_iter().map(id).collect::<Vec<_>>());
         }

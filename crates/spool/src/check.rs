@@ -164,7 +164,7 @@ impl Check<'_> {
                     format!("rows of family {} cannot be read: {words}", family.name()),
                 );
             }
-            for (key, value) in &page.rows {
+            for (key, value) in page.rows.iter() {
                 take(self, (key, value));
             }
             done += page.rows.len() as u64;

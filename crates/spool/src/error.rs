@@ -219,4 +219,7 @@ pub enum RecoverError {
     /// The database failed: what was not handed over is still stored.
     #[error("the spool could not be read: {0}")]
     Engine(Box<str>),
+    /// Who was handed the messages wanted no more.
+    #[error("the scan was stopped")]
+    Stopped,
 }

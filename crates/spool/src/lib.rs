@@ -29,6 +29,7 @@ mod engine;
 mod folder;
 mod ids;
 mod record;
+mod rows;
 mod scan;
 mod segments;
 mod warm;
@@ -48,6 +49,6 @@ pub use error::{
 pub use faults::Faults;
 pub use place::{Counts, Health, Place};
 pub use spool::Spool;
-pub use state::{RecipientState, Recovered, Recovery, Report, Settlement};
+pub use state::{RecipientState, Recovered, Recovery, Report, Settlement, Waiting};
 pub use stored::{Content, Stored};
 pub use writer::Writer;

@@ -1,31 +1,31 @@
 //! The scan at start.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
+use std::iter::Peekable;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use mail::MessageId;
+use mail::{MessageId, Timestamp};
 
 use crate::engine::{EngineError, Family};
 use crate::error::RecoverError;
 use crate::inner::Inner;
 use crate::record::RecordError;
-use crate::record::envelope::{Message, Place};
+use crate::record::envelope::{self, Place};
 use crate::record::progress;
 use crate::request::{Freed, SetAside};
+use crate::rows::Rows;
 use crate::scan;
-use crate::state::{Recovered, Recovery};
-use crate::stored;
+use crate::state::{Recovered, Recovery, Waiting};
 
 /// Messages read at once: what the scan takes of memory, and how long the database is held.
-const PAGE: usize = 256;
-
-type Rows = Vec<(Vec<u8>, Vec<u8>)>;
+const PAGE: usize = 1024;
 
 /// Hands over every message up to `last`.
 pub(crate) fn run(
     inner: &Arc<Inner>,
     last: Option<MessageId>,
-    each: &mut dyn FnMut(Recovered),
+    each: &mut dyn FnMut(Recovered<'_>) -> ControlFlow<()>,
 ) -> Result<Recovery, RecoverError> {
     let mut recovery = Recovery::default();
     let corrupt_before = inner.shared.accounts.counts().corrupt;
@@ -39,28 +39,31 @@ pub(crate) fn run(
             inner.shared.segments.keep_all();
         }
         report_damage(inner, Family::Envelope, page.damage);
-        let mut progress = progress_of(inner, &page.rows).map_err(|error| failed(&error))?;
-        for (key, value) in page.rows {
-            let behind = [&key[..], &[0]].concat();
-            match decode(&key, &value) {
-                Ok((id, message)) => {
-                    let rows = progress.remove(&id).unwrap_or_default();
-                    let recovered = found(inner, id, &message, &rows);
+        let progress = progress_of(inner, &page.rows).map_err(|error| failed(&error))?;
+        let mut notes = progress.iter().flat_map(Rows::iter).filter_map(note).peekable();
+        let mut message = Message::default();
+        for (key, value) in page.rows.iter() {
+            let mut is_wanted = ControlFlow::Continue(());
+            match message.read(inner, (key, value), &mut notes) {
+                Ok(recovered) => {
                     recovery.messages += 1;
                     recovery.octets += recovered.octets;
-                    each(recovered);
+                    is_wanted = each(recovered);
                 }
                 Err((id, error)) => {
                     asides.insert(id);
                     let (reason, freed) = (error.to_string().into(), Freed::default());
-                    let records = vec![(Family::Envelope, key, value)];
+                    let records = vec![(Family::Envelope, key.to_vec(), value.to_vec())];
                     inner.set_aside_blocking(
                         Family::Envelope,
                         SetAside { id, records, reason, freed },
                     );
                 }
             }
-            *inner.scanned_to.lock() = behind;
+            mark_scanned(inner, key);
+            if is_wanted.is_break() {
+                return Err(RecoverError::Stopped);
+            }
         }
         next = page.next;
     }
@@ -74,53 +77,103 @@ fn failed(error: &EngineError) -> RecoverError {
     RecoverError::Engine(error.to_string().into())
 }
 
-fn decode(key: &[u8], value: &[u8]) -> Result<(MessageId, Message), (MessageId, RecordError)> {
-    let Ok(octets) = key.try_into() else {
-        return Err((MessageId::from_bytes([0; 16]), RecordError::Key));
-    };
-    let id = MessageId::from_bytes(octets);
-    Message::decode(value, id).map(|message| (id, message)).map_err(|error| (id, error))
+/// Notes that a message is handed over or set aside, so that it is counted once.
+fn mark_scanned(inner: &Inner, key: &[u8]) {
+    let mut scanned_to = inner.scanned_to.lock();
+    scanned_to.clear();
+    scanned_to.extend_from_slice(key);
+    scanned_to.push(0);
 }
 
-/// Counts a message and puts together where its recipients stand.
-fn found(inner: &Arc<Inner>, id: MessageId, message: &Message, rows: &Rows) -> Recovered {
-    let mut aside = Vec::new();
-    let recipients = stored::recipients(id, message, rows, &mut aside);
-    for (family, aside) in aside {
-        inner.set_aside_blocking(family, aside);
+/// A row of progress: its message, its recipient, its key and its value.
+struct Note<'a> {
+    id: MessageId,
+    recipient: u32,
+    key: &'a [u8],
+    value: &'a [u8],
+}
+
+fn note<'a>((key, value): (&'a [u8], &'a [u8])) -> Option<Note<'a>> {
+    progress::split_key(key).map(|(id, recipient)| Note { id, recipient, key, value })
+}
+
+/// The message that is being read; its memory is used again for the next one.
+#[derive(Default)]
+struct Message<'a> {
+    recipients: Vec<&'a str>,
+    /// By recipient: tries and when the next one is due; none if it is settled.
+    states: Vec<Option<(u16, Timestamp)>>,
+    waiting: Vec<Waiting<'a>>,
+}
+
+impl<'a> Message<'a> {
+    /// Reads a record and what `notes`, which are in the same order, say of its message; counts it.
+    fn read(
+        &mut self,
+        inner: &Inner,
+        (key, value): (&'a [u8], &'a [u8]),
+        notes: &mut Peekable<impl Iterator<Item = Note<'a>>>,
+    ) -> Result<Recovered<'_>, (MessageId, RecordError)> {
+        let Ok(octets) = key.try_into() else {
+            return Err((MessageId::from_bytes([0; 16]), RecordError::Key));
+        };
+        let id = MessageId::from_bytes(octets);
+        self.recipients.clear();
+        let view = envelope::View::read(value, id, &mut self.recipients);
+        let view = view.map_err(|error| (id, error))?;
+        self.states.clear();
+        self.states.resize(self.recipients.len(), Some((0, view.received_at)));
+        while let Some(note) = notes.next_if(|note| note.id <= id) {
+            if note.id == id {
+                self.take(inner, &note);
+            }
+        }
+        self.waiting.clear();
+        let states = self.recipients.iter().zip(&self.states);
+        self.waiting.extend(states.filter_map(|(recipient, state)| {
+            let (tries, next_try_at) = (*state)?;
+            Some(Waiting { recipient, tries, next_try_at })
+        }));
+        inner.shared.accounts.found(view.octets);
+        if let Place::Extents(extents) = &view.place {
+            inner.shared.segments.found(extents);
+        }
+        let envelope::View { received_at, octets, .. } = view;
+        Ok(Recovered { id, received_at, octets, waiting: &self.waiting })
     }
-    inner.shared.accounts.found(message.octets);
-    if let Place::Extents(extents) = &message.place {
-        inner.shared.segments.found(extents);
-    }
-    Recovered {
-        id,
-        envelope: Arc::clone(&message.envelope),
-        received_at: message.received_at,
-        octets: message.octets,
-        recipients,
+
+    /// Takes what is written about a recipient; what cannot be read counts as not written, so that the
+    /// recipient is tried again rather than never.
+    fn take(&mut self, inner: &Inner, note: &Note<'_>) {
+        let place = usize::try_from(note.recipient).ok().and_then(|at| self.states.get_mut(at));
+        match (progress::view(note.value, note.key), place) {
+            (Ok(progress::View::Waiting { tries, next_try_at, .. }), Some(place)) => {
+                *place = Some((tries, next_try_at));
+            }
+            (Ok(progress::View::Settled { .. }), Some(place)) => *place = None,
+            (view, _) => {
+                let reason = view.err().unwrap_or(RecordError::Key).to_string().into();
+                let records = vec![(Family::Progress, note.key.to_vec(), note.value.to_vec())];
+                let aside = SetAside { id: note.id, records, reason, freed: Freed::default() };
+                inner.set_aside_blocking(Family::Progress, aside);
+            }
+        }
     }
 }
 
 /// The progress of all messages of a page.
-fn progress_of(inner: &Inner, rows: &Rows) -> Result<HashMap<MessageId, Rows>, EngineError> {
-    let mut by_message: HashMap<MessageId, Rows> = HashMap::new();
-    let (Some((first, _)), Some((last, _))) = (rows.first(), rows.last()) else {
-        return Ok(by_message);
-    };
+fn progress_of(inner: &Inner, rows: &Rows) -> Result<Vec<Rows>, EngineError> {
+    let mut pages = Vec::new();
+    let (Some(first), Some(last)) = (rows.first_key(), rows.last_key()) else { return Ok(pages) };
     let end = [last, &[u8::MAX; 5][..]].concat();
-    let mut next = Some(first.clone());
+    let mut next = Some(first.to_vec());
     while let Some(from) = next {
         let page = scan::page(&inner.shared.engine, Family::Progress, &from, Some(&end), PAGE)?;
         report_damage(inner, Family::Progress, page.damage);
-        for (key, value) in page.rows {
-            if let Some((id, _)) = progress::split_key(&key) {
-                by_message.entry(id).or_default().push((key, value));
-            }
-        }
+        pages.push(page.rows);
         next = page.next;
     }
-    Ok(by_message)
+    Ok(pages)
 }
 
 /// Messages of which something was set aside, now or earlier.
@@ -130,7 +183,7 @@ fn ids_aside(inner: &Inner) -> Result<HashSet<MessageId>, EngineError> {
         let page = scan::page(&inner.shared.engine, Family::Aside, &from, None, PAGE)?;
         report_damage(inner, Family::Aside, page.damage);
         let id =
-            |key: &Vec<u8>| key.get(1..).and_then(crate::record::array).map(MessageId::from_bytes);
+            |key: &[u8]| key.get(1..).and_then(crate::record::array).map(MessageId::from_bytes);
         ids.extend(page.rows.iter().filter_map(|(key, _)| id(key)));
         next = page.next;
     }

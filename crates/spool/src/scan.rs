@@ -5,18 +5,23 @@ use rocksdb::{DB, DBRawIteratorWithThreadMode, ReadOptions};
 
 use crate::engine::{Engine, EngineError, Family, family_of};
 use crate::record::progress;
+use crate::rows::Rows;
 
 /// A part of a family, in the order of its keys.
 #[derive(Debug, Default)]
 pub(crate) struct Page {
-    pub(crate) rows: Vec<(Vec<u8>, Vec<u8>)>,
+    pub(crate) rows: Rows,
     /// Where the next page begins; none at the end.
     pub(crate) next: Option<Vec<u8>>,
     /// What the database said of places that it could not read at all.
     pub(crate) damage: Vec<Box<str>>,
 }
 
-type Rows<'a> = DBRawIteratorWithThreadMode<'a, DB>;
+type Cursor<'a> = DBRawIteratorWithThreadMode<'a, DB>;
+
+/// What is read ahead of a page that is part of a longer scan: the database has the system read no more
+/// than it is asked for, and a scan that waits for the device at each block is slow.
+const READ_AHEAD_OCTETS: usize = 512 << 10;
 
 /// Reads up to `limit` rows of `family` from `from` on, below `end` if given.
 ///
@@ -35,6 +40,9 @@ pub(crate) fn page(
         let mut options = ReadOptions::default();
         options.set_verify_checksums(verifies);
         options.fill_cache(false);
+        if limit < usize::MAX {
+            options.set_readahead_size(READ_AHEAD_OCTETS);
+        }
         if let Some(end) = end {
             options.set_iterate_upper_bound(end);
         }
@@ -60,7 +68,7 @@ pub(crate) fn page(
 
 /// Takes rows until the page is full, the end or damage; `at` is where to go on.
 fn collect(
-    rows: &mut Rows<'_>,
+    rows: &mut Cursor<'_>,
     page: &mut Page,
     at: &mut Vec<u8>,
     limit: usize,
@@ -73,7 +81,7 @@ fn collect(
             page.next = Some(key.to_vec());
             return Ok(());
         }
-        page.rows.push((key.to_vec(), value.to_vec()));
+        page.rows.push(key, value);
         at.clear();
         at.extend_from_slice(key);
         at.push(0);
@@ -85,7 +93,7 @@ fn collect(
 
 /// Finds the next row behind damage by ever longer steps, then takes the rows between from behind.
 /// Leaves `rows` at the row found; false if there is none.
-fn pass(rows: &mut Rows<'_>, page: &mut Page, at: &mut Vec<u8>) -> bool {
+fn pass(rows: &mut Cursor<'_>, page: &mut Page, at: &mut Vec<u8>) -> bool {
     let mut from = [0; 16];
     for (place, octet) in from.iter_mut().zip(at.iter()) {
         *place = *octet;
@@ -111,7 +119,9 @@ fn pass(rows: &mut Rows<'_>, page: &mut Page, at: &mut Vec<u8>) -> bool {
         between.push((key.to_vec(), value.to_vec()));
         rows.prev();
     }
-    page.rows.extend(between.into_iter().rev());
+    for (key, value) in between.iter().rev() {
+        page.rows.push(key, value);
+    }
     rows.seek(&found);
     *at = found;
     rows.valid()
@@ -128,7 +138,7 @@ pub(crate) fn progress(engine: &Engine, id: MessageId) -> Result<Page, EngineErr
 
 /// The keys of one message's progress.
 pub(crate) fn progress_keys(engine: &Engine, id: MessageId) -> Result<Vec<Vec<u8>>, EngineError> {
-    Ok(progress(engine, id)?.rows.into_iter().map(|(key, _)| key).collect())
+    Ok(progress(engine, id)?.rows.iter().map(|(key, _)| key.to_vec()).collect())
 }
 
 /// The greatest message of a family, as far as it can be read.

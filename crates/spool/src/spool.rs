@@ -1,5 +1,6 @@
 //! The spool as the rest of the relay sees it.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
@@ -128,12 +129,15 @@ impl Spool {
         Ok(Self { inner: Arc::new(inner) })
     }
 
-    /// Hands over every message that was there when the spool was opened, oldest first. Blocks. Content
-    /// is not read. Called again after an error, it goes on where it was.
+    /// Hands over every message that was there when the spool was opened, oldest first, until `each`
+    /// breaks off. Blocks. Content is not read. Called again after an error, it goes on where it was.
     ///
     /// A record that cannot be read is set aside, counted and logged, and the scan goes on. Space that
     /// no message refers to is given back at the end.
-    pub fn recover(&self, each: &mut dyn FnMut(Recovered)) -> Result<Recovery, RecoverError> {
+    pub fn recover(
+        &self,
+        each: &mut dyn FnMut(Recovered<'_>) -> ControlFlow<()>,
+    ) -> Result<Recovery, RecoverError> {
         recover::run(&self.inner, self.inner.last_old, each)
     }
 

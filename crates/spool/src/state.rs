@@ -1,7 +1,5 @@
 //! What the spool knows of a message besides its envelope and content.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use mail::{Envelope, Fate, MessageId, Timestamp};
 
@@ -40,19 +38,30 @@ impl RecipientState {
     }
 }
 
-/// One message as the scan at start finds it.
-#[derive(Clone, Debug)]
-pub struct Recovered {
+/// One message as the scan at start finds it: what a schedule needs to know, and nothing that takes
+/// memory of its own, as there may be millions.
+#[derive(Clone, Copy, Debug)]
+pub struct Recovered<'a> {
     /// Its key.
     pub id: MessageId,
-    /// Its envelope.
-    pub envelope: Arc<Envelope>,
     /// When its 250 was due.
     pub received_at: Timestamp,
     /// Size of the content.
     pub octets: u64,
-    /// One state per recipient, in the envelope's order.
-    pub recipients: Vec<RecipientState>,
+    /// Recipients that still are to be delivered, in the envelope's order. None if the message's end was
+    /// written and its removal was not.
+    pub waiting: &'a [Waiting<'a>],
+}
+
+/// A recipient that still is to be delivered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Waiting<'a> {
+    /// The address as it was spelled.
+    pub recipient: &'a str,
+    /// Tries that went before.
+    pub tries: u16,
+    /// When the next one is due.
+    pub next_try_at: Timestamp,
 }
 
 /// What the scan at start found in all.

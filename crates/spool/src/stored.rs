@@ -13,6 +13,7 @@ use crate::record::envelope::{Message, Place};
 use crate::record::extent::{Extent, HEADER_OCTETS, Header};
 use crate::record::progress;
 use crate::request::{Freed, SetAside};
+use crate::rows::Rows;
 use crate::state::RecipientState;
 
 /// A message read from the spool. Its content is read when it is asked for.
@@ -229,22 +230,22 @@ fn read(
 
 /// Puts the progress of a message together; a record that cannot be read counts as not written, so
 /// that its recipient is tried again rather than never.
-pub(crate) fn recipients(
+fn recipients(
     id: MessageId,
     message: &Message,
-    rows: &[(Vec<u8>, Vec<u8>)],
+    rows: &Rows,
     aside: &mut Vec<(Family, SetAside)>,
 ) -> Vec<RecipientState> {
     let count = message.envelope.recipients.len();
     let mut states = vec![RecipientState::fresh(message.received_at); count];
-    for (key, value) in rows {
+    for (key, value) in rows.iter() {
         let place = progress::split_key(key).filter(|(of, _)| *of == id);
         let place = place.and_then(|(_, at)| states.get_mut(usize::try_from(at).ok()?));
         match (progress::decode(value, key), place) {
             (Ok(state), Some(place)) => *place = state,
             (decoded, _) => {
                 let reason = decoded.err().unwrap_or(RecordError::Key).to_string().into();
-                let records = vec![(Family::Progress, key.clone(), value.clone())];
+                let records = vec![(Family::Progress, key.to_vec(), value.to_vec())];
                 let freed = Freed::default();
                 aside.push((Family::Progress, SetAside { id, records, reason, freed }));
             }

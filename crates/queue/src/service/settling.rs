@@ -106,7 +106,8 @@ impl Queue {
             }
             Done::Finished(id) => self.end_work(id),
             Done::Found(found) => {
-                self.add(&found, now);
+                let entries = self.maker.found(&found, &self.shared.router, now);
+                self.add(found.id, entries, now);
                 self.end_work(found.id);
             }
             Done::Gone(work, error) => {
@@ -148,7 +149,7 @@ impl Queue {
         }
         if let Some(report) = settled.report {
             self.metrics.report_written();
-            self.accept(report, now);
+            self.accept(&report, now);
         }
     }
 

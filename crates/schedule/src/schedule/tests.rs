@@ -570,7 +570,12 @@ fn a_list_goes_on_where_it_was_and_a_destination_is_found_by_its_name() {
     }
     let behind: Vec<_> = schedule.entries_behind(Some(id(297))).map(|it| it.id).collect();
     assert_eq!(behind, [id(298), id(298), id(299), id(299)]);
-    assert_eq!(schedule.entries().count(), 600);
+    assert_eq!((schedule.entries().count(), schedule.newest()), (600, Some(id(299))));
+    assert_eq!((schedule.entries_at(&a), schedule.place(&a).unwrap().ready), (300, 300));
+    assert_eq!(
+        (schedule.entries_at(&to("c.example")), schedule.place(&to("c.example"))),
+        (0, None)
+    );
     for destination in [a, b] {
         assert_eq!(schedule.destination(&destination.to_string()), Some(destination));
     }

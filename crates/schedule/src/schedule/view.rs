@@ -102,6 +102,18 @@ impl Schedule {
         }
     }
 
+    /// One destination; none if it has no entries.
+    pub fn place(&self, destination: &Destination) -> Option<PlaceView<'_>> {
+        let key = self.destinations.get(destination)?;
+        Some(self.place_view(&self.places[key]))
+    }
+
+    /// How many entries a destination has.
+    pub fn entries_at(&self, destination: &Destination) -> usize {
+        let key = self.destinations.get(destination);
+        key.map_or(0, |key| wide(self.places[key].entries))
+    }
+
     /// How many destinations there are.
     pub const fn places_len(&self) -> usize {
         self.places.len()
@@ -142,6 +154,12 @@ impl Schedule {
     /// How many attempts are under way.
     pub fn in_flight(&self) -> usize {
         wide(self.slots.held())
+    }
+
+    /// The message with the greatest id.
+    pub fn newest(&self) -> Option<MessageId> {
+        let last = self.messages.last()?;
+        Some(self.entries[last].id())
     }
 
     /// When the oldest message was received.

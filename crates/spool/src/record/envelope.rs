@@ -87,6 +87,47 @@ impl Message {
     }
 }
 
+/// What the scan at start needs of a message. Addresses are not looked at: whoever loads the message
+/// reads it whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct View {
+    pub(crate) received_at: Timestamp,
+    pub(crate) octets: u64,
+    pub(crate) place: Place,
+}
+
+impl View {
+    /// Reads a record, adding to `recipients` the addresses, in the record's own memory.
+    pub(crate) fn read<'a>(
+        record: &'a [u8],
+        id: MessageId,
+        recipients: &mut Vec<&'a str>,
+    ) -> Result<Self, RecordError> {
+        let (mut received_at, mut octets, mut place) = (None, None, Place::Inline);
+        for field in open(record, Kind::Envelope, &id.to_bytes())? {
+            match field? {
+                (RECIPIENT, value) => recipients.push(recipient_text(value)?),
+                (RECEIVED_AT, value) => {
+                    received_at = Some(u64::from_le_bytes(exactly(RECEIVED_AT, value)?));
+                }
+                (OCTETS, value) => octets = Some(u64::from_le_bytes(exactly(OCTETS, value)?)),
+                (EXTENTS, value) => place = Place::Extents(decode_extents(value)?),
+                (SENDER | BODY_TYPE..=TLS, _) => {}
+                (tag, _) => unknown(tag)?,
+            }
+        }
+        if recipients.is_empty() {
+            return Err(RecordError::Field(RECIPIENT));
+        }
+        let received_at = received_at.ok_or(RecordError::Field(RECEIVED_AT))?;
+        Ok(Self {
+            received_at: Timestamp::from_millis(received_at),
+            octets: octets.ok_or(RecordError::Field(OCTETS))?,
+            place,
+        })
+    }
+}
+
 /// What has been read so far.
 #[derive(Default)]
 struct Draft {
@@ -169,14 +210,19 @@ fn address(tag: u16, value: &[u8]) -> Result<Address, RecordError> {
 }
 
 fn recipient(value: &[u8]) -> Result<Recipient, RecordError> {
+    let text = recipient_text(value)?;
+    Ok(Recipient { address: Address::parse(text).map_err(|_| RecordError::Field(RECIPIENT))? })
+}
+
+fn recipient_text(value: &[u8]) -> Result<&str, RecordError> {
     let mut found = None;
     for field in Fields::nested(value) {
         match field? {
-            (RECIPIENT_ADDRESS, value) => found = Some(address(RECIPIENT, value)?),
+            (RECIPIENT_ADDRESS, value) => found = Some(text(RECIPIENT, value)?),
             (tag, _) => unknown(tag)?,
         }
     }
-    Ok(Recipient { address: found.ok_or(RecordError::Field(RECIPIENT))? })
+    found.ok_or(RecordError::Field(RECIPIENT))
 }
 
 fn encode_extents(extents: &[Extent]) -> Vec<u8> {
@@ -261,7 +307,14 @@ mod tests {
         #[test]
         fn what_is_written_is_read(message in message(), random: u128) {
             let id = MessageId::from_bytes(random.to_be_bytes());
-            prop_assert_eq!(Message::decode(&message.encode(id), id), Ok(message));
+            let record = message.encode(id);
+            prop_assert_eq!(Message::decode(&record, id), Ok(message.clone()));
+            let Message { envelope, received_at, octets, place } = message;
+            let mut recipients = Vec::new();
+            let view = View::read(&record, id, &mut recipients);
+            prop_assert_eq!(view, Ok(View { received_at, octets, place }));
+            let want: Vec<_> = envelope.recipients.iter().map(|it| it.address.as_str()).collect();
+            prop_assert_eq!(recipients, want);
         }
 
         #[test]
@@ -271,13 +324,17 @@ mod tests {
             let at = at.index(record.len());
             record[at] ^= 1_u8 << bit;
             prop_assert!(Message::decode(&record, id).is_err());
+            prop_assert!(View::read(&record, id, &mut Vec::new()).is_err());
             record[at] ^= 1_u8 << bit;
             prop_assert!(Message::decode(&record[..at], id).is_err());
+            prop_assert!(View::read(&record[..at], id, &mut Vec::new()).is_err());
         }
 
         #[test]
         fn any_octets_are_read_without_harm(octets: Vec<u8>) {
-            prop_assert!(Message::decode(&octets, MessageId::new(1, 1)).is_err());
+            let id = MessageId::new(1, 1);
+            prop_assert!(Message::decode(&octets, id).is_err());
+            prop_assert!(View::read(&octets, id, &mut Vec::new()).is_err());
         }
     }
 
@@ -295,7 +352,10 @@ mod tests {
             out.field(OCTETS, &6_u64.to_le_bytes());
             out.finish()
         };
+        let view = |record: &[u8]| View::read(record, id, &mut Vec::new());
         assert_eq!(Message::decode(&build(500), id).unwrap().octets, 6);
+        assert_eq!(view(&build(500)).unwrap().octets, 6);
         assert_eq!(Message::decode(&build(0x8001), id), Err(RecordError::Critical(0x8001)));
+        assert_eq!(view(&build(0x8001)), Err(RecordError::Critical(0x8001)));
     }
 }

@@ -57,14 +57,36 @@ fn cut(words: &str) -> &str {
     words.get(..words.floor_char_boundary(WORDS_OCTETS_MAX)).unwrap_or_default()
 }
 
+/// What a record says, in the record's own memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum View<'a> {
+    Waiting { tries: u16, next_try_at: Timestamp, last: Option<&'a str> },
+    Settled { fate: Fate, at: Timestamp, reply: &'a str },
+}
+
+impl From<View<'_>> for RecipientState {
+    fn from(view: View<'_>) -> Self {
+        match view {
+            View::Waiting { tries, next_try_at, last } => {
+                Self::Waiting { tries, next_try_at, last: last.map(Into::into) }
+            }
+            View::Settled { fate, at, reply } => Self::Settled { fate, at, reply: reply.into() },
+        }
+    }
+}
+
 pub(crate) fn decode(record: &[u8], key: &[u8]) -> Result<RecipientState, RecordError> {
+    view(record, key).map(RecipientState::from)
+}
+
+pub(crate) fn view<'a>(record: &'a [u8], key: &[u8]) -> Result<View<'a>, RecordError> {
     let (mut tries, mut next_try_at, mut last) = (0, None, None);
     let (mut fate, mut settled_at, mut reply) = (None, None, "");
     for field in open(record, Kind::Progress, key)? {
         match field? {
             (TRIES, value) => tries = u16::from_le_bytes(exactly(TRIES, value)?),
             (NEXT_TRY_AT, value) => next_try_at = Some(moment(NEXT_TRY_AT, value)?),
-            (LAST, value) => last = Some(text(LAST, value)?.into()),
+            (LAST, value) => last = Some(text(LAST, value)?),
             (FATE, value) => {
                 fate = Some(match value {
                     [0] => Fate::Delivered,
@@ -80,10 +102,10 @@ pub(crate) fn decode(record: &[u8], key: &[u8]) -> Result<RecipientState, Record
     }
     if let Some(fate) = fate {
         let at = settled_at.ok_or(RecordError::Field(SETTLED_AT))?;
-        return Ok(RecipientState::Settled { fate, at, reply: reply.into() });
+        return Ok(View::Settled { fate, at, reply });
     }
     let next_try_at = next_try_at.ok_or(RecordError::Field(NEXT_TRY_AT))?;
-    Ok(RecipientState::Waiting { tries, next_try_at, last })
+    Ok(View::Waiting { tries, next_try_at, last })
 }
 
 fn moment(tag: u16, value: &[u8]) -> Result<Timestamp, RecordError> {

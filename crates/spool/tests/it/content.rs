@@ -5,7 +5,7 @@ use mail::Timestamp;
 use spool::{BodyIo, BodyIoKind, LoadError};
 use units::ByteSize;
 
-use crate::support::{Bench, NOW, content, envelope, finish, read, store};
+use crate::support::{Bench, NOW, content, envelope, finish, left, read, store};
 
 const SIZES: [usize; 10] =
     [0, 1, 16_383, 16_384, 16_385, 262_143, 262_144, 262_145, 700_000, 3_000_000];
@@ -28,8 +28,9 @@ async fn round_trip(body_io: BodyIo, kind: Option<BodyIoKind>) {
     let (spool, recovered, recovery) = bench.reopen();
     assert_eq!((recovery.messages, recovery.corrupt), (SIZES.len() as u64, 0));
     for ((accepted, content), recovered) in stored.iter().zip(&recovered) {
-        assert_eq!(recovered.envelope, accepted.envelope);
-        assert_eq!(*recovered.envelope, envelope(1));
+        let stored = spool.load(accepted.id).await.unwrap();
+        assert_eq!((&stored.envelope, &*stored.envelope), (&accepted.envelope, &envelope(1)));
+        assert_eq!((recovered.id, &recovered.waiting), (accepted.id, &left(&stored.recipients)));
         assert_eq!(recovered.received_at, Timestamp::from_millis(NOW));
         assert_eq!(recovered.octets, content.len() as u64);
         assert_eq!(read(&spool, accepted.id).await, *content, "cold, {}", content.len());

@@ -1,10 +1,10 @@
 //! The device fails: at each write in turn, and for want of space.
 
 use mail::Timestamp;
-use spool::{FullCause, Health, Report, SettleError, Settlement};
+use spool::{FullCause, Health, RecipientState, Report, SettleError, Settlement};
 
 use crate::support::{
-    Bench, content, delivered, envelope, finish, note, read, store, store_for, waiting,
+    Bench, content, delivered, envelope, finish, left, note, read, store, store_for, waiting,
 };
 
 /// Whichever write fails, before or after it is done: the sender hears 250 and the message is there,
@@ -97,7 +97,8 @@ async fn a_full_device_loses_nothing_and_recovers() {
     drop(spool);
     let (_, recovered, recovery) = bench.reopen();
     assert_eq!(recovered.iter().map(|it| it.id).collect::<Vec<_>>(), [tried, new]);
-    assert_eq!(recovered[0].recipients[1], waiting(1));
+    let fresh = RecipientState::fresh(recovered[0].received_at);
+    assert_eq!(recovered[0].waiting, left(&[fresh, waiting(1)]));
     assert_eq!(recovery.corrupt, 0);
 }
 

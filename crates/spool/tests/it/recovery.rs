@@ -1,13 +1,14 @@
 //! What the next start finds.
 
+use std::ops::ControlFlow;
 use std::path::Path;
 
 use mail::Timestamp;
-use spool::{RecipientState, Report, Settlement};
+use spool::{RecipientState, RecoverError, Report, Settlement};
 
 use crate::support::{
-    Bench, NOW, content, database, delivered, envelope, files, finish, note, read, store,
-    store_for, waiting,
+    Bench, Found, NOW, content, database, delivered, envelope, files, finish, left, note, read,
+    scan, store, store_for, waiting,
 };
 
 #[tokio::test]
@@ -23,7 +24,7 @@ async fn states_survive() {
     assert_eq!(spool.load(id).await.unwrap().recipients, want);
     drop(spool);
     let (spool, recovered, _) = bench.reopen();
-    assert_eq!(recovered[0].recipients, want);
+    assert_eq!(recovered[0].waiting, left(&want));
     assert_eq!(spool.load(id).await.unwrap().recipients, want);
     spool.settle(finish(id)).await.unwrap();
     // Settling what is gone does nothing.
@@ -54,7 +55,7 @@ async fn mail_comes_in_while_the_scan_runs() {
     let spool = bench.open();
     let new = store(&spool, &content(50, 9)).await.unwrap().id;
     let mut found = Vec::new();
-    let recovery = spool.recover(&mut |it| found.push(it.id)).unwrap();
+    let recovery = scan(&spool, |it| found.push(it.id));
     assert_eq!(recovery.messages, 600);
     old.sort();
     assert_eq!(found, old);
@@ -160,11 +161,54 @@ async fn a_scan_that_broke_off_goes_on() {
                 std::panic::resume_unwind(Box::new(()));
             }
             found.insert(it.id);
+            ControlFlow::Continue(())
         })
     }));
     assert!(broken.is_err());
-    let _recovery = spool.recover(&mut |it| found.extend([it.id])).unwrap();
+    let _recovery = scan(&spool, |it| found.extend([it.id]));
     assert_eq!(found.len(), 600);
     let counts = spool.counts();
     assert!(counts.messages <= 601 && counts.octets <= 601 * 50, "{counts:?}");
+}
+
+/// Over many pages each message gets what is written about it and nothing of its neighbours; a scan that
+/// is wanted no more ends at once, and another one goes on behind it.
+#[tokio::test]
+async fn a_long_scan_tells_the_progress_of_each_and_can_be_stopped() {
+    const MESSAGES: usize = 2600;
+    let mut bench = Bench::new();
+    let spool = bench.open();
+    let one = content(50, 1);
+    let store = |n: usize| {
+        let (spool, one) = (spool.clone(), one.clone());
+        tokio::spawn(async move { store_for(&spool, &one, 1 + n % 3).await.unwrap().id })
+    };
+    let stored: Vec<_> = (0..MESSAGES).map(store).collect();
+    let fresh = RecipientState::fresh(Timestamp::from_millis(NOW));
+    let mut want = Vec::new();
+    for (n, accepted) in stored.into_iter().enumerate() {
+        let (id, mut states) = (accepted.await.unwrap(), vec![fresh.clone(); 1 + n % 3]);
+        let state = if n % 2 == 0 { waiting(u16::try_from(n).unwrap()) } else { delivered() };
+        if n % 5 > 0 {
+            let last = n % 3;
+            states[last] = state.clone();
+            let recipient = u32::try_from(last).unwrap();
+            spool.settle(note(id, vec![(recipient, state)])).await.unwrap();
+        }
+        want.push((id, left(&states)));
+    }
+    want.sort();
+    drop(spool);
+    let spool = bench.open();
+    let mut found = Vec::new();
+    let stopped = spool.recover(&mut |it| {
+        found.push(Found::from(it));
+        if found.len() < 1500 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    });
+    assert!(matches!(stopped, Err(RecoverError::Stopped)));
+    assert_eq!((found.len(), spool.counts().messages), (1500, 1500));
+    scan(&spool, |it| found.push(Found::from(it)));
+    let found: Vec<_> = found.into_iter().map(|it| (it.id, it.waiting)).collect();
+    assert_eq!(found, want);
+    assert_eq!(spool.counts().messages, MESSAGES as u64);
 }

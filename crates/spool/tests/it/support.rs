@@ -1,5 +1,6 @@
 //! A spool in a temporary folder, and what tests do with it.
 
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -50,10 +51,10 @@ impl Bench {
     }
 
     /// Opens and scans.
-    pub(crate) fn reopen(&mut self) -> (Spool, Vec<Recovered>, Recovery) {
+    pub(crate) fn reopen(&mut self) -> (Spool, Vec<Found>, Recovery) {
         let spool = self.open();
         let mut all = Vec::new();
-        let recovery = spool.recover(&mut |recovered| all.push(recovered)).unwrap();
+        let recovery = scan(&spool, |recovered| all.push(Found::from(recovered)));
         (spool, all, recovery)
     }
 
@@ -71,6 +72,43 @@ impl Bench {
         let line = text.lines().find_map(|line| line.strip_prefix(&prefix));
         line.unwrap_or_else(|| panic!("no {name} in\n{text}")).parse().unwrap()
     }
+}
+
+/// Scans to the end.
+pub(crate) fn scan(spool: &Spool, mut each: impl FnMut(Recovered<'_>)) -> Recovery {
+    let mut each = |recovered: Recovered<'_>| {
+        each(recovered);
+        ControlFlow::Continue(())
+    };
+    spool.recover(&mut each).unwrap()
+}
+
+/// What the scan said of a message.
+pub(crate) struct Found {
+    pub(crate) id: MessageId,
+    pub(crate) received_at: Timestamp,
+    pub(crate) octets: u64,
+    /// Recipient, tries, when it is tried next.
+    pub(crate) waiting: Vec<(String, u16, Timestamp)>,
+}
+
+impl From<Recovered<'_>> for Found {
+    fn from(recovered: Recovered<'_>) -> Self {
+        let Recovered { id, received_at, octets, waiting } = recovered;
+        let waiting = waiting.iter().map(|it| (it.recipient.to_owned(), it.tries, it.next_try_at));
+        Self { id, received_at, octets, waiting: waiting.collect() }
+    }
+}
+
+/// Of `states`, what the scan says of a message.
+pub(crate) fn left(states: &[RecipientState]) -> Vec<(String, u16, Timestamp)> {
+    let one = |(at, state): (usize, &RecipientState)| match state {
+        RecipientState::Waiting { tries, next_try_at, .. } => {
+            Some((format!("r{at}@there.example"), *tries, *next_try_at))
+        }
+        RecipientState::Settled { .. } => None,
+    };
+    states.iter().enumerate().filter_map(one).collect()
 }
 
 pub(crate) fn files(folder: &Path, extension: &str) -> Vec<std::path::PathBuf> {
