@@ -395,11 +395,11 @@ fn unanswered_commands_are_bounded() {
 #[test]
 fn content_goes_out_in_few_pieces() {
     let at = now();
-    for (chunk, pieces) in [(vec![b'x'; 5000], 1), (vec![b'x'; 100_000], 3)] {
+    for (octets, pieces) in [(500, 1), (5000, 2), (100_000, 2)] {
         let mut transaction = Transaction::new(outgoing(1), PIPELINING, Timeouts::default(), at);
         let Some(Step::Send(_)) = transaction.next_step() else { panic!("no commands") };
         transaction.receive(b"250 ok\r\n250 ok\r\n354 go\r\n", at);
-        let chunk = Bytes::from(chunk);
+        let chunk = Bytes::from(vec![b'x'; octets]);
         let mut sent = Vec::new();
         let mut chunks = [chunk.clone(), Bytes::from_static(b"\r\nend\r\n")].into_iter();
         while let Some(step) = transaction.next_step() {
@@ -414,7 +414,7 @@ fn content_goes_out_in_few_pieces() {
         }
         assert!(sent.len() <= pieces, "{}", sent.len());
         assert_eq!(sent.concat(), [&chunk[..], b"\r\nend\r\n.\r\n"].concat());
-        assert!(pieces == 1 || sent[0].as_ptr() == chunk.as_ptr());
+        assert!(pieces == 1 || sent[0].as_ptr() == chunk.as_ptr(), "it was copied");
     }
 }
 

@@ -65,7 +65,10 @@ enum Sender {
 
 /// So many commands may be unanswered at a time, so that neither side's buffers fill up while the other waits.
 const UNANSWERED_MAX: usize = 100;
-/// Content is gathered up to this size, so that a small message goes out in one write with its dot.
+/// Content in pieces up to this size is put together; a larger piece is sent as it is, since the driver writes several
+/// pieces at a time.
+const COPIED_OCTETS_MAX: usize = 1024;
+/// So much is put together at most.
 const TAIL_OCTETS_MAX: usize = 32 * 1024;
 const FAR: Duration = Duration::from_hours(30 * 24);
 
@@ -151,7 +154,8 @@ impl Transaction {
         let Phase::Body(stuffer) = &mut self.phase else { return };
         self.waiting_since = now;
         let stuffed = stuffer.stuff(chunk);
-        if self.tail.len().saturating_add(stuffed.len()) <= TAIL_OCTETS_MAX {
+        let octets = self.tail.len().saturating_add(stuffed.len());
+        if stuffed.len() <= COPIED_OCTETS_MAX && octets <= TAIL_OCTETS_MAX {
             self.tail.extend_from_slice(&stuffed);
             return;
         }
