@@ -17,8 +17,6 @@ const COMMAND_READ_OCTETS: usize = 4 << 10;
 /// The first read of a message's content; doubled whenever a read fills its buffer.
 const CONTENT_READ_OCTETS_MIN: usize = 16 << 10;
 const CONTENT_READ_OCTETS_MAX: usize = 256 << 10;
-/// What TLS adds to 16 KiB, and a ticket's worth.
-const RECORD_EXTRA_OCTETS: usize = 256;
 /// A buffer larger than this is not kept between messages.
 const KEPT_OCTETS_MAX: usize = 64 << 10;
 /// What is read and thrown away meanwhile.
@@ -75,7 +73,7 @@ impl Stream {
         let octets = match &mut self.transport {
             Transport::Plain(socket) => socket.read_buf(&mut self.input).await?,
             Transport::Tls(stream) => {
-                stream.get_mut().0.want(wanted + RECORD_EXTRA_OCTETS);
+                stream.get_mut().0.want(wanted);
                 stream.read_buf(&mut self.input).await?
             }
             Transport::Gone => 0,

@@ -77,6 +77,31 @@ async fn starttls_is_offered_done_and_told() {
     relay.ended().await;
 }
 
+/// TLS cuts content into records of its own, which fit the relay's reads in no way.
+#[tokio::test]
+async fn content_of_any_size_comes_through_whole() {
+    let files = Files::new();
+    let mut relay = Relay::start(files.listener(ListenerTls::StartTls));
+    let mut client = relay.client().await;
+    client.talk(&[("STARTTLS", "220")]).await;
+    let mut client = files.handshake("relay.test", client).await.unwrap();
+    client.say("EHLO client.test").await.is("250");
+    for lines in [1, 700, 1400, 90_000] {
+        let content =
+            format!("Subject: {lines}\r\n\r\n{}", "0123456789 123456789\r\n".repeat(lines));
+        client.message(&content).await.is("250");
+        let accepted = relay.accepted.recv().await.unwrap();
+        assert!(relay.content(&accepted).await.ends_with(content.as_bytes()), "{lines}");
+        // A burst of commands, the last of them cut.
+        client.send("NOOP\r\n".repeat(1000) + "NO").await;
+        client.send("OP\r\n").await;
+        for _ in 0..1001 {
+            client.reply().await.is("250");
+        }
+    }
+    relay.ended().await;
+}
+
 /// Words that an attacker put behind STARTTLS in clear do not come out inside TLS (CVE-2011-0411).
 #[tokio::test]
 async fn nothing_said_in_clear_counts_inside() {
