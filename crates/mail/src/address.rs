@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::domain::{Domain, DomainError};
+use crate::domain::{self, Domain, DomainError};
 
 /// A mailbox as it stood in a command: `local@domain`, or `postmaster` alone.
 ///
@@ -45,8 +45,7 @@ impl Address {
             return Err(AddressError::LocalPartTooLong);
         }
         let rest = text.get(local_octets..).unwrap_or_default();
-        let domain = rest.strip_prefix('@').ok_or(AddressError::NoDomain)?;
-        Domain::parse(domain)?;
+        domain::check(rest.strip_prefix('@').ok_or(AddressError::NoDomain)?)?;
         Ok(Self { text: text.into(), local_octets })
     }
 
@@ -77,9 +76,7 @@ fn local_part_end(text: &str) -> Result<usize, AddressError> {
     if !text.starts_with('"') {
         let end = text.rfind('@').ok_or(AddressError::NoDomain)?;
         let local = text.get(..end).unwrap_or_default();
-        let is_dot_string =
-            local.split('.').all(|atom| !atom.is_empty() && atom.chars().all(is_atext));
-        return if is_dot_string { Ok(end) } else { Err(AddressError::LocalPart) };
+        return if is_dot_string(local) { Ok(end) } else { Err(AddressError::LocalPart) };
     }
     let mut is_escaped = false;
     for (at, c) in text.char_indices().skip(1) {
@@ -97,11 +94,22 @@ fn local_part_end(text: &str) -> Result<usize, AddressError> {
     Err(AddressError::LocalPart)
 }
 
-/// RFC 5322 §3.2.3 `atext`, with UTF-8 beyond ASCII (RFC 6531 §3.3).
-fn is_atext(c: char) -> bool {
-    c.is_ascii_alphanumeric()
-        || "!#$%&'*+-/=?^_`{|}~".contains(c)
-        || (!c.is_ascii() && !c.is_control() && !c.is_whitespace())
+/// Atoms with dots between them, of RFC 5322 §3.2.3 `atext` with UTF-8 beyond ASCII (RFC 6531 §3.3).
+fn is_dot_string(local: &str) -> bool {
+    let is_beyond_ascii = |c: char| !c.is_ascii() && !c.is_control() && !c.is_whitespace();
+    let is_atom = |atom: &[u8]| {
+        !atom.is_empty() && atom.iter().all(|byte| is_atext(*byte) || !byte.is_ascii())
+    };
+    local.as_bytes().split(|byte| *byte == b'.').all(is_atom)
+        && (local.is_ascii() || local.chars().all(|c| c.is_ascii() || is_beyond_ascii(c)))
+}
+
+const fn is_atext(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric()
+        || matches!(
+            byte,
+            b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'/' | b'=' | b'?' | b'^'..=b'`' | b'{'..=b'~'
+        )
 }
 
 impl fmt::Display for Address {

@@ -38,18 +38,7 @@ impl Domain {
     ///
     /// Underscores are taken, since hosts with them exist; a trailing dot is not (RFC 5321 §2.3.5).
     pub fn parse(text: &str) -> Result<Self, DomainError> {
-        if text.is_empty() {
-            return Err(DomainError::Empty);
-        }
-        if text.len() > OCTETS_MAX {
-            return Err(DomainError::TooLong);
-        }
-        if let Some(inner) = text.strip_prefix('[') {
-            let inner = inner.strip_suffix(']').ok_or(DomainError::Literal)?;
-            literal(inner).ok_or(DomainError::Literal)?;
-        } else if !text.split('.').all(is_label) {
-            return Err(DomainError::Label);
-        }
+        check(text)?;
         Ok(Self(text.to_lowercase().into_boxed_str()))
     }
 
@@ -69,6 +58,23 @@ impl Domain {
     }
 }
 
+/// Whether [`Domain::parse`] takes `text`, without making anything of it.
+pub(crate) fn check(text: &str) -> Result<(), DomainError> {
+    if text.is_empty() {
+        return Err(DomainError::Empty);
+    }
+    if text.len() > OCTETS_MAX {
+        return Err(DomainError::TooLong);
+    }
+    if let Some(inner) = text.strip_prefix('[') {
+        let inner = inner.strip_suffix(']').ok_or(DomainError::Literal)?;
+        literal(inner).ok_or(DomainError::Literal)?;
+    } else if !text.as_bytes().split(|byte| *byte == b'.').all(is_label) {
+        return Err(DomainError::Label);
+    }
+    Ok(())
+}
+
 fn literal(inner: &str) -> Option<IpAddr> {
     let tag = inner.get(..5).filter(|tag| tag.eq_ignore_ascii_case("ipv6:"));
     match tag {
@@ -77,13 +83,16 @@ fn literal(inner: &str) -> Option<IpAddr> {
     }
 }
 
-fn is_label(label: &str) -> bool {
+fn is_label(label: &[u8]) -> bool {
+    let is_ascii_allowed =
+        |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'-' || *byte == b'_';
     let is_allowed =
-        |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_' || is_letter_utf8(c);
+        |c: char| u8::try_from(c).is_ok_and(|byte| is_ascii_allowed(&byte)) || is_letter_utf8(c);
+    let is_utf8_allowed = || str::from_utf8(label).is_ok_and(|it| it.chars().all(is_allowed));
     (1..=LABEL_OCTETS_MAX).contains(&label.len())
-        && !label.starts_with('-')
-        && !label.ends_with('-')
-        && label.chars().all(is_allowed)
+        && !label.starts_with(b"-")
+        && !label.ends_with(b"-")
+        && (label.iter().all(is_ascii_allowed) || is_utf8_allowed())
 }
 
 /// Letters, digits and marks beyond ASCII; spaces, controls and signs that look like dots are out.

@@ -38,13 +38,13 @@ impl FromStr for EnhancedStatus {
     type Err = ();
 
     fn from_str(text: &str) -> Result<Self, ()> {
-        let mut parts = text.split('.');
+        let mut parts = text.as_bytes().split(|byte| *byte == b'.');
         let mut number = |digits_max: usize| -> Result<u16, ()> {
-            let part = parts.next().ok_or(())?;
-            let is_number = !part.is_empty()
-                && part.len() <= digits_max
-                && part.bytes().all(|byte| byte.is_ascii_digit());
-            if is_number { part.parse().map_err(|_| ()) } else { Err(()) }
+            let part = parts.next().filter(|it| (1..=digits_max).contains(&it.len())).ok_or(())?;
+            let with = |number: u16, byte: &u8| {
+                byte.is_ascii_digit().then(|| number * 10 + u16::from(byte - b'0'))
+            };
+            part.iter().try_fold(0, with).ok_or(())
         };
         let (class, subject, detail) = (number(1)?, number(3)?, number(3)?);
         match (parts.next(), u8::try_from(class)) {

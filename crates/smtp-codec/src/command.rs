@@ -4,6 +4,7 @@ use mail::{Address, AddressError, ReversePath};
 
 use crate::params::Params;
 use crate::path::Path;
+use crate::text::split_once;
 
 /// A command as a client said it; texts borrow from its line.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -102,7 +103,7 @@ impl<'a> Command<'a> {
     pub fn parse(line: &'a [u8]) -> Result<Self, CommandError> {
         let line = std::str::from_utf8(line).map_err(|_| CommandError::NotUtf8)?;
         let line = line.trim_end_matches([' ', '\t']);
-        let (verb, argument) = line.split_once(' ').unwrap_or((line, ""));
+        let (verb, argument) = split_once(line, b' ').unwrap_or((line, ""));
         let mut upper = [0_u8; VERB_OCTETS_MAX];
         let Some(upper) = upper.get_mut(..verb.len()) else {
             return Ok(if verb.starts_with("SSH-") { Self::Foreign } else { Self::Unknown });
@@ -171,7 +172,7 @@ fn rcpt(argument: &str) -> Result<Command<'_>, CommandError> {
 }
 
 fn bdat(argument: &str) -> Result<Command<'_>, CommandError> {
-    let (number, last) = argument.split_once(' ').unwrap_or((argument, ""));
+    let (number, last) = split_once(argument, b' ').unwrap_or((argument, ""));
     let is_number = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
     let octets = if is_number { number.parse().ok() } else { None };
     let octets = octets.ok_or(CommandError::ChunkSize)?;

@@ -14,6 +14,7 @@ mod path;
 mod reply;
 mod scan;
 mod stuff;
+mod text;
 mod write;
 
 pub use bdat::BdatDecoder;

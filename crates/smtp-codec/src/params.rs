@@ -1,5 +1,7 @@
 //! The parameters behind a path.
 
+use crate::text::{split_once, words};
+
 /// The parameters of MAIL or RCPT: an open list, well-formed, in the order they were given.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Params<'a>(&'a str);
@@ -16,12 +18,12 @@ pub struct Param<'a> {
 impl<'a> Params<'a> {
     /// Reads what stands behind the path; none if a parameter is malformed.
     pub(crate) fn parse(text: &'a str) -> Option<Self> {
-        words(text).all(|word| Param::parse(word).is_some()).then_some(Self(text))
+        words(text).map(Param::split).all(Param::is_well_formed).then_some(Self(text))
     }
 
     /// Each parameter.
     pub fn iter(self) -> impl Iterator<Item = Param<'a>> {
-        words(self.0).filter_map(Param::parse)
+        words(self.0).map(Param::split)
     }
 
     /// Whether there are none.
@@ -31,19 +33,18 @@ impl<'a> Params<'a> {
 }
 
 impl<'a> Param<'a> {
-    fn parse(word: &'a str) -> Option<Self> {
-        let (keyword, value) = match word.split_once('=') {
-            Some((keyword, value)) => (keyword, Some(value)),
-            None => (word, None),
-        };
-        let is_keyword = !keyword.starts_with('-')
-            && !keyword.is_empty()
-            && keyword.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
-        let is_value = value.is_none_or(|value| {
-            !value.is_empty()
-                && value.chars().all(|c| c != '=' && !c.is_control() && !c.is_whitespace())
-        });
-        (is_keyword && is_value).then_some(Self { keyword, value })
+    fn split(word: &'a str) -> Self {
+        match split_once(word, b'=') {
+            Some((keyword, value)) => Self { keyword, value: Some(value) },
+            None => Self { keyword: word, value: None },
+        }
+    }
+
+    fn is_well_formed(self) -> bool {
+        let is_keyword = !self.keyword.starts_with('-')
+            && !self.keyword.is_empty()
+            && self.keyword.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+        is_keyword && self.value.is_none_or(is_value)
     }
 
     /// Whether this is the parameter `keyword`.
@@ -52,6 +53,8 @@ impl<'a> Param<'a> {
     }
 }
 
-fn words(text: &str) -> impl Iterator<Item = &str> {
-    text.split(' ').filter(|word| !word.is_empty())
+fn is_value(value: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_graphic() && byte != b'=';
+    let is_allowed = |c: char| c != '=' && !c.is_control() && !c.is_whitespace();
+    !value.is_empty() && (value.bytes().all(is_plain) || value.chars().all(is_allowed))
 }

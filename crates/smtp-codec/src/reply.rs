@@ -1,9 +1,12 @@
 //! Replies as a client reads them.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use mail::{EnhancedStatus, Reply};
 
 use crate::line::{LineError, LineReader};
+use crate::text::split_once;
 
 /// Reads replies: three digits on each line, the same on all lines of one reply (RFC 5321 §4.2).
 ///
@@ -72,7 +75,11 @@ impl ReplyReader {
 
     fn take(&mut self, line: &[u8]) -> Result<Option<Reply>, ReplyError> {
         let (code, is_last, text) = split(line).ok_or(ReplyError::Malformed)?;
-        let text = String::from_utf8_lossy(text);
+        // Looking for what is not UTF-8 takes long, and there hardly ever is any.
+        let text = match str::from_utf8(text) {
+            Ok(text) => Cow::Borrowed(text),
+            Err(_) => String::from_utf8_lossy(text),
+        };
         let Some(mut begun) = self.begun.take() else {
             let (status, text) = status(code, &text);
             let text = text.to_owned();
@@ -129,7 +136,7 @@ fn split(line: &[u8]) -> Option<(u16, bool, &[u8])> {
 
 /// Takes an enhanced status off the front of a text, if its class is the code's (RFC 2034 §4).
 fn status(code: u16, text: &str) -> (Option<EnhancedStatus>, &str) {
-    let (word, rest) = text.split_once(' ').unwrap_or((text, ""));
+    let (word, rest) = split_once(text, b' ').unwrap_or((text, ""));
     let status = word.parse().ok();
     match status.filter(|status: &EnhancedStatus| u16::from(status.class()) == code / 100) {
         Some(status) => (Some(status), rest),

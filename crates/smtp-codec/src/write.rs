@@ -5,6 +5,8 @@ use std::fmt::Write as _;
 use bytes::{BufMut, BytesMut};
 use mail::{Address, BodyType, Reply, ReversePath};
 
+use crate::text::is_printable;
+
 /// The parameters of a MAIL that goes out; each only if the next hop offers its extension.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct MailParams {
@@ -32,13 +34,17 @@ pub fn write_reply(out: &mut BytesMut, reply: &Reply) {
             append(out, format_args!("{status} "));
         }
         let room = REPLY_LINE_OCTETS_MAX.saturating_sub(out.len().saturating_sub(start));
-        for c in line.chars().take(room) {
-            out.put_u8(
-                u8::try_from(c).ok().filter(|byte| (b' '..=b'~').contains(byte)).unwrap_or(b'?'),
-            );
+        if is_printable(line) {
+            out.put_slice(line.get(..room).unwrap_or(line).as_bytes());
+        } else {
+            out.extend(line.chars().take(room).map(printable));
         }
         out.put_slice(b"\r\n");
     }
+}
+
+fn printable(c: char) -> u8 {
+    u8::try_from(c).ok().filter(|byte| (b' '..=b'~').contains(byte)).unwrap_or(b'?')
 }
 
 /// Appends `MAIL FROM:<path> …`.
