@@ -41,25 +41,14 @@ impl HeaderScan {
 
     /// Looks at the next piece.
     pub fn scan(&mut self, mut chunk: &[u8]) {
-        while let Some((&first, rest)) = chunk.split_first() {
-            match self.at {
+        while let Some(&first) = chunk.first() {
+            let octets = match self.at {
                 At::Body => return,
-                At::Value => {
-                    let octets =
-                        memchr(b'\n', chunk).map_or(chunk.len(), |at| at.saturating_add(1));
-                    if chunk.get(octets.saturating_sub(1)) == Some(&b'\n') {
-                        self.at = At::LineStart;
-                        self.is_first_line = false;
-                    }
-                    self.count(octets);
-                    chunk = chunk.get(octets..).unwrap_or_default();
-                }
-                At::LineStart | At::LineStartCr | At::Name(_) | At::NameSpace(_) => {
-                    self.step(first);
-                    self.count(1);
-                    chunk = rest;
-                }
-            }
+                At::Value => self.value(chunk),
+                At::LineStart => self.plain_line(chunk).unwrap_or_else(|| self.octet(first)),
+                At::LineStartCr | At::Name(_) | At::NameSpace(_) => self.octet(first),
+            };
+            chunk = chunk.get(octets..).unwrap_or_default();
         }
     }
 
@@ -82,6 +71,41 @@ impl HeaderScan {
     /// Whether the body has begun.
     pub const fn is_ended(&self) -> bool {
         matches!(self.at, At::Body)
+    }
+
+    /// Takes one octet.
+    fn octet(&mut self, byte: u8) -> usize {
+        self.step(byte);
+        self.count(1);
+        1
+    }
+
+    /// Takes what is here of a value and its LF; its octets.
+    fn value(&mut self, chunk: &[u8]) -> usize {
+        let end = memchr(b'\n', chunk);
+        if end.is_some() {
+            self.at = At::LineStart;
+            self.is_first_line = false;
+        }
+        let octets = end.map_or(chunk.len(), |at| at.saturating_add(1));
+        self.count(octets);
+        octets
+    }
+
+    /// Takes a whole line that is plainly the header's, a field or a folded one, the short way; its octets. None, and
+    /// nothing is taken, if it is any other.
+    fn plain_line(&mut self, chunk: &[u8]) -> Option<usize> {
+        let octets = memchr(b'\n', chunk)?.saturating_add(1);
+        if !matches!(chunk.first(), Some(b' ' | b'\t')) {
+            let colon = chunk.iter().position(|&byte| byte == b':' || !is_name(byte))?;
+            let name = chunk.get(..colon).filter(|name| !name.is_empty())?;
+            chunk.get(colon).filter(|byte| **byte == b':')?;
+            self.received =
+                self.received.saturating_add(u32::from(name.eq_ignore_ascii_case(RECEIVED)));
+        }
+        self.is_first_line = false;
+        self.count(octets);
+        Some(octets)
     }
 
     fn count(&mut self, octets: usize) {
@@ -136,12 +160,16 @@ impl HeaderScan {
         }
     }
 
-    /// One more octet of a name (RFC 5322 §2.2); none if no name has it. UTF-8 is let through.
+    /// One more octet of a name; none if no name has it.
     fn name(matched: Option<usize>, byte: u8) -> Option<At> {
-        let is_name = byte.is_ascii_graphic() || !byte.is_ascii();
         let goes_on = matched.filter(|&at| RECEIVED.get(at) == Some(&byte.to_ascii_lowercase()));
-        is_name.then_some(At::Name(goes_on.map(|at| at.saturating_add(1))))
+        is_name(byte).then_some(At::Name(goes_on.map(|at| at.saturating_add(1))))
     }
+}
+
+/// Whether a name may have this octet (RFC 5322 §2.2), but for the colon that ends it. UTF-8 is let through.
+const fn is_name(byte: u8) -> bool {
+    byte.is_ascii_graphic() || !byte.is_ascii()
 }
 
 impl Default for HeaderScan {
