@@ -81,7 +81,7 @@ fn scan_lines(input: String, content: Bytes) -> Case {
     Case::new("line_scan", input, Amount::Octets(content.len()), move || {
         let content = content.clone();
         move || {
-            let mut scan = LineScan::new();
+            let mut scan = LineScan::new(1 << 20);
             scan.scan(black_box(&content));
             assert!(!black_box(scan).has_bare_end(), "a line does not end with CRLF");
         }

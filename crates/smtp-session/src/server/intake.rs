@@ -31,18 +31,18 @@ enum Keeping {
 }
 
 impl Intake {
-    pub(super) const fn new(transaction: Transaction) -> Self {
+    pub(super) fn new(transaction: Transaction, settings: &Settings) -> Self {
         Self {
             transaction,
-            lines: LineScan::new(),
+            lines: LineScan::new(settings.text_line_octets_max),
             header: HeaderScan::new(),
             keeping: Keeping::Wanted,
         }
     }
 
     /// An intake of content that nobody takes.
-    pub(super) fn refused(transaction: Transaction, reply: Reply) -> Self {
-        Self { keeping: Keeping::Refused(reply), ..Self::new(transaction) }
+    pub(super) fn refused(transaction: Transaction, reply: Reply, settings: &Settings) -> Self {
+        Self { keeping: Keeping::Refused(reply), ..Self::new(transaction, settings) }
     }
 
     /// The driver can take no more of it.
@@ -109,7 +109,7 @@ impl Intake {
             Some(Refusal::HeaderTooBig)
         } else if self.header.received() > settings.hops_max {
             Some(Refusal::Hops)
-        } else if self.lines.line_octets_longest() > settings.text_line_octets_max {
+        } else if self.lines.has_long_line() {
             Some(Refusal::LineTooLong)
         } else {
             None

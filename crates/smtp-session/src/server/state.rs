@@ -151,7 +151,10 @@ impl State {
         };
         if let Asked::Chunk(transaction, chunk) = asked {
             // Its octets come all the same; the reply follows them.
-            return Self::Chunk(Box::new(Intake::refused(transaction, refusal)), chunk);
+            return Self::Chunk(
+                Box::new(Intake::refused(transaction, refusal, &talk.settings)),
+                chunk,
+            );
         }
         talk.say_reply(&refusal);
         let back = match asked {
@@ -443,10 +446,10 @@ impl Asked {
             }
             Self::Data(transaction) => {
                 talk.say(replies::GO_AHEAD);
-                State::Data(Box::new(Intake::new(transaction)), DataDecoder::new())
+                State::Data(Box::new(Intake::new(transaction, &talk.settings)), DataDecoder::new())
             }
             Self::Chunk(transaction, chunk) => {
-                State::Chunk(Box::new(Intake::new(transaction)), chunk)
+                State::Chunk(Box::new(Intake::new(transaction, &talk.settings)), chunk)
             }
         }
     }
