@@ -96,7 +96,7 @@ fn has_bound(scenario: &Scenario) -> bool {
             SourceTls::Starttls => sink.tls,
             SourceTls::Implicit => false,
         };
-    is_willing && can_talk && load.pace == Pace::Closed
+    is_willing && can_talk && load.pace == Pace::CLOSED
 }
 
 #[cfg(test)]

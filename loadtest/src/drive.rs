@@ -120,6 +120,9 @@ fn rate(count: u64, seconds: f64) -> f64 {
 /// What is missing is looked for so often.
 const LOOK: Duration = Duration::from_millis(10);
 
+/// Nothing is missing for good before so many looks found nothing new.
+const LOOKS: u32 = 20;
+
 /// Sends the load of `scenario` to `target` and waits for it at `sink`, which listens already. `watch` is the one that
 /// the sink was given.
 ///
@@ -195,14 +198,16 @@ async fn settle(scenario: &Scenario, sink: &Sink, sending: Sending) -> Sums {
     // What is known to be rejected or returned already is in both counts.
     let awaited = sums.all.recipients.saturating_sub(sums.all.withheld);
     let (mut seen, mut seen_at) = (progress(tally), tally.clock.now());
-    let mut summed = seen;
+    let (mut summed, mut looks) = (seen, 0);
     while !sums.is_settled() {
         tokio::time::sleep(LOOK.min(wait_max)).await;
         let (now, come) = (tally.clock.now(), progress(tally));
+        looks += 1;
         if come != seen {
-            (seen, seen_at) = (come, now);
+            (seen, seen_at, looks) = (come, now, 0);
         }
-        let is_late = now.duration_since(seen_at) >= wait_max;
+        // Many looks, because it may be this program that was held up.
+        let is_late = looks >= LOOKS && now.duration_since(seen_at) >= wait_max;
         let [delivered, rejected, reported] = come;
         // Summing up takes long for millions: only when it may be the last time.
         if is_late || come != summed && delivered + rejected.max(reported) >= awaited {

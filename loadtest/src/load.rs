@@ -48,7 +48,7 @@ impl Default for Load {
             size: Sizes::Fixed(ByteSize::kib(10)),
             recipients: Recipients::Fixed(1),
             domains: Domains::InTurn(1),
-            pace: Pace::Closed,
+            pace: Pace::CLOSED,
             pipelining: false,
             tls: SourceTls::Off,
             tls_resumption: false,

@@ -7,21 +7,33 @@ use serde::Deserialize;
 use units::Span;
 
 /// When the next message is sent.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
+#[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(
     untagged,
     deny_unknown_fields,
-    expecting = "a rate with a decimal point such as 2500.0, or a list of { at, rate }"
+    expecting = "\"closed\", a rate with a decimal point such as 2500.0, or a list of { at, rate }"
 )]
 pub(crate) enum Pace {
-    /// As soon as a connection is free (closed loop): latency is what the relay takes.
-    #[default]
-    Closed,
+    /// As soon as a connection is free: latency is what the relay takes.
+    Loop(Loop),
     /// `pace = 2500.0`: so many a second, whatever the relay does (open loop): latency counts from when a message was due.
     Rate(f64),
     /// `pace = [{ at = "0s", rate = 200.0 }, { at = "30s", rate = 900.0 }]`: a rate that goes straight from point to
     /// point and stays at the last.
     Curve(Vec<PacePoint>),
+}
+
+/// A pace that the relay sets.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Loop {
+    /// `pace = "closed"`.
+    Closed,
+}
+
+impl Pace {
+    /// The closed loop.
+    pub(crate) const CLOSED: Self = Self::Loop(Loop::Closed);
 }
 
 /// The rate at one time of a run.
@@ -60,7 +72,7 @@ impl Timetable {
     /// If a rate is not a number above 0 (a curve may have 0 before its last point), or times do not grow from 0.
     pub(crate) fn new(pace: &Pace) -> anyhow::Result<Option<Self>> {
         let points: Vec<(f64, f64)> = match pace {
-            Pace::Closed => return Ok(None),
+            Pace::Loop(Loop::Closed) => return Ok(None),
             Pace::Rate(rate) => vec![(0.0, *rate)],
             Pace::Curve(points) => points
                 .iter()
@@ -124,7 +136,7 @@ mod tests {
     fn a_rate_is_even() {
         let table = Timetable::new(&Pace::Rate(200.0)).unwrap().unwrap();
         assert_eq!([0, 1, 200].map(|n| table.due(n).as_millis()), [0, 5, 1_000]);
-        assert!(Timetable::new(&Pace::Closed).unwrap().is_none());
+        assert!(Timetable::new(&Pace::CLOSED).unwrap().is_none());
     }
 
     #[test]

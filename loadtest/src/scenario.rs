@@ -135,6 +135,7 @@ impl Scenario {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sink::script::DomainClass;
 
     #[test]
     fn each_shipped_scenario_makes_sense_and_has_its_files_name() {
@@ -148,9 +149,11 @@ mod tests {
     #[test]
     fn each_file_is_shipped_and_says_what_it_shows() {
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/scenarios");
-        let mut files: Vec<_> = std::fs::read_dir(folder)
+        let names = std::fs::read_dir(folder)
             .unwrap()
-            .map(|entry| entry.unwrap().path().file_stem().unwrap().to_str().unwrap().to_owned())
+            .map(|entry| entry.unwrap().file_name().into_string());
+        let mut files: Vec<_> = names
+            .filter_map(|name| name.unwrap().strip_suffix(".toml").map(str::to_owned))
             .collect();
         files.sort_unstable();
         let mut shipped: Vec<_> = Scenario::shipped().iter().map(|(name, _)| *name).collect();
@@ -171,6 +174,32 @@ mod tests {
         assert_eq!(classes(&bad), classes(&not));
         let load = |scenario: &Scenario| format!("{:?}{:?}", scenario.load, scenario.relay);
         assert_eq!(load(&bad), load(&not));
+    }
+
+    /// The reference shows each key with its default, so that it cannot name one that is not.
+    #[test]
+    fn the_reference_shows_the_defaults() {
+        let text = include_str!("../scenarios/README.md");
+        let block = text.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
+        let mut shown = Scenario::parse(block, "README.md").unwrap();
+        let classes = std::mem::take(&mut shown.sink.classes);
+        assert_eq!(format!("{shown:?}"), format!("{:?}", Scenario::default()));
+        let named = DomainClass {
+            name: "slow".to_owned(),
+            domains: "0..10".to_owned(),
+            ..DomainClass::default()
+        };
+        assert_eq!(format!("{classes:?}"), format!("{:?}", [named]));
+        for keys in [format!("{:?}", Load::default()), format!("{:?}", SinkScript::default())] {
+            for key in keys.split_whitespace().filter_map(|word| word.strip_suffix(':')) {
+                assert!(
+                    key == "classes"
+                        || text.contains(&format!("\n{key} = "))
+                        || text.contains(&format!("`{key}")),
+                    "{key}"
+                );
+            }
+        }
     }
 
     /// The day ends with its messages.

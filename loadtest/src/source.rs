@@ -27,6 +27,9 @@ const CONNECT_REST: Duration = Duration::from_millis(20);
 /// Whether anything is answered is looked at so often.
 const LOOK: Duration = Duration::from_millis(100);
 
+/// A relay does not stall before so many looks found nothing new: it may be this program that was held up.
+const LOOKS: u32 = 3;
+
 /// A message whose connection breaks so often before its content is refused.
 const TRIES_MAX: u32 = 3;
 
@@ -87,7 +90,7 @@ impl Source {
         tally: &Tally,
         stall_wait_max: Duration,
     ) -> anyhow::Result<()> {
-        let (mut answered, mut answered_at) = (0, tally.clock.now());
+        let (mut answered, mut answered_at, mut looks) = (0, tally.clock.now(), 0);
         loop {
             let look = tokio::time::sleep(stall_wait_max.min(LOOK));
             tokio::select! {
@@ -97,9 +100,12 @@ impl Source {
                 },
                 () = look => {
                     let (now, count) = (tally.clock.now(), tally.watch.accepted() + tally.watch.refused());
+                    looks += 1;
                     if count != answered {
-                        (answered, answered_at) = (count, now);
-                    } else if now.duration_since(answered_at) >= stall_wait_max {
+                        (answered, answered_at, looks) = (count, now, 0);
+                    } else if looks >= LOOKS
+                        && now.duration_since(answered_at) >= stall_wait_max
+                    {
                         self.senders.shutdown().await;
                         return Ok(());
                     }

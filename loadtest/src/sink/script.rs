@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use units::Span;
 
-/// What the sink does beside taking mail.
+/// What the sink does beside taking mail. What depends on the messages accepted needs the source in the same program.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct SinkScript {

@@ -102,7 +102,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_closed_loop_hands_out_each_message_once_and_never_waits() {
-        let turns = turns(Pace::Closed, &Clock::manual(0));
+        let turns = turns(Pace::CLOSED, &Clock::manual(0));
         for number in 0..3 {
             assert_eq!(turns.next().await, Some(Turn { number, due_at: None }));
         }
