@@ -102,6 +102,22 @@ bench-full: setup ## Time everything that can be timed
 bench-accept: setup-bench ## Count instructions and accept the counts
 	@$(call BENCH,instructions,--accept)
 
+# What `make bench-peers` does may be set: make bench-peers BENCH_SCENARIOS=reused BENCH_ROUNDS=5
+BENCH_PEERS ?= chasqui,postfix
+BENCH_SCENARIOS ?= small,reused,medium
+BENCH_ROUNDS ?= 3
+BENCH_OUT ?= target/bench-peers
+
+.PHONY: loadtest
+loadtest: setup ## Build the load test (docs/loadtest.md)
+	@$(BUILD_ENV) $(CARGO) build --locked --release --package loadtest
+
+.PHONY: bench-peers
+bench-peers: build loadtest ## Compare the relay with Postfix on this machine, round by round; installs Postfix (needs root)
+	@$(call INSTALL,postfix,1)
+	@target/release/chasqui-loadtest compare --peers $(BENCH_PEERS) --scenarios $(BENCH_SCENARIOS) --rounds $(BENCH_ROUNDS) --out $(BENCH_OUT); \
+	echo "bench-peers: report.html, report.md and report.json are in $(BENCH_OUT)"
+
 .PHONY: clean
 clean: ## Remove what was built and what a first look left behind
 	@$(CARGO) clean

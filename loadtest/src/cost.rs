@@ -53,7 +53,7 @@ pub(crate) struct Surroundings {
     pub(crate) load_share: f64,
     /// None where the relay's processes are not known.
     pub(crate) relay_share: Option<f64>,
-    /// Interrupts and the kernel's own threads, which write out what processes left in memory.
+    /// The kernel's own threads, which write out what processes left in memory.
     pub(crate) kernel_share: f64,
     /// Everybody else, and what the machine below took away; none where the relay's processes are not known.
     pub(crate) others_share: Option<f64>,
@@ -120,8 +120,8 @@ impl Meter {
 
 /// Looks are this far apart at least.
 const PAUSE_MIN: Duration = Duration::from_millis(100);
-/// A look may take one part in so many of one processor.
-const PAUSE_FACTOR: u32 = 50;
+/// Looks may take one part in so many of one processor.
+const PAUSE_FACTOR: u32 = 25;
 /// Written octets and switches are read this often.
 const DEEP_PAUSE: Duration = Duration::from_secs(1);
 
@@ -143,6 +143,8 @@ struct Looks {
 struct Moment {
     times: Times,
     own_ticks: u64,
+    /// Of all programs.
+    all_ticks: u64,
     kernel_ticks: u64,
     device_written: Option<u64>,
 }
@@ -153,6 +155,7 @@ impl Moment {
         Ok(Self {
             times: Times::read()?,
             own_ticks: table.own_ticks(own),
+            all_ticks: table.all_ticks(),
             kernel_ticks: table.kernel_ticks(),
             device_written: folder.and_then(machine::device_written_octets),
         })
@@ -184,6 +187,7 @@ impl Looks {
 
     fn until(mut self, is_over: &AtomicBool) -> anyhow::Result<Measured> {
         let mut deep_at = self.began_at;
+        let mut used_before = own_thread_time();
         loop {
             let began_at = self.clock.now();
             if is_over.load(Ordering::Acquire) {
@@ -196,8 +200,11 @@ impl Looks {
             if is_deep {
                 deep_at = began_at;
             }
-            let took = self.clock.now().duration_since(began_at);
-            std::thread::park_timeout(PAUSE_MIN.max(took * PAUSE_FACTOR));
+            let used = own_thread_time();
+            std::thread::park_timeout(
+                PAUSE_MIN.max(used.saturating_sub(used_before) * PAUSE_FACTOR),
+            );
+            used_before = used;
         }
     }
 
@@ -237,14 +244,18 @@ impl Looks {
         let share = |ticks: u64| ratio(ticks, times.total());
         let own = last.own_ticks.saturating_sub(self.first.own_ticks);
         let threads = last.kernel_ticks.saturating_sub(self.first.kernel_ticks);
-        let known = own + threads + relay_ticks;
-        let others = times.busy.saturating_sub(known) + times.stolen;
+        let all = last.all_ticks.saturating_sub(self.first.all_ticks);
+        // Two counts that both fall short: the first where interrupts are counted as time of programs, the second
+        // where a program ended and nobody waited for it.
+        let by_machine = times.busy.saturating_sub(own + threads + relay_ticks);
+        let by_programs = all.saturating_sub(own + relay_ticks);
+        let others = by_machine.max(by_programs) + times.stolen;
         let is_known = self.relay != Relay::Unknown;
         Surroundings {
             seconds,
             load_share: share(own),
             relay_share: is_known.then(|| share(relay_ticks)),
-            kernel_share: share(threads + times.interrupts),
+            kernel_share: share(threads),
             others_share: is_known.then(|| share(others)),
             idle_share: share(times.idle),
             device_written_octets: last
@@ -253,6 +264,13 @@ impl Looks {
                 .map(|(last, first)| last.saturating_sub(first)),
         }
     }
+}
+
+/// Processor time of the thread that asks; nothing where the kernel does not count it.
+fn own_thread_time() -> Duration {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    let nanos = text.split_whitespace().next().and_then(|nanos| nanos.parse().ok());
+    Duration::from_nanos(nanos.unwrap_or_default())
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a share needs no more than 52 bits")]
@@ -277,6 +295,7 @@ mod tests {
         Moment {
             times: Times { busy, stolen, idle, interrupts: 0 },
             own_ticks: own,
+            all_ticks: 0,
             kernel_ticks: kernel,
             device_written: None,
         }
@@ -299,6 +318,9 @@ mod tests {
         check(moment(900, 0, 500, 50), 249, (0.101, true));
         // What the machine below took away was not there for the run either.
         check(moment(700, 200, 500, 0), 200, (0.2, true));
+        // Here interrupts were counted as time of programs, so that all programs have more than the machine was busy.
+        let programs = Moment { all_ticks: 930, ..moment(700, 0, 500, 0) };
+        check(programs, 280, (0.15, true));
         // Clock ticks are coarse: more than all is no debt.
         check(moment(100, 0, 80, 0), 40, (0.0, false));
     }

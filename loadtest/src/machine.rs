@@ -79,7 +79,7 @@ pub(crate) struct Times {
     /// Taken away by the machine that this one is simulated on.
     pub(crate) stolen: u64,
     pub(crate) idle: u64,
-    /// Serving interrupts, which nobody in particular caused.
+    /// Serving interrupts. Some kernels count this also as time of the program that was interrupted.
     pub(crate) interrupts: u64,
 }
 

@@ -67,6 +67,16 @@ impl Table {
         self.0.get(&pid).map_or(0, |stat| stat.utime + stat.stime)
     }
 
+    /// Clock ticks of all programs, those that ended and were waited for included.
+    pub(crate) fn all_ticks(&self) -> u64 {
+        let programs = self.0.values().filter(|stat| stat.ppid != KERNEL_THREADS);
+        let ticks = |stat: &Stat| {
+            let waited_for = stat.cutime.max(0).unsigned_abs() + stat.cstime.max(0).unsigned_abs();
+            stat.utime + stat.stime + waited_for
+        };
+        programs.map(ticks).sum()
+    }
+
     /// Clock ticks of the kernel's own threads: they write out what processes left in memory.
     pub(crate) fn kernel_ticks(&self) -> u64 {
         let threads = self.0.values().filter(|stat| stat.ppid == KERNEL_THREADS);

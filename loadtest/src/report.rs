@@ -5,6 +5,8 @@ pub(crate) mod json;
 pub(crate) mod markdown;
 mod number;
 mod plot;
+mod prose;
+mod table;
 pub(crate) mod text;
 
 use serde::Serialize;
@@ -30,4 +32,20 @@ pub(crate) struct Report {
     pub(crate) device: Vec<DeviceRound>,
     pub(crate) summaries: Vec<Summary>,
     pub(crate) runs: Vec<Run>,
+}
+
+impl Report {
+    /// Whether a relay broke its promise.
+    ///
+    /// # Errors
+    /// If a relay stopped answering, so that nothing can be said of it.
+    pub(crate) fn is_broken(&self) -> anyhow::Result<bool> {
+        if let Some(run) = self.runs.iter().find(|run| run.unsent > 0) {
+            let Run { scenario, relay, unsent, messages, .. } = run;
+            anyhow::bail!(
+                "scenario {scenario}, relay {relay}: {unsent} of {messages} messages were given up, as nothing was answered any more (see --settle-wait-max)"
+            );
+        }
+        Ok(self.runs.iter().any(Run::is_broken))
+    }
 }

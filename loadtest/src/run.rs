@@ -30,6 +30,8 @@ pub(crate) struct Run {
     pub(crate) refusal: Option<String>,
     /// Their connection broke before the last reply.
     pub(crate) in_doubt: u64,
+    /// Given up because the relay answered nothing any more.
+    pub(crate) unsent: u64,
     pub(crate) offered_per_second: Option<f64>,
     /// Messages that got their 250, over the time until the last 250.
     pub(crate) accepted_per_second: f64,
@@ -137,6 +139,9 @@ impl Run {
             accepted: outcome.accepted,
             refused: outcome.refused,
             in_doubt: outcome.in_doubt,
+            unsent: outcome
+                .messages
+                .saturating_sub(outcome.accepted + outcome.refused + outcome.in_doubt),
             offered_per_second: outcome.offered_per_second,
             accepted_per_second: outcome.accepted_per_second(),
             delivered_per_second: outcome.delivered_per_second(),

@@ -6,7 +6,7 @@ use crate::facts::{DeviceRound, RelayFacts, ScenarioFacts};
 use crate::machine::Machine;
 use crate::process::MemoryMeasure;
 use crate::report::Report;
-use crate::run::{Percentile, Run};
+use crate::run::{Class, Percentile, Run};
 use crate::summary::Summary;
 use crate::timeline::Sample;
 
@@ -57,6 +57,7 @@ pub(crate) fn run(relay: &str, round: u32, rate: f64) -> Run {
         refused: 0,
         refusal: None,
         in_doubt: 0,
+        unsent: 0,
         offered_per_second: None,
         accepted_per_second: rate * 1.25,
         delivered_per_second: rate,
@@ -96,6 +97,24 @@ pub(crate) fn run(relay: &str, round: u32, rate: f64) -> Run {
         deliver_percentiles: vec![percentile(0.0, 2.0), percentile(0.99, 40.0)],
         timeline: vec![sample(0, 0, 0), sample(100, 400, 300), sample(200, 1000, 1000)],
     }
+}
+
+/// The same run, with some recipients at next hops that fail.
+pub(crate) fn with_classes(mut run: Run) -> Run {
+    let class = |name: &str, delivered| Class {
+        name: name.to_owned(),
+        recipients: 500,
+        delivered,
+        lost: 0,
+        doubled: 0,
+        rejected: 500 - delivered,
+        withheld: 0,
+        deliver_seconds: 1.0,
+        deliver_p50_ms: 7.0,
+        deliver_p99_ms: 35.0,
+    };
+    run.classes = vec![class("good", 500), class("fails", 450)];
+    run
 }
 
 /// A run without a relay.

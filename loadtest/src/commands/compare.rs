@@ -14,7 +14,6 @@ use crate::machine::Machine;
 use crate::peer::Chosen;
 use crate::progress::Progress;
 use crate::report::{Report, json, markdown};
-use crate::run::Run;
 use crate::scenario::Scenario;
 use crate::stop::Stop;
 use crate::summary::Summary;
@@ -91,9 +90,9 @@ impl CompareCommand {
         if self.place.json {
             write!(out, "{}", json::whole(&report)?)?;
         } else {
-            write!(out, "{}", markdown::tables(&report))?;
+            writeln!(out, "{}", markdown::scenarios(&report))?;
         }
-        Ok(report.runs.iter().any(Run::is_broken))
+        report.is_broken()
     }
 
     fn scenarios(&self) -> anyhow::Result<Vec<Scenario>> {

@@ -125,7 +125,7 @@ impl PlaceOptions {
             .with_context(|| format!("the folder {} cannot be made", folder.display()))?;
         let files = [
             ("report.json", json::whole(report)?),
-            ("report.md", markdown::whole_report(report)),
+            ("report.md", markdown::whole(report)),
             ("report.html", html::page(report)?),
         ];
         for (name, text) in files {

@@ -80,7 +80,6 @@ impl RunOptions {
             stop,
         };
         let run = bench.run(&scenario, subject, (1, 1))?;
-        let is_broken = run.is_broken();
         let facts = vec![facts(&scenario)?];
         let runs = vec![run];
         let report = Report {
@@ -100,7 +99,7 @@ impl RunOptions {
         };
         self.place.write(&report)?;
         self.print(&report)?;
-        Ok(is_broken)
+        report.is_broken()
     }
 
     fn print(&self, report: &Report) -> anyhow::Result<()> {

@@ -243,6 +243,8 @@ fn write_files(chosen: &Chosen, values: &Values, folder: &Path) -> anyhow::Resul
 fn shell(command: &str, folder: &Path) -> Command {
     let mut shell = Command::new("/bin/sh");
     shell.arg("-c").arg(command).current_dir(folder).stdin(Stdio::null());
+    // Settings of allocators that a build may have left in the environment are none of the relay's.
+    shell.env_remove("MALLOC_CONF").env_remove("GLIBC_TUNABLES");
     shell
 }
 

@@ -16,7 +16,7 @@ pub(crate) struct Line {
     pub(crate) name: String,
     /// Lines of one relay have one colour.
     pub(crate) colour: usize,
-    /// Drawn thin and pale, behind the others.
+    /// Drawn thin and dashed.
     pub(crate) is_faint: bool,
     pub(crate) points: Vec<(f64, f64)>,
 }
@@ -27,6 +27,15 @@ pub(crate) struct Axes<'a> {
     pub(crate) title: &'a str,
     pub(crate) x: &'a str,
     pub(crate) y: &'a str,
+    /// Where the names of the lines hide least.
+    pub(crate) names: Corner,
+}
+
+/// A corner of a plot, on its right.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Corner {
+    Upper,
+    Lower,
 }
 
 const SIZE: (u32, u32) = (900, 360);
@@ -102,6 +111,12 @@ fn largest(lines: &[Line], figure: fn(&(f64, f64)) -> f64) -> f64 {
     if largest > 0.0 { largest } else { 1.0 }
 }
 
+/// No digits that say nothing.
+fn short(figure: f64) -> String {
+    let text = format!("{figure:.3}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
 fn draw<X, Y, XRange, YRange>(
     axes: Axes<'_>,
     lines: &[Line],
@@ -130,6 +145,7 @@ where
             .configure_mesh()
             .x_desc(axes.x)
             .y_desc(axes.y)
+            .y_label_formatter(&|y| short(*y))
             .light_line_style(BLACK.mix(0.04))
             .label_style(("sans-serif", 13))
             .draw()
@@ -137,19 +153,27 @@ where
         for line in lines {
             let colour = COLOURS.get(line.colour % COLOURS.len()).copied().unwrap_or(BLACK);
             let style = if line.is_faint {
-                colour.mix(0.45).stroke_width(1)
+                colour.mix(0.7).stroke_width(1)
             } else {
                 colour.stroke_width(2)
             };
-            chart
-                .draw_series(LineSeries::new(line.points.iter().copied(), style))
+            let points = line.points.iter().copied();
+            let series = if line.is_faint {
+                chart.draw_series(DashedLineSeries::new(points, 4, 3, style))
+            } else {
+                chart.draw_series(LineSeries::new(points, style))
+            };
+            series
                 .map_err(|error| failed(&error))?
                 .label(&line.name)
                 .legend(move |(x, y)| PathElement::new(vec![(x, y), (x + 18, y)], style));
         }
         chart
             .configure_series_labels()
-            .position(SeriesLabelPosition::UpperRight)
+            .position(match axes.names {
+                Corner::Upper => SeriesLabelPosition::UpperRight,
+                Corner::Lower => SeriesLabelPosition::LowerRight,
+            })
             .background_style(WHITE.mix(0.85))
             .border_style(BLACK.mix(0.2))
             .label_font(("sans-serif", 13))
@@ -164,7 +188,8 @@ where
 mod tests {
     use super::*;
 
-    const AXES: Axes<'_> = Axes { title: "Title", x: "seconds", y: "messages/s" };
+    const AXES: Axes<'_> =
+        Axes { title: "Title", x: "seconds", y: "messages/s", names: Corner::Upper };
 
     fn line(points: &[(f64, f64)]) -> Line {
         Line { name: "one".to_owned(), colour: 0, is_faint: false, points: points.to_vec() }

@@ -1,5 +1,6 @@
 //! Lines of plots, from runs.
 
+use crate::facts::DIRECT;
 use crate::report::Report;
 use crate::report::plot::Line;
 use crate::run::{Percentile, Run};
@@ -19,9 +20,10 @@ pub(crate) fn chosen<'a>(report: &'a Report, summary: &Summary) -> Vec<&'a Run> 
     summary.rows.iter().filter_map(of_row).collect()
 }
 
-/// Accepted messages, faint, and delivered recipients.
+/// Accepted messages, faint, and delivered recipients; without a relay it is over so soon that it would hide the others.
 pub(crate) fn throughput(runs: &[&Run]) -> Vec<Line> {
-    let lines = runs.iter().enumerate().flat_map(|(colour, run)| {
+    let relays = runs.iter().enumerate().filter(|(_, run)| run.relay != DIRECT || runs.len() == 1);
+    let lines = relays.flat_map(|(colour, run)| {
         let line = |what: &str, is_faint, points| Line {
             name: format!("{}, {what}", run.relay),
             colour,
