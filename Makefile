@@ -83,24 +83,21 @@ gen: setup ## Write the generated documents
 setup-bench: setup ## Install also what the benchmarks need
 	@$(call INSTALL,valgrind,1)
 
-# Builds, then runs benchmark $(1) with the words $(2) in a plain environment.
-define BENCH
-$(BUILD_ENV) $(CARGO) bench --locked --quiet --package benches --bench $(1) --no-run; unset MALLOC_CONF GLIBC_TUNABLES; \
-$(CARGO) bench --locked --quiet --package benches --bench $(1) -- $(2)
-endef
+# Builds the benchmarks; what follows runs in a plain environment.
+BUILD_BENCHES = $(BUILD_ENV) $(CARGO) bench --locked --quiet --package benches --no-run; unset MALLOC_CONF GLIBC_TUNABLES;
+BENCH = $(CARGO) bench --locked --quiet --package benches --bench
 
 .PHONY: bench
 bench: setup-bench ## Time the short set; count instructions, and fail if a hot path costs over 5 % more than accepted
-	@$(call BENCH,timing,--quick)
-	@$(call BENCH,instructions)
+	@$(BUILD_BENCHES) $(BENCH) timing -- --quick; $(BENCH) instructions
 
 .PHONY: bench-full
 bench-full: setup ## Time everything that can be timed
-	@$(call BENCH,timing)
+	@$(BUILD_BENCHES) $(BENCH) timing
 
 .PHONY: bench-accept
 bench-accept: setup-bench ## Count instructions and accept the counts
-	@$(call BENCH,instructions,--accept)
+	@$(BUILD_BENCHES) $(BENCH) instructions -- --accept
 
 # What `make bench-peers` does may be set: make bench-peers BENCH_SCENARIOS=reused BENCH_ROUNDS=5
 BENCH_PEERS ?= chasqui,postfix
