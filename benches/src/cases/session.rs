@@ -84,10 +84,12 @@ fn begun(now: Instant) -> Session {
         command_octets_max: 4096,
         header_octets_max: 1 << 20,
         text_line_octets_max: 1 << 20,
+        takes_nul: false,
         hops_max: 100,
         bad_commands_max: 20,
         idle_wait_max: Duration::from_mins(5),
         data_wait_max: Duration::from_mins(5),
+        data_rate_min: 100,
         session_wait_max: Duration::from_hours(24),
         transactions_max: u32::MAX,
     };

@@ -139,10 +139,12 @@ fn settings(hostname: Box<str>, message_octets_max: u64) -> Settings {
         command_octets_max: 16 << 10,
         header_octets_max: message_octets_max,
         text_line_octets_max: message_octets_max,
+        takes_nul: true,
         hops_max: 10_000,
         bad_commands_max: 1000,
         idle_wait_max: WAIT_MAX,
         data_wait_max: WAIT_MAX,
+        data_rate_min: 0,
         session_wait_max: Duration::from_hours(24),
         transactions_max: u32::MAX,
     }

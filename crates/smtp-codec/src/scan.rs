@@ -2,8 +2,9 @@
 
 use memchr::memrchr;
 
-/// Looks at content as it streams by: CR and LF that stand alone, and lines that are too long.
+/// Looks at content as it streams by: CR and LF that stand alone, NULs, and lines that are too long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each says of one thing whether it was seen")]
 pub struct LineScan {
     line_octets_max: u64,
     /// Of the line under way, behind the last LF.
@@ -11,6 +12,7 @@ pub struct LineScan {
     last: Last,
     has_bare_end: bool,
     has_long_line: bool,
+    has_nul: bool,
 }
 
 /// The last octet.
@@ -32,6 +34,7 @@ impl LineScan {
             last: Last::Other,
             has_bare_end: false,
             has_long_line: false,
+            has_nul: false,
         }
     }
 
@@ -41,8 +44,11 @@ impl LineScan {
         self.has_bare_end |= (self.last == Last::Cr) != (*first == b'\n');
         // Without a way out in the middle the compiler compares many octets at once.
         let neighbours = chunk.iter().zip(chunk.get(1..).unwrap_or_default());
-        self.has_bare_end |=
-            neighbours.fold(false, |is_bare, (one, next)| is_bare | is_bare_between(*one, *next));
+        let (is_bare, least) = neighbours.fold((false, *last), |(is_bare, least), (one, next)| {
+            (is_bare | is_bare_between(*one, *next), least.min(*one))
+        });
+        self.has_bare_end |= is_bare;
+        self.has_nul |= least == 0;
         self.last = if *last == b'\r' { Last::Cr } else { Last::Other };
         if !self.has_long_line {
             self.has_long_line = self.finds_long_line(chunk);
@@ -62,6 +68,11 @@ impl LineScan {
     /// Whether a line has been too long. Says nothing certain where a CR or LF stood alone.
     pub const fn has_long_line(&self) -> bool {
         self.has_long_line
+    }
+
+    /// Whether there was a NUL.
+    pub const fn has_nul(&self) -> bool {
+        self.has_nul
     }
 
     /// Goes from the last LF that a line may have to the next, so the longer the lines may be, the less is looked at.
@@ -98,12 +109,12 @@ mod tests {
 
     use super::*;
 
-    fn scan(line_octets_max: u64, pieces: &[&[u8]]) -> (bool, bool) {
+    fn scan(line_octets_max: u64, pieces: &[&[u8]]) -> (bool, bool, bool) {
         let mut scan = LineScan::new(line_octets_max);
         for piece in pieces {
             scan.scan(piece);
         }
-        (scan.has_bare_end(), scan.has_long_line())
+        (scan.has_bare_end(), scan.has_long_line(), scan.has_nul())
     }
 
     /// Lines are measured from LF to LF, which is only the truth where each has its CR.
@@ -130,7 +141,8 @@ mod tests {
             ("abc\r\r\n", (true, true)),
             ("\r\n\n", (true, false)),
         ] {
-            assert_eq!(scan(3, &[text.as_bytes()]), want, "{text:?}");
+            let found = scan(3, &[text.as_bytes()]);
+            assert_eq!((found.0, found.1), want, "{text:?}");
         }
     }
 
@@ -138,7 +150,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(512))]
         #[test]
         fn cuts_and_the_plain_reading_agree(
-            text in "([aé]{0,9}(\r\n|\r\n|\r\n|\r|\n)){0,9}[a\r]{0,4}",
+            text in "([aé]{0,9}(\r\n|\r\n|\r\n|\r|\n|\0)){0,9}[a\r]{0,4}",
             cut in 0_usize..60,
             line_octets_max in 0_u64..9,
         ) {
@@ -152,6 +164,7 @@ mod tests {
             for pieces in [&[bytes][..], &[head, tail], &single] {
                 let found = scan(line_octets_max, pieces);
                 prop_assert_eq!(found.0, is_bare);
+                prop_assert_eq!(found.2, text.contains('\0'));
                 prop_assert!(found.1 == is_long || has_bare_before_end(bytes), "{:?}", found);
             }
         }

@@ -50,6 +50,9 @@ pub struct Listener {
     /// Longest line of content with its CRLF, at least 1000 (RFC 5321 §4.5.3.1.6). A message with a
     /// longer one is refused with 554 5.6.0 at the end of the content.
     pub text_line_octets_max: ByteSize,
+    /// Whether content may hold NULs, which no text does (RFC 2045 §2.8) and which some servers drop or end a line at. If
+    /// not, a message with one is refused with 554 5.6.0 at the end of the content.
+    pub takes_nul: bool,
     /// `Received` fields of a message, at least 100 (RFC 5321 §6.3). One with more is taken to go in
     /// circles and refused with 554 5.4.6.
     pub hops_max: u32,
@@ -63,6 +66,9 @@ pub struct Listener {
     pub idle_wait_max: Span,
     /// Wait for more of a message's content. Then the session ends with 421 4.4.2.
     pub data_wait_max: Span,
+    /// Octets a second that content comes with at least, averaged over each `data_wait_max` from the
+    /// start of the content. Below it the session ends with 421 4.4.2. `0B` is any speed.
+    pub data_rate_min: ByteSize,
     /// Length of a whole session. Then it ends with 421 4.4.2, but not in the middle of a commit.
     pub session_wait_max: Span,
     /// Wait for a client to read a reply. Then the connection is closed.
@@ -91,11 +97,13 @@ impl Default for Listener {
             command_octets_max: ByteSize::kib(4),
             header_octets_max: ByteSize::kib(256),
             text_line_octets_max: ByteSize::mib(1),
+            takes_nul: false,
             hops_max: 100,
             bad_commands_max: 20,
             transactions_max: 10_000,
             idle_wait_max: Span::minutes(5),
             data_wait_max: Span::minutes(5),
+            data_rate_min: ByteSize::octets(100),
             session_wait_max: Span::hours(2),
             write_wait_max: Span::minutes(1),
             handshake_wait_max: Span::seconds(30),

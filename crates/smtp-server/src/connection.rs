@@ -266,6 +266,7 @@ const fn linger_wait_max(reason: Reason) -> Duration {
         // The relay's stop should not wait for the idle.
         Reason::ShutDown => Duration::from_millis(200),
         Reason::Idle
+        | Reason::TooSlow
         | Reason::TotalTime
         | Reason::BadCommands
         | Reason::Transactions

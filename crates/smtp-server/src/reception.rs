@@ -53,10 +53,12 @@ pub(crate) fn session_settings(config: &Listener, hostname: &str) -> Settings {
         command_octets_max: config.command_octets_max.as_usize(),
         header_octets_max: config.header_octets_max.as_octets(),
         text_line_octets_max: config.text_line_octets_max.as_octets(),
+        takes_nul: config.takes_nul,
         hops_max: config.hops_max,
         bad_commands_max: config.bad_commands_max,
         idle_wait_max: config.idle_wait_max.as_duration(),
         data_wait_max: config.data_wait_max.as_duration(),
+        data_rate_min: config.data_rate_min.as_octets(),
         session_wait_max: config.session_wait_max.as_duration(),
         transactions_max: config.transactions_max,
     }

@@ -7,6 +7,7 @@
 
 mod intake;
 mod mail_params;
+mod pace;
 mod replies;
 mod session;
 mod settings;

@@ -27,10 +27,12 @@ fn settings() -> Arc<server::Settings> {
         command_octets_max: 64,
         header_octets_max: 100,
         text_line_octets_max: 60,
+        takes_nul: false,
         hops_max: 2,
         bad_commands_max: 8,
         idle_wait_max: Duration::from_mins(5),
         data_wait_max: Duration::from_mins(5),
+        data_rate_min: 0,
         session_wait_max: Duration::from_hours(1),
         transactions_max: 10,
     })

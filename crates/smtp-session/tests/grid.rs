@@ -399,10 +399,12 @@ fn settings() -> Arc<Settings> {
         command_octets_max: 512,
         header_octets_max: 1000,
         text_line_octets_max: 1000,
+        takes_nul: false,
         hops_max: 10,
         bad_commands_max: 10,
         idle_wait_max: Duration::from_mins(5),
         data_wait_max: Duration::from_mins(5),
+        data_rate_min: 0,
         session_wait_max: Duration::from_hours(1),
         transactions_max: 10,
     })

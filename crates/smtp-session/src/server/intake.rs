@@ -17,6 +17,8 @@ pub(super) struct Intake {
     pub(super) transaction: Transaction,
     lines: LineScan,
     header: HeaderScan,
+    /// Whether the first octet is white space. The line would be read as a part of the trace field before it.
+    begins_folded: bool,
     keeping: Keeping,
 }
 
@@ -36,6 +38,7 @@ impl Intake {
             transaction,
             lines: LineScan::new(settings.text_line_octets_max),
             header: HeaderScan::new(),
+            begins_folded: false,
             keeping: Keeping::Wanted,
         }
     }
@@ -65,6 +68,8 @@ impl Intake {
 
     /// Measures a piece and passes it on.
     pub(super) fn take(&mut self, piece: Bytes, settings: &Settings) -> Option<Step> {
+        self.begins_folded |=
+            self.transaction.octets == 0 && matches!(piece.first(), Some(b' ' | b'\t'));
         let octets = u64::try_from(piece.len()).unwrap_or(u64::MAX);
         self.transaction.octets = self.transaction.octets.saturating_add(octets);
         self.lines.scan(&piece);
@@ -105,6 +110,10 @@ impl Intake {
             Some(Refusal::TooBig)
         } else if self.lines.has_bare_end_so_far() {
             Some(Refusal::BareEnd)
+        } else if self.lines.has_nul() && !settings.takes_nul {
+            Some(Refusal::Nul)
+        } else if self.begins_folded {
+            Some(Refusal::FoldedStart)
         } else if self.header.octets() > settings.header_octets_max {
             Some(Refusal::HeaderTooBig)
         } else if self.header.received() > settings.hops_max {

@@ -98,7 +98,9 @@ pub(super) enum Refusal {
     TooBig,
     HeaderTooBig,
     Hops,
+    FoldedStart,
     BareEnd,
+    Nul,
     LineTooLong,
 }
 
@@ -134,6 +136,10 @@ impl Refusal {
             Self::BareEnd => {
                 out.write_str("554 5.6.0 CR or LF alone in the content: lines end with CRLF\r\n")
             }
+            Self::FoldedStart => out.write_str(
+                "554 5.6.0 the content begins with white space: a header begins with a field's name\r\n",
+            ),
+            Self::Nul => out.write_str("554 5.6.0 NUL in the content\r\n"),
             Self::LineTooLong => {
                 let octets_max = settings.text_line_octets_max;
                 write!(out, "554 5.6.0 line longer than {octets_max} octets in the content\r\n")
@@ -179,6 +185,7 @@ pub(super) fn write_farewell(
 ) -> fmt::Result {
     let (status, words) = match reason {
         Reason::Idle => ("4.4.2", "waited too long, closing"),
+        Reason::TooSlow => ("4.4.2", "the content comes too slowly, closing"),
         Reason::TotalTime => ("4.4.2", "the session lasted too long, closing"),
         Reason::BadCommands => ("4.7.0", "too many bad commands, closing"),
         Reason::Transactions => ("4.7.0", "too many transactions in one session, closing"),

@@ -8,6 +8,7 @@ use bytes::{Bytes, BytesMut};
 use mail::{Accepted, Reply};
 use smtp_codec::{Command, Decoded, LineReader};
 
+use crate::server::pace::Pace;
 use crate::server::replies::{self, Refusal};
 use crate::server::settings::{Security, Settings};
 use crate::server::state::{Chunk, Next, State};
@@ -28,6 +29,8 @@ pub struct Session {
     now: Instant,
     /// Since when the client is waited for.
     waiting_since: Instant,
+    /// Of the content under way.
+    pace: Pace,
     ends_at: Instant,
     /// Why the content last abandoned was, if it was at fault itself.
     refusal: Option<Refusal>,
@@ -77,6 +80,7 @@ impl Session {
             ending: Ending::Open,
             now,
             waiting_since: now,
+            pace: Pace::new(now, 0),
             ends_at,
             refusal: None,
         }
@@ -98,6 +102,7 @@ impl Session {
             State::Data(..) | State::Chunk(..) | State::Swallow(..) => self.waiting_since = now,
             _ => {}
         }
+        self.pace.take(bytes.len());
         if self.input.is_empty() {
             self.input = bytes;
         } else {
@@ -194,7 +199,15 @@ impl Session {
         if now < self.deadline() {
             return;
         }
-        let reason = if now >= self.ends_at { Reason::TotalTime } else { Reason::Idle };
+        let reason = if now >= self.ends_at {
+            Reason::TotalTime
+        } else if now >= self.wait_ends_at() {
+            Reason::Idle
+        } else if self.pace.is_too_slow(&self.talk.settings, now) {
+            Reason::TooSlow
+        } else {
+            return;
+        };
         if !matches!(self.state, State::TlsDue | State::Handshake) {
             // In a handshake nobody could read it.
             self.talk.say_farewell(reason);
@@ -204,19 +217,28 @@ impl Session {
 
     /// When to call [`expire`](Self::expire). While the driver is the one waited for, this is far away.
     pub fn deadline(&self) -> Instant {
-        let settings = &self.talk.settings;
-        let wait_max = match self.state {
-            State::Data(..) | State::Chunk(..) | State::Swallow(..) => settings.data_wait_max,
+        let deadline = match self.state {
             State::Asked(_)
             | State::Storing(_)
             | State::Dropping(_)
             | State::Closing(_)
-            | State::Closed => {
-                return later(self.now, FAR);
-            }
+            | State::Closed => return later(self.now, FAR),
+            _ => self.wait_ends_at().min(self.ends_at),
+        };
+        if !self.state.is_content() {
+            return deadline;
+        }
+        self.pace.ends_at(&self.talk.settings).map_or(deadline, |ends_at| ends_at.min(deadline))
+    }
+
+    /// When the client has been waited for long enough.
+    fn wait_ends_at(&self) -> Instant {
+        let settings = &self.talk.settings;
+        let wait_max = match self.state {
+            State::Data(..) | State::Chunk(..) | State::Swallow(..) => settings.data_wait_max,
             _ => settings.idle_wait_max,
         };
-        later(self.waiting_since, wait_max).min(self.ends_at)
+        later(self.waiting_since, wait_max)
     }
 
     /// Ends the session with 421 4.3.2 as soon as no content is on its way.
@@ -250,17 +272,18 @@ impl Session {
 
     fn change(&mut self, now: Instant, with: impl FnOnce(State, &mut Talk) -> State) {
         self.now = now;
-        let was_content =
-            matches!(self.state, State::Data(..) | State::Chunk(..) | State::Chunks(_));
+        let was_content = self.state.is_content();
         self.state = with(mem::replace(&mut self.state, State::Closed), &mut self.talk);
         if !was_content {
             self.waiting_since = now;
+            self.pace = Pace::new(now, self.input.len());
         }
     }
 
     /// Takes the next piece of the input.
     fn advance(&mut self) -> Progress {
         let was_content = matches!(self.state, State::Data(..) | State::Chunk(..));
+        let was_paced = self.state.is_content();
         let (next, progress) = match mem::replace(&mut self.state, State::Closed) {
             State::Data(mut intake, mut decoder) => match decoder.decode(&mut self.input) {
                 Some(Decoded::Payload(piece)) => {
@@ -304,6 +327,9 @@ impl Session {
             };
         }
         self.state = next;
+        if !was_paced && self.state.is_content() {
+            self.pace = Pace::new(self.now, self.input.len());
+        }
         progress
     }
 

@@ -17,6 +17,8 @@ pub struct Settings {
     pub header_octets_max: u64,
     /// Longest line of the content without its CRLF; above it 554 5.6.0 at the end of the content.
     pub text_line_octets_max: u64,
+    /// Whether the content may hold NULs. If not, one with any is refused with 554 5.6.0 at its end.
+    pub takes_nul: bool,
     /// Most `Received` fields in the header; above it 554 5.4.6 at the end of the content (RFC 5321 §6.3).
     pub hops_max: u32,
     /// Most commands that are unknown, malformed or out of order since the last accepted message; at it 421 4.7.0.
@@ -25,6 +27,9 @@ pub struct Settings {
     pub idle_wait_max: Duration,
     /// Longest wait for the next octets of content; after it 421 4.4.2.
     pub data_wait_max: Duration,
+    /// Fewest octets a second that content comes with, averaged over each `data_wait_max` from its first octet to its
+    /// last; below it 421 4.4.2. 0 is any speed.
+    pub data_rate_min: u64,
     /// Longest life of a session; after it 421 4.4.2.
     pub session_wait_max: Duration,
     /// Most transactions of a session; above it 421 4.7.0 at MAIL.

@@ -232,6 +232,11 @@ impl State {
         }
     }
 
+    /// Whether content is on its way, or octets that were announced as content.
+    pub(super) const fn is_content(&self) -> bool {
+        matches!(self, Self::Data(..) | Self::Chunk(..) | Self::Chunks(_) | Self::Swallow(..))
+    }
+
     /// The open transaction.
     pub(super) fn transaction(&self) -> Option<&Transaction> {
         match self {

@@ -82,6 +82,8 @@ pub enum Reason {
     InputEnded,
     /// The client was silent for too long.
     Idle,
+    /// Content came too slowly.
+    TooSlow,
     /// The session was open for too long.
     TotalTime,
     /// Too many commands were unknown, malformed or out of order.
