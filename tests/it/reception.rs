@@ -49,9 +49,31 @@ fn strangers_cannot_relay() {
         "@@",
         "victim@other.example.",
         "victim@OTHER.example",
+        "@other.example,@relay.test:victim@other.example",
+        "victim%other.example%relay.test@relay.test",
+        "relay.test!other.example!victim@relay.test",
+        "victim%other.example@[127.0.0.1]",
+        "victim@[other.example]",
+        "victim@[127.0.0.1].other.example",
+        "victim@relay.test@other.example",
+        "\"victim\"@other.example",
+        "\"victim@other.example\"",
+        "<victim@other.example>",
+        "victim@other.example,ana@relay.test",
+        "victim@@relay.test",
+        "victim@other.example@",
+        "postmaster",
+        "postmaster@other.example",
+        // Letters and dots that look like others.
+        "victim@xn--thr-hna.example",
+        "victim@оther.example",
+        "victim@other。example",
+        "victim@other．example",
+        "víctim@other.example",
     ] {
         for sender in ["", "ana@relay.test", "postmaster@relay.test"] {
-            session.expect(&format!("MAIL FROM:<{sender}>"), 250);
+            let smtputf8 = if address.is_ascii() { "" } else { " SMTPUTF8" };
+            session.expect(&format!("MAIL FROM:<{sender}>{smtputf8}"), 250);
             let reply = session.command(&format!("RCPT TO:<{address}>"));
             assert!((500..560).contains(&reply.code), "{address}: {reply:?}");
             let data = session.command("DATA");

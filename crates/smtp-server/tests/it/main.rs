@@ -9,6 +9,7 @@
 
 mod client;
 mod content;
+mod hostile;
 mod idle;
 mod limits;
 mod relay;
