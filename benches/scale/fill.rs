@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use bytes::Bytes;
-use mail::{Address, BodyType, Envelope, Origin, Recipient, ReversePath, Timestamp};
+use mail::{Address, BodyType, Envelope, Origin, Recipient, ReversePath, Timestamp, Wishes};
 use serde::Serialize;
 use spool::{Config, RecipientState, Settlement, Spool};
 use telemetry::Registry;
@@ -101,9 +101,10 @@ impl Shared {
         let recipient = format!("recipient{number}@customer{}.example", number % self.domains);
         let envelope = Envelope {
             sender: ReversePath::Address(Address::parse("newsletter@sender.example")?),
-            recipients: vec![Recipient { address: Address::parse(&recipient)? }],
+            recipients: vec![Recipient::from(Address::parse(&recipient)?)],
             body_type: BodyType::SevenBit,
             needs_smtputf8: false,
+            wishes: Wishes::default(),
             origin: Origin {
                 client: Some([192, 0, 2, 1].into()),
                 helo: "application.sender.example".into(),

@@ -5,7 +5,7 @@
 )]
 
 use bytes::Bytes;
-use mail::{Address, BodyType, Envelope, Origin, Recipient, ReversePath};
+use mail::{Address, BodyType, Envelope, Origin, Recipient, ReversePath, Wishes};
 use smtp_codec::DotStuffer;
 
 /// A header as a relay inside an organisation sees it.
@@ -75,13 +75,14 @@ pub(crate) fn address(text: &str) -> Address {
 pub fn envelope(recipients: usize) -> Envelope {
     let recipient = |number| {
         let text = format!("first.last{number}@department.destination.example");
-        Recipient { address: address(&text) }
+        Recipient::from(address(&text))
     };
     Envelope {
         sender: ReversePath::Address(address("orders+2026-11@source.example")),
         recipients: (0..recipients).map(recipient).collect(),
         body_type: BodyType::SevenBit,
         needs_smtputf8: false,
+        wishes: Wishes::default(),
         origin: Origin {
             client: Some([192, 0, 2, 25].into()),
             helo: "mx2.source.example".into(),

@@ -5,7 +5,7 @@ use std::hint::black_box;
 use bytes::{Bytes, BytesMut};
 use mail::{EnhancedStatus, Reply, ReversePath};
 use smtp_codec::{
-    Command, LineReader, MailParams, ReplyReader, write_mail, write_rcpt, write_reply,
+    Command, LineReader, MailParam, ReplyReader, write_mail, write_rcpt, write_reply,
 };
 
 use crate::case::{Amount, Case};
@@ -62,12 +62,11 @@ fn parse(input: &'static str, burst: &'static str) -> Case {
 fn write_commands() -> impl FnMut() {
     let sender = ReversePath::Address(inputs::address("orders+2026-11@source.example"));
     let recipient = inputs::address("first.last@department.destination.example");
-    let params = MailParams { size: Some(10_240), ..MailParams::default() };
     let mut out = BytesMut::with_capacity(512);
     move || {
         out.clear();
-        write_mail(&mut out, black_box(&sender), params);
-        write_rcpt(&mut out, black_box(&recipient));
+        write_mail(&mut out, black_box(&sender), [MailParam::Size(10_240)]);
+        write_rcpt(&mut out, black_box(&recipient), []);
         black_box(&out);
     }
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use admin::{Failure, Relay, view};
 use channel::Depth;
-use mail::{BodyType, MessageId, ReversePath, Timestamp};
+use mail::{MessageId, ReversePath, Timestamp};
 use queue::{Gone, Handle, Selection, State};
 use spool::{Health, RecipientState, Spool};
 use telemetry::Registry;
@@ -224,16 +224,12 @@ fn sender(path: &ReversePath) -> String {
 
 fn message(shown: queue::Shown) -> view::Message {
     let (envelope, origin) = (&shown.envelope, &shown.envelope.origin);
-    let body_type = match envelope.body_type {
-        BodyType::SevenBit => "7BIT",
-        BodyType::EightBitMime => "8BITMIME",
-    };
     view::Message {
         id: shown.id.to_string(),
         sender: sender(&envelope.sender),
         received_at: shown.received_at.to_string(),
         octets: shown.octets,
-        body_type: body_type.to_owned(),
+        body_type: envelope.body_type.as_str().to_owned(),
         needs_smtputf8: envelope.needs_smtputf8,
         origin: view::Origin {
             client: origin.client.map(|client| client.to_string()),

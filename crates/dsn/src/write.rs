@@ -1,6 +1,6 @@
 //! The report as a whole: envelope, headers and the three parts.
 
-use mail::{Address, BodyType, Envelope, Origin, Recipient, ReversePath};
+use mail::{Address, BodyType, Envelope, Origin, Recipient, ReversePath, Wishes};
 
 use crate::encode::Lines;
 use crate::report::Report;
@@ -25,9 +25,10 @@ impl Report<'_> {
         let needs_smtputf8 = !to.is_ascii() || !self.hostname.is_ascii();
         let envelope = Envelope {
             sender: ReversePath::Null,
-            recipients: vec![Recipient { address: to.clone() }],
+            recipients: vec![Recipient::from(to.clone())],
             body_type: if needs_smtputf8 { BodyType::EightBitMime } else { BodyType::SevenBit },
             needs_smtputf8,
+            wishes: Wishes::default(),
             origin: Origin {
                 client: None,
                 helo: "".into(),

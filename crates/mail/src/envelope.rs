@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use crate::address::{Address, ReversePath};
+use crate::wishes::{Notify, OriginalRecipient, Wishes};
 
 /// What the sender said of the content's octets (`BODY=`, RFC 6152, RFC 3030).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
@@ -12,6 +13,19 @@ pub enum BodyType {
     SevenBit,
     /// Octets above 127 may occur.
     EightBitMime,
+    /// Any octets in lines of any length, line ends among them: only chunks can carry it (RFC 3030 §3).
+    BinaryMime,
+}
+
+impl BodyType {
+    /// The name that `BODY=` has for it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::SevenBit => "7BIT",
+            Self::EightBitMime => "8BITMIME",
+            Self::BinaryMime => "BINARYMIME",
+        }
+    }
 }
 
 /// One recipient of an envelope.
@@ -19,6 +33,24 @@ pub enum BodyType {
 pub struct Recipient {
     /// The address as RCPT spelled it.
     pub address: Address,
+    /// Of what the sender wants to hear; none if RCPT did not say (RFC 3461 §4.1).
+    pub notify: Option<Notify>,
+    /// How the sender named the recipient, if RCPT said it (RFC 3461 §4.2).
+    pub original: Option<OriginalRecipient>,
+}
+
+impl Recipient {
+    /// Whether the sender is told of `event`; one who did not say hears of failure and delay.
+    pub fn wants(&self, event: Notify) -> bool {
+        self.notify.unwrap_or(Notify::FAILURE.with(Notify::DELAY)).holds(event)
+    }
+}
+
+impl From<Address> for Recipient {
+    /// A recipient of which RCPT said nothing more.
+    fn from(address: Address) -> Self {
+        Self { address, notify: None, original: None }
+    }
 }
 
 /// Where a message came in: kept so that each decision can be explained later.
@@ -47,6 +79,8 @@ pub struct Envelope {
     pub body_type: BodyType,
     /// Whether `SMTPUTF8` stood in MAIL: the next hop must offer it (RFC 6531 §3.4).
     pub needs_smtputf8: bool,
+    /// What MAIL asked for besides.
+    pub wishes: Wishes,
     /// Where it came in.
     pub origin: Origin,
 }

@@ -2,7 +2,7 @@
 //!
 //! **Takes** parsed parts. **Gives** small immutable values that keep their original spelling.
 //! **Never** touches a socket, a disk or a clock; parses no commands (`smtp-codec` does).
-//! RFC 5321 §2.3, RFC 3463, RFC 6531.
+//! RFC 5321 §2.3, RFC 2852, RFC 3461, RFC 3463, RFC 6531, RFC 6710.
 
 mod address;
 mod destination;
@@ -14,6 +14,7 @@ mod outcome;
 mod reply;
 mod status;
 mod time;
+mod wishes;
 
 pub use address::{Address, AddressError, ReversePath};
 pub use destination::Destination;
@@ -25,3 +26,6 @@ pub use outcome::{Fate, Outcome, Peer, RecipientOutcome};
 pub use reply::Reply;
 pub use status::EnhancedStatus;
 pub use time::Timestamp;
+pub use wishes::{
+    ByMode, DeliverBy, EnvelopeId, Notify, OriginalRecipient, Priority, Ret, Submitter, Wishes,
+};

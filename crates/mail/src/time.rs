@@ -37,6 +37,39 @@ impl Timestamp {
         printer.zoned_to_string(&self.jiff().to_zoned(jiff::tz::TimeZone::UTC)).unwrap_or_default()
     }
 
+    /// To the second, in the form of RFC 3339 §5.6: `2026-11-21T18:46:00Z`.
+    pub fn rfc3339(self) -> String {
+        format!("{:.0}", self.jiff())
+    }
+
+    /// Reads a `date-time` of RFC 3339 §5.6, whatever its offset; none for other texts and for times before 1970.
+    pub fn from_rfc3339(text: &str) -> Option<Self> {
+        // More forms than this are read below.
+        const FORM: &str = "dddd-dd-ddTdd:dd:dd";
+        let fits = |(place, byte): (u8, u8)| match place {
+            b'd' => byte.is_ascii_digit(),
+            _ => place.eq_ignore_ascii_case(&byte),
+        };
+        let (head, tail) = text.split_at_checked(FORM.len())?;
+        let (fraction, offset) = tail.split_at_checked(tail.find(['Z', 'z', '+', '-'])?)?;
+        let digits = fraction.strip_prefix('.');
+        let is_fraction = |text: &str| {
+            (1..=9).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit())
+        };
+        let is_offset = match offset.as_bytes() {
+            [b'Z' | b'z'] => true,
+            [b'+' | b'-', hours @ .., b':', ten, one] => {
+                hours.len() == 2 && hours.iter().chain([ten, one]).all(u8::is_ascii_digit)
+            }
+            _ => false,
+        };
+        let is_form = FORM.bytes().zip(head.bytes()).all(fits)
+            && is_offset
+            && (fraction.is_empty() || digits.is_some_and(is_fraction));
+        let millis = is_form.then(|| text.parse::<jiff::Timestamp>().ok())??.as_millisecond();
+        u64::try_from(millis).ok().map(Self)
+    }
+
     fn jiff(self) -> jiff::Timestamp {
         i64::try_from(self.0)
             .ok()
@@ -61,6 +94,43 @@ mod tests {
         let at = Timestamp::from_millis(1_795_286_760_007);
         assert_eq!(at.rfc5322(), "Sat, 21 Nov 2026 18:46:00 +0000");
         assert_eq!(at.to_string(), "2026-11-21T18:46:00.007Z");
+    }
+
+    #[test]
+    fn rfc_3339_is_read_and_nothing_else() {
+        let at = Timestamp::from_millis(1_795_286_760_007);
+        assert_eq!(at.rfc3339(), "2026-11-21T18:46:00Z");
+        for (text, millis) in [
+            ("2026-11-21T18:46:00Z", 1_795_286_760_000),
+            ("2026-11-21t18:46:00.007z", 1_795_286_760_007),
+            ("2026-11-21T20:16:00+01:30", 1_795_286_760_000),
+            ("2026-11-21T18:46:00-00:00", 1_795_286_760_000),
+            ("1970-01-01T00:00:00Z", 0),
+        ] {
+            assert_eq!(
+                Timestamp::from_rfc3339(text).map(Timestamp::as_millis),
+                Some(millis),
+                "{text}"
+            );
+        }
+        for bad in [
+            "",
+            "2026-11-21",
+            "2026-11-21T18:46:00",
+            "2026-11-21 18:46:00Z",
+            "2026-11-21T18:46Z",
+            "2026-11-21T18:46:00.Z",
+            "2026-11-21T18:46:00+01",
+            "2026-11-21T18:46:00+0130",
+            "2026-13-21T18:46:00Z",
+            "2026-11-21T25:46:00Z",
+            "2026-11-21T18:46:00Z[UTC]",
+            "1969-12-31T23:59:59Z",
+            "+02026-11-21T18:46:00Z",
+            "2026-11-21T18:46:00\u{e9}Z",
+        ] {
+            assert_eq!(Timestamp::from_rfc3339(bad), None, "{bad:?}");
+        }
     }
 
     #[test]

@@ -210,7 +210,7 @@ fn reply_from_words(words: &str) -> Reply {
 
 #[cfg(test)]
 mod tests {
-    use mail::{BodyType, Origin, Recipient, ReversePath};
+    use mail::{BodyType, Origin, Recipient, ReversePath, Wishes};
 
     use super::*;
 
@@ -218,12 +218,13 @@ mod tests {
     const LATER: Timestamp = Timestamp::from_millis(2_000_000);
 
     fn envelope(recipients: &[&str]) -> Envelope {
-        let recipient = |text: &&str| Recipient { address: Address::parse(text).unwrap() };
+        let recipient = |text: &&str| Recipient::from(Address::parse(text).unwrap());
         Envelope {
             sender: ReversePath::Null,
             recipients: recipients.iter().map(recipient).collect(),
             body_type: BodyType::SevenBit,
             needs_smtputf8: false,
+            wishes: Wishes::default(),
             origin: Origin {
                 client: None,
                 helo: "".into(),

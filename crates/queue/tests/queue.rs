@@ -106,7 +106,7 @@ impl Relay {
     }
 
     async fn store(&self, sender: &str, recipients: &[&str]) -> Accepted {
-        let recipient = |text: &&str| Recipient { address: Address::parse(text).unwrap() };
+        let recipient = |text: &&str| Recipient::from(Address::parse(text).unwrap());
         let envelope = Envelope {
             sender: match sender {
                 "" => ReversePath::Null,
@@ -115,6 +115,7 @@ impl Relay {
             recipients: recipients.iter().map(recipient).collect(),
             body_type: BodyType::SevenBit,
             needs_smtputf8: false,
+            wishes: mail::Wishes::default(),
             origin: Origin {
                 client: None,
                 helo: "client.example".into(),

@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use channel::Sender;
-use mail::{Accepted, EnhancedStatus, Envelope, MessageId, Origin, Reply, ReversePath, Timestamp};
+use mail::{
+    Accepted, EnhancedStatus, Envelope, MessageId, Origin, Reply, ReversePath, Timestamp, Wishes,
+};
 use smtp_session::server::{Question, Security, Session, Step, Transaction, Verdict};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -160,6 +162,7 @@ impl Connection {
             recipients: Vec::new(),
             body_type: transaction.body_type,
             needs_smtputf8: transaction.needs_smtputf8,
+            wishes: Wishes::default(),
             origin,
         };
         Accepted {

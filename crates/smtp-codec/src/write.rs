@@ -3,20 +3,11 @@
 use std::fmt::Write as _;
 
 use bytes::{BufMut, BytesMut};
-use mail::{Address, BodyType, Reply, ReversePath};
+use mail::{Address, Reply, ReversePath};
 
+use crate::mail_params::MailParam;
+use crate::rcpt_params::RcptParam;
 use crate::text::is_printable;
-
-/// The parameters of a MAIL that goes out; each only if the next hop offers its extension.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct MailParams {
-    /// `SIZE=` (RFC 1870).
-    pub size: Option<u64>,
-    /// `BODY=` (RFC 6152).
-    pub body_type: Option<BodyType>,
-    /// `SMTPUTF8` (RFC 6531).
-    pub smtputf8: bool,
-}
 
 /// Longest line of a reply without its CRLF (RFC 5321 §4.5.3.1.5).
 const REPLY_LINE_OCTETS_MAX: usize = 510;
@@ -47,28 +38,33 @@ fn printable(c: char) -> u8 {
     u8::try_from(c).ok().filter(|byte| (b' '..=b'~').contains(byte)).unwrap_or(b'?')
 }
 
-/// Appends `MAIL FROM:<path> …`.
-pub fn write_mail(out: &mut BytesMut, path: &ReversePath, params: MailParams) {
+/// Appends `MAIL FROM:<path> …`; each parameter only if the next hop offers its extension.
+pub fn write_mail(
+    out: &mut BytesMut,
+    path: &ReversePath,
+    params: impl IntoIterator<Item = MailParam>,
+) {
     append(out, format_args!("MAIL FROM:{path}"));
-    if let Some(octets) = params.size {
-        append(out, format_args!(" SIZE={octets}"));
-    }
-    match params.body_type {
-        Some(BodyType::EightBitMime) => out.put_slice(b" BODY=8BITMIME"),
-        Some(BodyType::SevenBit) => out.put_slice(b" BODY=7BIT"),
-        None => {}
-    }
-    if params.smtputf8 {
-        out.put_slice(b" SMTPUTF8");
+    for param in params {
+        append(out, format_args!(" {param}"));
     }
     out.put_slice(b"\r\n");
 }
 
-/// Appends `RCPT TO:<path>`.
-pub fn write_rcpt(out: &mut BytesMut, path: &Address) {
+/// Appends `RCPT TO:<path> …`.
+pub fn write_rcpt(out: &mut BytesMut, path: &Address, params: impl IntoIterator<Item = RcptParam>) {
     out.put_slice(b"RCPT TO:<");
     out.put_slice(path.as_str().as_bytes());
-    out.put_slice(b">\r\n");
+    out.put_slice(b">");
+    for param in params {
+        append(out, format_args!(" {param}"));
+    }
+    out.put_slice(b"\r\n");
+}
+
+/// Appends the line before a chunk of so many octets, which may be the last one (RFC 3030 §2).
+pub fn write_bdat(out: &mut BytesMut, (octets, is_last): (u64, bool)) {
+    append(out, format_args!("BDAT {octets}{}\r\n", if is_last { " LAST" } else { "" }));
 }
 
 fn append(out: &mut BytesMut, words: std::fmt::Arguments<'_>) {
@@ -78,6 +74,7 @@ fn append(out: &mut BytesMut, words: std::fmt::Arguments<'_>) {
 
 #[cfg(test)]
 mod tests {
+    use mail::{BodyType, Notify};
     use proptest::prelude::*;
 
     use super::*;
@@ -119,9 +116,13 @@ mod tests {
             smtputf8 in any::<bool>(),
         ) {
             let sender = sender.map_or(ReversePath::Null, |text| ReversePath::Address(Address::parse(&text).unwrap()));
-            let body_type = is_eight_bit.then_some(BodyType::EightBitMime);
+            let params = [
+                size.map(MailParam::Size),
+                is_eight_bit.then_some(MailParam::Body(BodyType::EightBitMime)),
+                smtputf8.then_some(MailParam::SmtpUtf8),
+            ];
             let mut out = BytesMut::new();
-            write_mail(&mut out, &sender, MailParams { size, body_type, smtputf8 });
+            write_mail(&mut out, &sender, params.into_iter().flatten());
             let line = out.strip_suffix(b"\r\n").unwrap();
             let Ok(Command::Mail { path, params }) = Command::parse(line) else { panic!("{line:?}") };
             prop_assert_eq!(path, sender);
@@ -135,11 +136,12 @@ mod tests {
 
             let recipient = Address::parse(&recipient).unwrap();
             let mut out = BytesMut::new();
-            write_rcpt(&mut out, &recipient);
+            write_rcpt(&mut out, &recipient, [RcptParam::Notify(Notify::NEVER)]);
             let line = out.strip_suffix(b"\r\n").unwrap();
             let Ok(Command::Rcpt { path, params }) = Command::parse(line) else { panic!("{line:?}") };
             prop_assert_eq!(path, recipient);
-            prop_assert!(params.is_empty());
+            let found: Vec<_> = params.iter().map(|param| (param.keyword, param.value)).collect();
+            prop_assert_eq!(found, [("NOTIFY", Some("NEVER"))]);
         }
     }
 }

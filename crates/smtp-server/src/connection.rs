@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use channel::TrySendError;
-use mail::{Accepted, Envelope};
+use mail::{Accepted, Envelope, Wishes};
 use smtp_session::server::{self, Reason, Session, Step};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
@@ -204,6 +204,7 @@ impl Connection {
             recipients: received.recipients,
             body_type: received.body_type,
             needs_smtputf8: received.needs_smtputf8,
+            wishes: Wishes::default(),
             origin: self.client.origin(&self.reception.config.name, helo),
         };
         self.queue().await;

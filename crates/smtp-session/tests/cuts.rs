@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use mail::{Accepted, BodyType, Envelope, Fate, MessageId, Origin, Reply, ReversePath, Timestamp};
+use mail::{
+    Accepted, BodyType, Envelope, Fate, MessageId, Origin, Reply, ReversePath, Timestamp, Wishes,
+};
 use proptest::prelude::*;
 use smtp_session::{client, server};
 
@@ -51,6 +53,7 @@ fn accepted(transaction: &server::Transaction) -> Accepted {
         recipients: transaction.recipients.clone(),
         body_type: transaction.body_type,
         needs_smtputf8: transaction.needs_smtputf8,
+        wishes: Wishes::default(),
         origin,
     };
     Accepted {

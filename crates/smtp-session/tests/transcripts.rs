@@ -31,7 +31,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use mail::{
-    Accepted, Address, BodyType, Envelope, MessageId, Origin, Reply, ReversePath, Timestamp,
+    Accepted, Address, BodyType, Envelope, MessageId, Origin, Reply, ReversePath, Timestamp, Wishes,
 };
 use smtp_session::{client, server};
 
@@ -258,6 +258,7 @@ impl Server {
             recipients: transaction.recipients,
             body_type: transaction.body_type,
             needs_smtputf8: transaction.needs_smtputf8,
+            wishes: Wishes::default(),
             origin,
         };
         let accepted = Accepted {

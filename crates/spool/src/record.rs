@@ -11,6 +11,7 @@ pub(crate) mod aside;
 pub(crate) mod envelope;
 pub(crate) mod extent;
 pub(crate) mod progress;
+pub(crate) mod wishes;
 
 const VERSION: u8 = 1;
 const HEADER_OCTETS: usize = 8;

@@ -1,7 +1,6 @@
 //! `chasqui sink`.
 
 use anyhow::Context;
-use mail::BodyType;
 use serde::Serialize;
 use tokio::sync::watch;
 use units::Clock;
@@ -104,10 +103,7 @@ fn line(message: &::sink::Message) -> Line {
         helo: message.helo.to_string(),
         sender: message.sender.address().map(ToString::to_string).unwrap_or_default(),
         recipients: message.recipients.iter().map(ToString::to_string).collect(),
-        body_type: match message.body_type {
-            BodyType::SevenBit => "7BIT",
-            BodyType::EightBitMime => "8BITMIME",
-        },
+        body_type: message.body_type.as_str(),
         needs_smtputf8: message.needs_smtputf8,
         octets: message.octets,
         path: message.path.as_ref().map(|path| path.display().to_string()),

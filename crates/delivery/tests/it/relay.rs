@@ -223,12 +223,13 @@ impl Drop for Relay {
 }
 
 pub(crate) fn envelope(recipients: &[&str]) -> Envelope {
-    let recipient = |text: &&str| Recipient { address: Address::parse(text).unwrap() };
+    let recipient = |text: &&str| Recipient::from(Address::parse(text).unwrap());
     Envelope {
         sender: ReversePath::Address(Address::parse("sender@example.com").unwrap()),
         recipients: recipients.iter().map(recipient).collect(),
         body_type: BodyType::SevenBit,
         needs_smtputf8: false,
+        wishes: mail::Wishes::default(),
         origin: Origin {
             client: None,
             helo: "client.example".into(),

@@ -121,7 +121,7 @@ fn a_report_names_each_recipient_with_the_words_of_the_remote_host() {
     let failures = [failure("b@b.example", no_such_user()), expired, local];
     let written = write(&failures, ORIGINAL, &sender("a@a.example")).unwrap();
     assert_eq!(written.envelope.sender, ReversePath::Null);
-    assert_eq!(written.envelope.recipients, [Recipient { address: address("a@a.example") }]);
+    assert_eq!(written.envelope.recipients, [Recipient::from(address("a@a.example"))]);
     assert!(!written.envelope.needs_smtputf8 && written.content.is_ascii());
     let text = String::from_utf8(written.content.clone()).unwrap();
     for line in [

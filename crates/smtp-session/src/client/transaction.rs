@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use mail::{BodyType, Fate, Reply};
-use smtp_codec::{DotStuffer, MailParams, ReplyReader, write_mail, write_rcpt};
+use smtp_codec::{DotStuffer, MailParam, ReplyReader, write_mail, write_rcpt};
 
 use crate::client::answers::{Answers, By};
 use crate::client::extensions::Extensions;
@@ -219,7 +219,7 @@ impl Transaction {
                 0 => self.send_mail(),
                 sent if sent <= recipients => {
                     if let Some(recipient) = self.outgoing.recipients.get(sent - 1) {
-                        write_rcpt(&mut self.tail, recipient);
+                        write_rcpt(&mut self.tail, recipient, []);
                     }
                 }
                 sent if sent == recipients + 1 && may_take => {
@@ -244,12 +244,12 @@ impl Transaction {
 
     fn send_mail(&mut self) {
         let is_eight_bit = self.outgoing.body_type == BodyType::EightBitMime;
-        let params = MailParams {
-            size: self.extensions.size.map(|_| self.outgoing.octets),
-            body_type: is_eight_bit.then_some(BodyType::EightBitMime),
-            smtputf8: self.outgoing.needs_smtputf8,
-        };
-        write_mail(&mut self.tail, &self.outgoing.sender, params);
+        let params = [
+            self.extensions.size.map(|_| MailParam::Size(self.outgoing.octets)),
+            is_eight_bit.then_some(MailParam::Body(BodyType::EightBitMime)),
+            self.outgoing.needs_smtputf8.then_some(MailParam::SmtpUtf8),
+        ];
+        write_mail(&mut self.tail, &self.outgoing.sender, params.into_iter().flatten());
     }
 
     /// Takes one reply for what it was due for.

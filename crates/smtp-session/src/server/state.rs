@@ -446,7 +446,7 @@ impl Asked {
             }
             Self::Recipient(mut transaction, address) => {
                 talk.say(replies::RECIPIENT_OK);
-                transaction.recipients.push(Recipient { address });
+                transaction.recipients.push(Recipient::from(address));
                 State::Recipients(transaction)
             }
             Self::Data(transaction) => {

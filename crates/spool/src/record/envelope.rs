@@ -3,9 +3,13 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use mail::{Address, BodyType, Envelope, MessageId, Origin, Recipient, ReversePath, Timestamp};
+use mail::{
+    Address, BodyType, Envelope, MessageId, Notify, Origin, OriginalRecipient, Recipient,
+    ReversePath, Timestamp, Wishes,
+};
 
 use crate::record::extent::Extent;
+use crate::record::wishes;
 use crate::record::{Encoder, Fields, Kind, RecordError, exactly, open, put_field, text, unknown};
 
 const SENDER: u16 = 1;
@@ -22,6 +26,8 @@ const OCTETS: u16 = 11;
 const EXTENTS: u16 = 12;
 /// Inside a recipient.
 const RECIPIENT_ADDRESS: u16 = 1;
+const RECIPIENT_NOTIFY: u16 = 2;
+const RECIPIENT_ORIGINAL: u16 = 3;
 const EXTENT_OCTETS: usize = 24;
 
 /// Where the content is.
@@ -52,12 +58,24 @@ impl Message {
         for recipient in &envelope.recipients {
             let mut nested = Vec::with_capacity(64);
             put_field(&mut nested, RECIPIENT_ADDRESS, recipient.address.as_str().as_bytes());
+            if let Some(notify) = recipient.notify {
+                put_field(&mut nested, RECIPIENT_NOTIFY, &[notify.bits()]);
+            }
+            if let Some(original) = &recipient.original {
+                put_field(&mut nested, RECIPIENT_ORIGINAL, original.as_str().as_bytes());
+            }
             out.field(RECIPIENT, &nested);
         }
-        out.field(BODY_TYPE, &[u8::from(envelope.body_type == BodyType::EightBitMime)]);
+        let body_type = match envelope.body_type {
+            BodyType::SevenBit => 0,
+            BodyType::EightBitMime => 1,
+            BodyType::BinaryMime => 2,
+        };
+        out.field(BODY_TYPE, &[body_type]);
         if envelope.needs_smtputf8 {
             out.field(SMTPUTF8, &[]);
         }
+        wishes::encode(&envelope.wishes, &mut out);
         match origin.client {
             Some(IpAddr::V4(address)) => out.field(CLIENT, &address.octets()),
             Some(IpAddr::V6(address)) => out.field(CLIENT, &address.octets()),
@@ -113,6 +131,7 @@ impl View {
                 (OCTETS, value) => octets = Some(u64::from_le_bytes(exactly(OCTETS, value)?)),
                 (EXTENTS, value) => place = Place::Extents(decode_extents(value)?),
                 (SENDER | BODY_TYPE..=TLS, _) => {}
+                (tag, _) if wishes::is_known(tag) => {}
                 (tag, _) => unknown(tag)?,
             }
         }
@@ -135,6 +154,7 @@ struct Draft {
     recipients: Vec<Recipient>,
     body_type: BodyType,
     needs_smtputf8: bool,
+    wishes: Wishes,
     client: Option<IpAddr>,
     helo: Box<str>,
     listener: Box<str>,
@@ -154,6 +174,7 @@ impl Draft {
                 self.body_type = match exactly(tag, value)? {
                     [0] => BodyType::SevenBit,
                     [1] => BodyType::EightBitMime,
+                    [2] => BodyType::BinaryMime,
                     [_] => return Err(RecordError::Field(tag)),
                 }
             }
@@ -171,7 +192,7 @@ impl Draft {
             RECEIVED_AT => self.received_at = Some(u64::from_le_bytes(exactly(tag, value)?)),
             OCTETS => self.octets = Some(u64::from_le_bytes(exactly(tag, value)?)),
             EXTENTS => self.extents = Some(decode_extents(value)?),
-            tag => unknown(tag)?,
+            tag => wishes::take(&mut self.wishes, tag, value)?,
         }
         Ok(())
     }
@@ -192,6 +213,7 @@ impl Draft {
             recipients: self.recipients,
             body_type: self.body_type,
             needs_smtputf8: self.needs_smtputf8,
+            wishes: self.wishes,
             origin,
         };
         Ok(Message {
@@ -210,8 +232,24 @@ fn address(tag: u16, value: &[u8]) -> Result<Address, RecordError> {
 }
 
 fn recipient(value: &[u8]) -> Result<Recipient, RecordError> {
-    let text = recipient_text(value)?;
-    Ok(Recipient { address: Address::parse(text).map_err(|_| RecordError::Field(RECIPIENT))? })
+    let wrong = || RecordError::Field(RECIPIENT);
+    let address = Address::parse(recipient_text(value)?).map_err(|_| wrong())?;
+    let mut recipient = Recipient::from(address);
+    for field in Fields::nested(value) {
+        match field? {
+            (RECIPIENT_NOTIFY, value) => {
+                let [bits] = exactly(RECIPIENT, value)?;
+                recipient.notify = Some(Notify::from_bits(bits).ok_or_else(wrong)?);
+            }
+            (RECIPIENT_ORIGINAL, value) => {
+                let text = text(RECIPIENT, value)?;
+                recipient.original = Some(OriginalRecipient::parse(text).ok_or_else(wrong)?);
+            }
+            // The others were looked at for the address.
+            _ => {}
+        }
+    }
+    Ok(recipient)
 }
 
 fn recipient_text(value: &[u8]) -> Result<&str, RecordError> {
@@ -219,6 +257,7 @@ fn recipient_text(value: &[u8]) -> Result<&str, RecordError> {
     for field in Fields::nested(value) {
         match field? {
             (RECIPIENT_ADDRESS, value) => found = Some(text(RECIPIENT, value)?),
+            (RECIPIENT_NOTIFY | RECIPIENT_ORIGINAL, _) => {}
             (tag, _) => unknown(tag)?,
         }
     }
@@ -261,6 +300,11 @@ mod tests {
         let local = "[a-z]{1,8}";
         let address = (local, "[a-z]{1,8}\\.example")
             .prop_map(|(local, domain)| Address::parse(&format!("{local}@{domain}")).unwrap());
+        let notify = prop::option::of((0..8_u8).prop_map(|bits| Notify::from_bits(bits).unwrap()));
+        let original = prop::option::of("[ -~]{1,20}")
+            .prop_map(|it| it.map(|address| OriginalRecipient::new("rfc822", &address).unwrap()));
+        let recipient = (address.clone(), notify, original)
+            .prop_map(|(address, notify, original)| Recipient { address, notify, original });
         let extent = any::<(u64, u64, u32, u32)>()
             .prop_map(|(segment, offset, octets, crc)| Extent { segment, offset, octets, crc });
         let place = prop_oneof![
@@ -270,35 +314,39 @@ mod tests {
         let origin = (any::<Option<IpAddr>>(), "\\PC{0,9}", "[a-z]{0,9}", any::<Option<bool>>());
         (
             prop::option::of(address.clone()),
-            prop::collection::vec(address, 1..5),
+            prop::collection::vec(recipient, 1..5),
             origin,
-            any::<(bool, bool, u64, u64)>(),
-            place,
+            any::<(u8, bool, u64, u64)>(),
+            (place, wishes::tests::wishes()),
         )
-            .prop_map(|(sender, recipients, (client, helo, name, tls), facts, place)| {
-                let envelope = Envelope {
-                    sender: sender.map_or(ReversePath::Null, ReversePath::Address),
-                    recipients: recipients
-                        .into_iter()
-                        .map(|address| Recipient { address })
-                        .collect(),
-                    body_type: if facts.0 { BodyType::EightBitMime } else { BodyType::SevenBit },
-                    needs_smtputf8: facts.1,
-                    origin: Origin {
-                        client,
-                        helo: helo.into(),
-                        listener: name.clone().into(),
-                        connector: name.into(),
-                        tls: tls.map(|it| it.to_string().into()),
-                    },
-                };
-                Message {
-                    envelope: Arc::new(envelope),
-                    received_at: Timestamp::from_millis(facts.2),
-                    octets: facts.3,
-                    place,
-                }
-            })
+            .prop_map(
+                |(sender, recipients, (client, helo, name, tls), facts, (place, wishes))| {
+                    let envelope = Envelope {
+                        sender: sender.map_or(ReversePath::Null, ReversePath::Address),
+                        recipients,
+                        body_type: match facts.0 % 3 {
+                            0 => BodyType::SevenBit,
+                            1 => BodyType::EightBitMime,
+                            _ => BodyType::BinaryMime,
+                        },
+                        needs_smtputf8: facts.1,
+                        wishes,
+                        origin: Origin {
+                            client,
+                            helo: helo.into(),
+                            listener: name.clone().into(),
+                            connector: name.into(),
+                            tls: tls.map(|it| it.to_string().into()),
+                        },
+                    };
+                    Message {
+                        envelope: Arc::new(envelope),
+                        received_at: Timestamp::from_millis(facts.2),
+                        octets: facts.3,
+                        place,
+                    }
+                },
+            )
     }
 
     proptest! {
@@ -353,7 +401,12 @@ mod tests {
             out.finish()
         };
         let view = |record: &[u8]| View::read(record, id, &mut Vec::new());
-        assert_eq!(Message::decode(&build(500), id).unwrap().octets, 6);
+        let message = Message::decode(&build(500), id).unwrap();
+        assert_eq!(message.octets, 6);
+        // So is a record that was written before there were wishes.
+        assert_eq!(message.envelope.wishes, Wishes::default());
+        let recipient = Recipient::from(Address::parse("b@c.example").unwrap());
+        assert_eq!(message.envelope.recipients, [recipient]);
         assert_eq!(view(&build(500)).unwrap().octets, 6);
         assert_eq!(Message::decode(&build(0x8001), id), Err(RecordError::Critical(0x8001)));
         assert_eq!(view(&build(0x8001)), Err(RecordError::Critical(0x8001)));

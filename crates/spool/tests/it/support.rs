@@ -121,12 +121,13 @@ pub(crate) fn files(folder: &Path, extension: &str) -> Vec<std::path::PathBuf> {
 
 pub(crate) fn envelope(recipients: usize) -> Envelope {
     let address = |text: String| Address::parse(&text).unwrap();
-    let recipient = |n| Recipient { address: address(format!("r{n}@there.example")) };
+    let recipient = |n| Recipient::from(address(format!("r{n}@there.example")));
     Envelope {
         sender: ReversePath::Address(address("s@here.example".into())),
         recipients: (0..recipients).map(recipient).collect(),
         body_type: BodyType::EightBitMime,
         needs_smtputf8: false,
+        wishes: mail::Wishes::default(),
         origin: Origin {
             client: Some("192.0.2.1".parse().unwrap()),
             helo: "client.example".into(),
