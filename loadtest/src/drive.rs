@@ -120,6 +120,9 @@ fn rate(count: u64, seconds: f64) -> f64 {
 /// What is missing is looked for so often.
 const LOOK: Duration = Duration::from_millis(10);
 
+/// Once nothing is missing, so long is waited for copies too many.
+const LINGER: Duration = Duration::from_millis(200);
+
 /// Nothing is missing for good before so many looks found nothing new.
 const LOOKS: u32 = 20;
 
@@ -215,10 +218,12 @@ async fn settle(scenario: &Scenario, sink: &Sink, sending: Sending) -> Sums {
             summed = come;
         }
         if is_late {
-            break;
+            return sums;
         }
     }
-    sums
+    // Copies that come twice may come late.
+    tokio::time::sleep(LINGER).await;
+    Sums::count(tally, Some(sink), sending)
 }
 
 fn progress(tally: &Tally) -> [u64; 3] {

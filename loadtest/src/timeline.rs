@@ -61,7 +61,9 @@ impl Watch {
 pub(crate) struct Sample {
     /// Milliseconds since the start of the load.
     pub(crate) at_ms: u64,
+    /// Messages.
     pub(crate) accepted: u64,
+    /// Recipients.
     pub(crate) delivered: u64,
 }
 
