@@ -86,6 +86,11 @@ impl Bench<'_> {
         };
         let number = self.clock.unix_millis();
         let sink = runtime.block_on(Sink::listen(sink_at, scenario, number, &watch))?;
+        if !matches!(subject, Subject::Peer(_)) && !sink.routes().is_empty() {
+            bail!(
+                "it has next hops of its own, which a relay must be told at its start: name a relay to start with --peer"
+            );
+        }
         let running = match subject {
             Subject::Peer(chosen) => Some(self.start(chosen, scenario, &sink)?),
             Subject::Direct | Subject::Started { .. } => None,

@@ -141,6 +141,15 @@ fn without_a_scenario_file_the_options_say_what_is_sent() {
 }
 
 #[test]
+fn next_hops_that_a_relay_cannot_know_are_an_error() {
+    let output =
+        Room::new().run(&["run", "failing", "--target", "127.0.0.1:1", "--sink", "127.0.0.1:0"]);
+    check_code(&output, 2);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("scenario failing, relay relay: it has next hops of its own"), "{said}");
+}
+
+#[test]
 fn a_relay_that_is_not_there_is_an_error() {
     // The port is taken and never answered.
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
