@@ -13,8 +13,9 @@ const LIBRARIES: &[(&str, &[&str])] = &[
     ("crossbeam-queue", &["channel"]),
     ("metrics", &["telemetry"]),
     ("metrics-exporter-prometheus", &["telemetry"]),
+    ("rsasl", &["sasl"]),
     ("axum", &["admin"]),
-    ("toml", &["settings", "xtask"]),
+    ("toml", &["settings", "sasl", "xtask"]),
     ("clap", &["chasqui", "xtask"]),
     ("anyhow", &["chasqui", "xtask"]),
 ];
