@@ -163,7 +163,9 @@ impl Report {
         for run in &self.runs {
             lines.push(run.measured.line("filled", Some(run.octets_per_message)));
         }
-        lines.push("times in ms since the start, memory in MiB, the last in octets a message".into());
+        lines.push(
+            "times in ms since the start, memory in MiB, the last in octets a message".into(),
+        );
         lines.join("\n")
     }
 }

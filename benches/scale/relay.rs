@@ -179,10 +179,10 @@ impl Relay {
 
     /// Reads the log to its end; what comes back receives the line that says that the queue is whole.
     fn watch_log(&mut self) -> Result<mpsc::Receiver<String>> {
-        let (sender, whole) = mpsc::channel();
+        let (sender, whole) = mpsc::sync_channel(1);
         let out = self.child.stdout.take().context("no output")?;
         let errors = self.child.stderr.take().context("no output")?;
-        let watch = |lines: Box<dyn BufRead + Send>, sender: mpsc::Sender<String>| {
+        let watch = |lines: Box<dyn BufRead + Send>, sender: mpsc::SyncSender<String>| {
             std::thread::spawn(move || {
                 for line in lines.lines().map_while(Result::ok) {
                     let is_bad = line.contains("\"ERROR\"") || !line.starts_with('{');

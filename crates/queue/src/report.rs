@@ -13,7 +13,7 @@ pub(crate) enum Told {
     /// Nothing.
     Nothing,
     /// This report.
-    Report(Report),
+    Report(Box<Report>),
     /// Something, but the sender is null: a report is never answered by a report (RFC 5321 §6.1).
     Dropped,
 }
@@ -42,11 +42,11 @@ pub(crate) async fn write(shared: &Shared, stored: &Stored, plan: &Plan, facts: 
         original: Original { octets: &octets, is_whole },
     };
     report.write(&stored.envelope.sender).map_or(Told::Dropped, |written| {
-        Told::Report(Report {
+        Told::Report(Box::new(Report {
             envelope: written.envelope,
             content: written.content.into(),
             received_at: facts.now,
-        })
+        }))
     })
 }
 

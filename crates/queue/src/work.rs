@@ -149,7 +149,7 @@ impl Settle {
         let told = report::write(shared, &stored, &plan, &self.facts).await;
         let is_report_dropped = matches!(told, Told::Dropped);
         let report = match told {
-            Told::Report(report) => Some(report),
+            Told::Report(report) => Some(*report),
             Told::Nothing | Told::Dropped => None,
         };
         let (recipients, is_finished) = (plan.changes.clone(), plan.is_finished);

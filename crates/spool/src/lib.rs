@@ -35,6 +35,7 @@ mod segments;
 mod warm;
 
 mod faults;
+mod filler;
 #[doc(hidden)]
 pub mod measured;
 mod metrics;
@@ -47,6 +48,8 @@ pub use error::{
 };
 #[doc(hidden)]
 pub use faults::Faults;
+#[doc(hidden)]
+pub use filler::Filler;
 pub use place::{Counts, Health, Place};
 pub use spool::Spool;
 pub use state::{RecipientState, Recovered, Recovery, Report, Settlement, Waiting};
