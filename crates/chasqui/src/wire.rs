@@ -73,7 +73,6 @@ struct Common {
 
 /// Builds every part, joins them and sets them going. When this returns, every listener accepts.
 pub async fn start(settings: Settings, clock: Clock) -> Result<Running> {
-    crate::panics::watch();
     let common = common(&settings, clock).await?;
     let Common { clock, registry, spool, .. } = &common;
 
@@ -149,6 +148,7 @@ pub async fn start(settings: Settings, clock: Clock) -> Result<Running> {
 }
 
 async fn common(settings: &Settings, clock: Clock) -> Result<Common> {
+    crate::panics::watch();
     let registry = Arc::new(Registry::new());
     let metrics = Metrics::register(&registry, settings, &clock);
     let hostname = Domain::parse(&settings.hostname).context("hostname")?;

@@ -1,6 +1,8 @@
 //! The task: one loop over what comes in, what the spool has done, and what is due.
 
 mod answers;
+mod lines;
+mod looking;
 mod search;
 mod settling;
 
@@ -27,7 +29,6 @@ use crate::ids::Ids;
 use crate::metrics::Metrics;
 use crate::recovery::{Batch, Scan};
 use crate::request::Request;
-use crate::service::search::Search;
 use crate::shared::{NO_ROUTE, Shared};
 use crate::work::{Done, Work};
 
@@ -188,7 +189,7 @@ struct Queue {
     again_at: Instant,
     answers: FuturesUnordered<Pending<()>>,
     /// Questions about the whole queue; each is answered slice by slice.
-    searches: VecDeque<Search>,
+    searches: VecDeque<search::Search>,
     is_recovering: bool,
     shown_at: Option<Instant>,
 }

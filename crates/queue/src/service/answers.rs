@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use mail::{Destination, MessageId};
-use schedule::{EntryView, State};
+use schedule::State;
 use spool::RecipientState;
 
 use super::Queue;
 use super::search::{Places, Search, Wish};
 use crate::entries::Now;
-use crate::request::{Cancelled, Line, Listing, Request, Shown, ShownRecipient, Summary};
+use crate::request::{Cancelled, Listing, Request, Shown, ShownRecipient, Summary};
 use crate::shared::{Shared, routed};
 
 /// A list reads each of its messages from the spool.
@@ -62,42 +62,6 @@ impl Queue {
             is_recovering: self.is_recovering,
         }
     }
-}
-
-pub(super) fn line(view: &EntryView<'_>, now: Now) -> Line {
-    Line {
-        id: view.id,
-        destination: view.destination.clone(),
-        state: view.state,
-        received_at: view.received_at,
-        tries: view.tries,
-        next_try_at: view.next_try.map(|at| now.wall_of(at)),
-        octets: None,
-        sender: None,
-        recipients: None,
-        last_reply: view.last_failure.map(|reply| reply.to_string().into()),
-    }
-}
-
-/// Adds what only the spool knows.
-pub(super) async fn filled(shared: &Shared, mut listing: Listing) -> Listing {
-    for line in &mut listing.lines {
-        let Ok(stored) = shared.spool.load(line.id).await else { continue };
-        line.octets = Some(stored.octets);
-        line.sender = Some(stored.envelope.sender.clone());
-        let (mut waiting, mut own) = (0_u32, None);
-        for (recipient, state) in stored.envelope.recipients.iter().zip(&stored.recipients) {
-            let RecipientState::Waiting { last, .. } = state else { continue };
-            if routed(&shared.router, &recipient.address) == line.destination {
-                waiting = waiting.saturating_add(1);
-                own = own.or_else(|| last.clone());
-            }
-        }
-        // What was said of the message itself tells more than that its destination rests.
-        line.last_reply = own.or(line.last_reply.take());
-        line.recipients = Some(waiting);
-    }
-    listing
 }
 
 async fn shown(shared: &Shared, id: MessageId, states: Vec<(Destination, State)>) -> Option<Shown> {

@@ -6,13 +6,12 @@ use mail::{Destination, MessageId};
 use schedule::{Cancel, EntryView, PlaceView, State};
 use tokio::sync::oneshot;
 
-use super::Queue;
-use super::answers::{filled, line};
+use super::lines::{filled, line};
 use crate::entries::Now;
 use crate::request::{Cancelled, DestinationLine, Listing, Selection, Summary};
 
 /// Entries or destinations looked at in one slice: some tenths of a millisecond.
-const SLICE: usize = 1024;
+pub(super) const SLICE: usize = 1024;
 
 /// A question that is being answered.
 pub(super) enum Search {
@@ -22,16 +21,16 @@ pub(super) enum Search {
 
 /// A search for entries. It finds no messages that came after it was begun.
 pub(super) struct Entries {
-    wish: Wish,
-    selection: Selection,
+    pub(super) wish: Wish,
+    pub(super) selection: Selection,
     /// Where the entries must be, if that is asked for.
-    destination: Option<Destination>,
+    pub(super) destination: Option<Destination>,
     /// The message seen last.
-    seen: Option<MessageId>,
+    pub(super) seen: Option<MessageId>,
     /// The last message to be seen.
-    last: Option<MessageId>,
+    pub(super) last: Option<MessageId>,
     /// How many of the named messages were seen.
-    named_seen: usize,
+    pub(super) named_seen: usize,
 }
 
 /// What is to be done with the entries found.
@@ -55,12 +54,12 @@ pub(super) enum Wish {
 
 /// A search for the destinations with most mail.
 pub(super) struct Places {
-    limit: usize,
-    next: u32,
+    pub(super) limit: usize,
+    pub(super) next: u32,
     /// The largest so far with their size, at most twice as many as asked for.
-    largest: Vec<(usize, Destination)>,
+    pub(super) largest: Vec<(usize, Destination)>,
     /// Smaller ones are not among them.
-    least: usize,
+    pub(super) least: usize,
     reply: oneshot::Sender<Summary>,
 }
 
@@ -69,7 +68,7 @@ impl Places {
         Self { limit, next: 0, largest: Vec::new(), least: 0, reply }
     }
 
-    fn take(&mut self, place: &PlaceView<'_>) {
+    pub(super) fn take(&mut self, place: &PlaceView<'_>) {
         let size = place.ready.saturating_add(place.resting).saturating_add(place.in_flight);
         if size < self.least {
             return;
@@ -81,208 +80,17 @@ impl Places {
         }
     }
 
-    fn sort(&mut self) {
+    pub(super) fn sort(&mut self) {
         self.largest.sort_by(|one, other| other.0.cmp(&one.0).then_with(|| one.1.cmp(&other.1)));
         self.largest.truncate(self.limit);
     }
 }
 
 impl Entries {
-    fn fits(&self, view: &EntryView<'_>) -> bool {
+    pub(super) fn fits(&self, view: &EntryView<'_>) -> bool {
         let Selection { connector, state, .. } = &self.selection;
         self.destination.as_ref().is_none_or(|destination| destination == view.destination)
             && connector.as_deref().is_none_or(|name| view.destination.connector() == name)
             && state.is_none_or(|state: State| state == view.state)
-    }
-}
-
-impl Queue {
-    /// Begins a search for entries.
-    pub(super) fn begin_search(&mut self, selection: Selection, wish: Wish) {
-        let named = selection.destination.as_deref();
-        let destination = named.map(|name| self.schedule.destination(name));
-        let nowhere = matches!(destination, Some(None));
-        let mut search = Entries {
-            wish,
-            selection,
-            destination: destination.flatten(),
-            seen: None,
-            last: self.schedule.newest(),
-            named_seen: 0,
-        };
-        if nowhere {
-            return self.found_all(search);
-        }
-        let Selection { ids, connector, state, .. } = &search.selection;
-        if let Wish::List { found, .. } = &mut search.wish
-            && ids.is_empty()
-            && connector.is_none()
-            && state.is_none()
-        {
-            *found = Some(match &search.destination {
-                None => self.schedule.len(),
-                Some(destination) => self.schedule.entries_at(destination),
-            });
-        }
-        self.searches.push_back(Search::Entries(search));
-    }
-
-    /// Does a slice of the search that has waited longest.
-    pub(super) fn search(&mut self, now: Now) {
-        match self.searches.pop_front() {
-            Some(Search::Entries(mut search)) => {
-                if self.look(&mut search, now) {
-                    self.found_all(search);
-                } else {
-                    self.searches.push_back(Search::Entries(search));
-                }
-            }
-            Some(Search::Places(mut search)) => {
-                let mut places = self.schedule.places_from(search.next).take(SLICE).peekable();
-                let is_over = places.peek().is_none();
-                for (number, place) in places {
-                    search.take(&place);
-                    search.next = number.saturating_add(1);
-                }
-                if is_over {
-                    self.found_places(search, now);
-                } else {
-                    self.searches.push_back(Search::Places(search));
-                }
-            }
-            None => {}
-        }
-    }
-
-    /// Looks at a slice; true if it was the last one.
-    fn look(&mut self, search: &mut Entries, now: Now) -> bool {
-        let mut found = Vec::new();
-        let is_over = self.slice(search, &mut found, now);
-        match &mut search.wish {
-            Wish::List { listing, limit, found, .. } => {
-                is_over || (found.is_some() && listing.lines.len() >= *limit)
-            }
-            Wish::Retry { count, .. } => {
-                for (id, destination) in &found {
-                    let is_retried = self.schedule.retry(*id, destination);
-                    *count = count.saturating_add(usize::from(is_retried));
-                }
-                is_over
-            }
-            Wish::Cancel { cancelled: Cancelled { cancelled, after_this_try }, .. } => {
-                for (id, destination) in &found {
-                    let count = match self.schedule.cancel(*id, destination) {
-                        Some(Cancel::Leaves) => &mut *cancelled,
-                        Some(Cancel::AfterThisTry) => &mut *after_this_try,
-                        None => continue,
-                    };
-                    *count = count.saturating_add(1);
-                }
-                is_over
-            }
-        }
-    }
-
-    /// Lists the entries of a slice that fit, or adds them to `found`; true if it was the last one.
-    fn slice(
-        &self,
-        search: &mut Entries,
-        found: &mut Vec<(MessageId, Destination)>,
-        now: Now,
-    ) -> bool {
-        let take = |search: &mut Entries, view: &EntryView<'_>, found: &mut Vec<_>| {
-            if !search.fits(view) {
-                return;
-            }
-            if let Wish::List { listing, limit, .. } = &mut search.wish {
-                if listing.lines.len() < *limit {
-                    listing.lines.push(line(view, now));
-                }
-                listing.found = listing.found.saturating_add(1);
-            } else {
-                found.push((view.id, view.destination.clone()));
-            }
-        };
-        if !search.selection.ids.is_empty() {
-            let named = search.selection.ids.iter().skip(search.named_seen).take(SLICE);
-            let named: Vec<_> = named.copied().collect();
-            search.named_seen = search.named_seen.saturating_add(named.len());
-            for view in named.iter().flat_map(|id| self.schedule.entries_of(*id)) {
-                take(search, &view, found);
-            }
-            return search.named_seen >= search.selection.ids.len();
-        }
-        let mut count = 0_usize;
-        for view in self.schedule.entries_behind(search.seen) {
-            if Some(view.id) > search.last {
-                return true;
-            }
-            // All entries of a message belong to one slice.
-            if count >= SLICE && Some(view.id) != search.seen {
-                return false;
-            }
-            count = count.saturating_add(1);
-            search.seen = Some(view.id);
-            take(search, &view, found);
-        }
-        true
-    }
-
-    /// Answers a search for entries.
-    fn found_all(&mut self, search: Entries) {
-        let selection = &search.selection;
-        match search.wish {
-            Wish::List { mut listing, found, reply, .. } => {
-                listing.found = found.unwrap_or(listing.found);
-                let shared = Arc::clone(&self.shared);
-                self.answers.push(Box::pin(async move {
-                    // Nobody waits any more if the send fails.
-                    drop(reply.send(filled(&shared, listing).await));
-                }));
-            }
-            Wish::Retry { count, reply } => {
-                tracing::info!(
-                    entries = count,
-                    ids_count = selection.ids.len(),
-                    ids = selection.ids_words(),
-                    destination = selection.destination.as_deref(),
-                    connector = selection.connector.as_deref(),
-                    state = selection.state.map(tracing::field::display),
-                    "retry by an operator"
-                );
-                let _is_waited_for = reply.send(count).is_ok();
-            }
-            Wish::Cancel { cancelled, reply } => {
-                tracing::info!(
-                    cancelled = cancelled.cancelled,
-                    after_this_try = cancelled.after_this_try,
-                    ids_count = selection.ids.len(),
-                    ids = selection.ids_words(),
-                    destination = selection.destination.as_deref(),
-                    connector = selection.connector.as_deref(),
-                    state = selection.state.map(tracing::field::display),
-                    "cancel by an operator"
-                );
-                let _is_waited_for = reply.send(cancelled).is_ok();
-            }
-        }
-    }
-
-    /// Answers a search for destinations.
-    fn found_places(&self, mut search: Places, now: Now) {
-        search.sort();
-        let mut summary = self.summary();
-        let places = search.largest.iter().filter_map(|(_, it)| self.schedule.place(it));
-        let line = |place: PlaceView<'_>| DestinationLine {
-            destination: place.destination.clone(),
-            ready: place.ready,
-            resting: place.resting,
-            in_flight: place.in_flight,
-            rests_until: place.rests_until.map(|at| now.wall_of(at)),
-            connect_failures: place.connect_failures,
-            last_failure: place.last_failure.map(|reply| reply.to_string().into()),
-        };
-        summary.destinations = places.map(line).collect();
-        drop(search.reply.send(summary));
     }
 }
