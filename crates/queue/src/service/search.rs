@@ -60,7 +60,7 @@ pub(super) struct Places {
     pub(super) largest: Vec<(usize, Destination)>,
     /// Smaller ones are not among them.
     pub(super) least: usize,
-    reply: oneshot::Sender<Summary>,
+    pub(super) reply: oneshot::Sender<Summary>,
 }
 
 impl Places {
