@@ -4,11 +4,10 @@ use super::Queue;
 use super::lines::{filled, line};
 use super::search::{Entries, Places, Search, Wish};
 use crate::entries::Now;
-use crate::request::{Cancelled, DestinationLine, Listing, Selection, Summary};
+use crate::request::{Cancelled, DestinationLine, Selection};
 use mail::{Destination, MessageId};
-use schedule::{Cancel, EntryView, PlaceView, State};
+use schedule::{Cancel, EntryView, PlaceView};
 use std::sync::Arc;
-use tokio::sync::oneshot;
 
 impl Queue {
     /// Begins a search for entries.

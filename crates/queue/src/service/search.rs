@@ -1,14 +1,10 @@
 //! Questions about the whole queue, answered slice by slice: between two slices the queue does its work.
 
-use std::sync::Arc;
-
 use mail::{Destination, MessageId};
-use schedule::{Cancel, EntryView, PlaceView, State};
+use schedule::{EntryView, PlaceView, State};
 use tokio::sync::oneshot;
 
-use super::lines::{filled, line};
-use crate::entries::Now;
-use crate::request::{Cancelled, DestinationLine, Listing, Selection, Summary};
+use crate::request::{Cancelled, Listing, Selection, Summary};
 
 /// Entries or destinations looked at in one slice: some tenths of a millisecond.
 pub(super) const SLICE: usize = 1024;
