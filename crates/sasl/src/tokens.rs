@@ -54,9 +54,9 @@ impl Tokens {
     /// Fetches the keys now and then; never ends.
     pub(crate) async fn keep_keys_fresh(&self) {
         loop {
-            self.source.refresh().await;
-            tokio::time::sleep(self.config.keys_refresh.as_duration().max(source::FETCH_REST))
-                .await;
+            let is_done = self.source.refresh().await.is_ok();
+            let usual = self.config.keys_refresh.as_duration().max(source::FETCH_REST);
+            tokio::time::sleep(if is_done { usual } else { source::FETCH_REST }).await;
         }
     }
 

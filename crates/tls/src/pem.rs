@@ -44,6 +44,14 @@ pub enum CertificateError {
         /// What rustls said.
         source: rustls::Error,
     },
+    /// The PKCS #12 file, or the file of its password, cannot be used.
+    #[error("cannot use {path}: {reason}", path = .path.display())]
+    Pfx {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The certificate cannot serve as a root of trust.
     #[error("a certificate in {path} cannot serve as a root", path = .path.display())]
     Root {

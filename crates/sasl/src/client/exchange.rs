@@ -31,7 +31,8 @@ const ACKNOWLEDGED: &[u8] = &[1];
 pub struct Exchange {
     login: Arc<Login>,
     mechanism: Mechanism,
-    side: ClientSide,
+    /// None once it has refused a message: rsasl then takes no other.
+    side: Option<ClientSide>,
     learnt: Arc<Mutex<Learnt>>,
     /// The first message, if it did not go with AUTH.
     held: Option<Zeroizing<Vec<u8>>>,
@@ -84,8 +85,8 @@ impl Exchange {
                 && !names(Mechanism::ScramSha256Plus),
             learnt: Arc::clone(&learnt),
         };
-        let side = ClientSide::start(mechanism, answers, facts.bindings)
-            .map_err(|_| ClientError::Internal)?;
+        let side = ClientSide::start(mechanism, answers, facts.bindings);
+        let side = Some(side.map_err(|_| ClientError::Internal)?);
         let login = Arc::clone(login);
         let (held, sent) = (None, Vec::new());
         Ok(Self {
@@ -186,7 +187,7 @@ impl Exchange {
             }
             (Some(_), 2) if is_server_final(challenge) => {
                 let impostor = |_| ClientError::Impostor { mechanism };
-                self.side.step(Some(challenge)).map_err(impostor)?;
+                self.step(Some(challenge)).map_err(impostor)?;
                 self.is_server_proven = true;
                 Ok(Vec::new())
             }
@@ -219,6 +220,10 @@ impl Exchange {
     }
 
     fn step(&mut self, message: Option<&[u8]>) -> Result<Turn<()>, ClientError> {
-        self.side.step(message).map_err(|_| ClientError::Malformed { mechanism: self.mechanism })
+        let malformed = ClientError::Malformed { mechanism: self.mechanism };
+        let mut side = self.side.take().ok_or_else(|| malformed.clone())?;
+        let turn = side.step(message).map_err(|_| malformed)?;
+        self.side = Some(side);
+        Ok(turn)
     }
 }

@@ -240,6 +240,8 @@ async fn wrong_unknown_and_disabled_look_alike() {
             assert_eq!(told, format!("the host refused the login by {mechanism}: {WRONG}"));
         }
     }
+    // PLAIN and LOGIN cost a check each, whoever is named.
+    house.shows("chasqui_password_checks_total{result=\"checked\"} 8");
 }
 
 /// What a challenge shows of an account: its salt and its rounds.

@@ -94,22 +94,23 @@ impl Source {
     }
 
     /// Fetches the keys. When that fails the old ones stay, and it is told.
-    pub(crate) async fn refresh(&self) {
-        let Place::Service(http, url) = &self.place else { return };
+    pub(crate) async fn refresh(&self) -> Result<(), ()> {
+        let Place::Service(http, url) = &self.place else { return Ok(()) };
         let keys = match http.get(url).await {
             Ok(answer) if answer.is_success() => Keys::read(&answer.content).map_err(str::to_owned),
             Ok(answer) => Err(format!("the answer is HTTP {}", answer.code)),
             Err(error) => Err(error.to_string()),
         };
         self.metrics.keys_fetched(&keys);
-        match keys {
-            Ok(keys) => self.current.store(Arc::new(keys)),
-            Err(reason) => tracing::warn!(
+        let told = |reason: String| {
+            tracing::warn!(
                 host = url.host_str().unwrap_or_default(),
                 reason,
                 "keys of the identity provider could not be fetched; the old ones stay in use"
-            ),
-        }
+            );
+        };
+        self.current.store(Arc::new(keys.map_err(told)?));
+        Ok(())
     }
 
     /// Fetches the keys unless that was done a moment ago. Those who come meanwhile wait for it.
@@ -117,7 +118,8 @@ impl Source {
         let mut asked = self.asked.lock().await;
         let is_due = asked.is_none_or(|at| now.saturating_duration_since(at) >= FETCH_REST);
         if is_due {
-            self.refresh().await;
+            // What went wrong has been told.
+            self.refresh().await.ok();
             *asked = Some(now);
         }
     }
