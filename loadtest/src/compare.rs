@@ -6,6 +6,7 @@ use crate::facts::DeviceRound;
 use crate::load::SourceTls;
 use crate::pace::Pace;
 use crate::peer::Chosen;
+use crate::peer::values::unable;
 use crate::run::Run;
 use crate::scenario::Scenario;
 
@@ -70,7 +71,8 @@ fn until_quiet(
 
 /// Who comes when in a round: each round begins with another relay.
 fn turns<'a>(plan: &'a Plan<'_>, scenario: &Scenario, round: u32) -> Vec<Subject<'a>> {
-    let mut turns: Vec<_> = plan.peers.iter().map(Subject::Peer).collect();
+    let able = plan.peers.iter().filter(|peer| unable(&peer.peer, scenario).is_none());
+    let mut turns: Vec<_> = able.map(Subject::Peer).collect();
     if has_bound(scenario) {
         turns.push(Subject::Direct);
     }

@@ -44,6 +44,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::commands::compare::CompareCommand;
+use crate::commands::fetch::FetchCommand;
 use crate::commands::run::{RunCommand, RunOptions};
 use crate::commands::sink::SinkCommand;
 use crate::commands::source::SourceCommand;
@@ -73,6 +74,7 @@ enum Command {
     Compare(CompareCommand),
     Source(SourceCommand),
     Sink(SinkCommand),
+    Fetch(FetchCommand),
     /// Prints the shipped scenarios and relays.
     List,
 }
@@ -99,6 +101,7 @@ fn execute(arguments: &Arguments) -> anyhow::Result<bool> {
         Some(Command::Compare(compare)) => compare.execute(&stop),
         Some(Command::Source(source)) => source.execute(&stop).map(|()| false),
         Some(Command::Sink(sink)) => sink.execute(&stop),
+        Some(Command::Fetch(fetch)) => fetch.execute().map(|()| false),
         Some(Command::List) => commands::list::execute().map(|()| false),
     }
 }

@@ -3,7 +3,7 @@
 mod guard;
 mod render;
 pub(crate) mod running;
-mod values;
+pub(crate) mod values;
 pub(crate) mod version;
 
 use std::collections::BTreeMap;
@@ -27,8 +27,11 @@ pub(crate) struct Peer {
     /// What to do where it is missing, if that is not the installation of packages.
     #[serde(default)]
     pub(crate) install: String,
-    /// The program by which it is found.
+    /// The program by which it is found; a path is one below the folder that `fetch` fills.
     pub(crate) program: String,
+    /// A command that brings it into a folder beside the load test, where packages would be in the way of others.
+    #[serde(default)]
+    pub(crate) fetch: String,
     /// Whether only root can start it.
     #[serde(default)]
     pub(crate) needs_root: bool,
@@ -87,6 +90,7 @@ impl Peer {
         &[
             ("chasqui", include_str!("../peers/chasqui.toml")),
             ("postfix", include_str!("../peers/postfix.toml")),
+            ("exim", include_str!("../peers/exim.toml")),
         ]
     }
 
@@ -117,13 +121,23 @@ impl Peer {
     }
 
     fn program(&self) -> Option<PathBuf> {
-        if self.program.contains('/') {
-            return Some(PathBuf::from(&self.program)).filter(|path| path.is_file());
-        }
-        let own = std::env::current_exe().ok().and_then(|own| own.parent().map(Path::to_owned));
-        let folders = own.into_iter().chain(PROGRAM_FOLDERS.map(PathBuf::from));
-        folders.map(|folder| folder.join(&self.program)).find(|path| path.is_file())
+        let folders = if self.program.contains('/') {
+            vec![self.fetched()]
+        } else {
+            own_folder().into_iter().chain(PROGRAM_FOLDERS.map(PathBuf::from)).collect()
+        };
+        folders.iter().map(|folder| folder.join(&self.program)).find(|path| path.is_file())
     }
+
+    /// The folder that `fetch` fills.
+    pub(crate) fn fetched(&self) -> PathBuf {
+        own_folder().unwrap_or_default().join("loadtest-peers").join(&self.name)
+    }
+}
+
+/// Where this program lies.
+fn own_folder() -> Option<PathBuf> {
+    Some(std::env::current_exe().ok()?.parent()?.to_owned())
 }
 
 impl Chosen {
@@ -153,12 +167,12 @@ impl Chosen {
 
     /// Why it cannot run here and what to do; none where it can.
     pub(crate) fn obstacle(&self) -> Option<String> {
-        let Peer { name, packages, install, .. } = &self.peer;
+        let Peer { name, packages, install, fetch, .. } = &self.peer;
         if self.program.is_none() {
-            let what = if install.is_empty() {
-                format!("apt-get install {}", packages.join(" "))
-            } else {
-                install.clone()
+            let what = match (install.is_empty(), fetch.is_empty()) {
+                (false, _) => install.clone(),
+                (true, true) => format!("apt-get install {}", packages.join(" ")),
+                (true, false) => format!("chasqui-loadtest fetch {name}"),
             };
             return Some(format!("{name} is not on this machine: {what}"));
         }
@@ -178,7 +192,8 @@ mod tests {
             let peer = Peer::parse(text, name).unwrap();
             assert_eq!(peer.name, *name);
             assert!(!peer.durability.is_empty() && !peer.about.is_empty());
-            assert!(!peer.packages.is_empty() || !peer.install.is_empty(), "{name}");
+            let ways = [peer.packages.concat(), peer.install, peer.fetch];
+            assert_eq!(ways.iter().filter(|way| !way.is_empty()).count(), 1, "{name}: {ways:?}");
         }
     }
 
@@ -193,7 +208,7 @@ mod tests {
         let error = Chosen::parse("sendmail").unwrap_err().to_string();
         assert_eq!(
             error,
-            "no relay `sendmail` is known: take one of chasqui, postfix, or the path of a file that ends in .toml"
+            "no relay `sendmail` is known: take one of chasqui, postfix, exim, or the path of a file that ends in .toml"
         );
     }
 

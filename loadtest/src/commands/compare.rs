@@ -12,6 +12,7 @@ use crate::compare::{Comparison, Plan};
 use crate::device::Effort;
 use crate::machine::Machine;
 use crate::peer::Chosen;
+use crate::peer::values::unable;
 use crate::progress::Progress;
 use crate::report::{Report, json, markdown};
 use crate::scenario::Scenario;
@@ -44,7 +45,8 @@ impl CompareCommand {
     /// Whether a relay broke its promise.
     pub(crate) fn execute(&self, stop: &Stop) -> anyhow::Result<bool> {
         let scenarios = self.scenarios()?;
-        let (peers, missing) = self.peers()?;
+        let (peers, mut missing) = self.peers()?;
+        missing.extend(unable_pairs(&peers, &scenarios));
         for missing in &missing {
             writeln!(std::io::stderr(), "chasqui-loadtest: left out: {missing}").ok();
         }
@@ -121,4 +123,15 @@ impl CompareCommand {
         }
         Ok((able, missing))
     }
+}
+
+/// Which relay cannot run which scenario, and why.
+fn unable_pairs(peers: &[Chosen], scenarios: &[Scenario]) -> Vec<String> {
+    let pairs =
+        peers.iter().flat_map(|peer| scenarios.iter().map(move |scenario| (peer, scenario)));
+    let said = |(peer, scenario): (&Chosen, &Scenario)| {
+        let reason = unable(&peer.peer, scenario)?;
+        Some(format!("{} in scenario {}: {reason}", peer.label, scenario.name))
+    };
+    pairs.filter_map(said).collect()
 }

@@ -1,7 +1,7 @@
 //! A relay that this program has started.
 
 use std::fs::{self, Permissions};
-use std::io::Read;
+use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
@@ -111,9 +111,12 @@ impl Running {
         run(&command(&chosen.peer.setup)?, &folder)
             .with_context(|| format!("{name} cannot be set up"))?;
         let (start, stop) = (command(&chosen.peer.start)?, command(&chosen.peer.stop)?);
-        let child = spawn(&start, &folder).with_context(|| format!("{name} cannot be started"))?;
+        let failed = || format!("{name} cannot be started");
+        let mut child = spawn(&start, &folder).with_context(failed)?;
         let removes = (!around.keeps_folder).then_some(folder.as_path());
         let guard = Guard::over(child.id(), &stop, removes)?;
+        let go = child.stdin.take().map(|mut input| input.write_all(b"go\n"));
+        go.transpose().with_context(failed)?;
         removed.taken();
         let pid = i32::try_from(child.id()).context("the process number is too large")?;
         let mut running = Self { address: place.listen, folder, pid, child, guard };
@@ -263,9 +266,11 @@ fn run(command: &str, folder: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Runs the command once a line is written to the child's input; if none comes, nothing is started.
 fn spawn(command: &str, folder: &Path) -> anyhow::Result<Child> {
     let log = fs::File::create(folder.join(LOG))?;
-    let mut shell = shell(command, folder);
+    let mut shell = shell("read -r go || exit 1; exec /bin/sh -c \"$1\" </dev/null", folder);
+    shell.arg("start").arg(command).stdin(Stdio::piped());
     // A group of its own, so that all of it can be stopped.
     shell.process_group(0).stdout(log.try_clone()?).stderr(log);
     Ok(shell.spawn()?)

@@ -1,13 +1,14 @@
 //! What the placeholders of a relay's texts stand for in one run.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail};
 
 use crate::load::SourceTls;
-use crate::peer::Chosen;
 use crate::peer::render::{Values, render};
+use crate::peer::{Chosen, Peer};
 use crate::scenario::Scenario;
 use crate::sink::Route;
 
@@ -33,11 +34,9 @@ pub(crate) fn values(
     place: &Place<'_>,
 ) -> anyhow::Result<Values> {
     let name = &chosen.peer.name;
-    ensure!(
-        scenario.load.login.is_none(),
-        "{name} cannot be started for scenario {}: no relay's file says how to let users log in; start the relay yourself and name it with --target",
-        scenario.name
-    );
+    if let Some(reason) = unable(&chosen.peer, scenario) {
+        bail!("{name} cannot run scenario {}: {reason}", scenario.name);
+    }
     let program =
         chosen.program.as_ref().with_context(|| format!("{name} is not on this machine"))?;
     let needs = &scenario.relay;
@@ -47,6 +46,7 @@ pub(crate) fn values(
     let folder = place.folder.display();
     let mut values = Values::from([
         ("program", program.display().to_string()),
+        ("fetched", chosen.peer.fetched().display().to_string()),
         ("folder", folder.to_string()),
         ("listen", place.listen.to_string()),
         ("listen_host", place.listen.ip().to_string()),
@@ -61,6 +61,22 @@ pub(crate) fn values(
         ("certificate", format!("{folder}/certificate.pem")),
         ("key", format!("{folder}/key.pem")),
     ]);
+    for (key, texts, which) in pieces(&chosen.peer, scenario) {
+        let text = texts.get(which).map_or("", String::as_str);
+        let text = render(text, &values, &format!("{key}.{which} of {name}"))?;
+        values.insert(key, text);
+    }
+    let routes = place.routes.iter().map(|one| route(chosen, scenario, one));
+    values.insert("routes", routes.collect::<anyhow::Result<_>>()?);
+    Ok(values)
+}
+
+/// For `{tls_in}` and `{tls_out}`: the texts that there are, and which is taken.
+fn pieces<'a>(
+    peer: &'a Peer,
+    scenario: &Scenario,
+) -> [(&'static str, &'a BTreeMap<String, String>, &'static str); 2] {
+    let needs = &scenario.relay;
     let tls_in = match scenario.load.tls {
         // A listener may have to offer what this load does not use.
         SourceTls::Off if needs.tls_in => "starttls",
@@ -69,47 +85,37 @@ pub(crate) fn values(
         SourceTls::Implicit => "implicit",
     };
     let tls_out = if needs.tls_out { "starttls" } else { "off" };
-    for (key, texts, which) in
-        [("tls_in", &chosen.peer.tls_in, tls_in), ("tls_out", &chosen.peer.tls_out, tls_out)]
-    {
-        let text = match texts.get(which) {
-            Some(text) => render(text, &values, &format!("{key}.{which} of {name}"))?,
-            None if which == "off" => String::new(),
-            None => anyhow::bail!(
-                "{name} cannot run scenario {}: its file has no {key}.{which}",
-                scenario.name
-            ),
-        };
-        values.insert(key, text);
-    }
-    let routes = routes(chosen, scenario, place.routes)?;
-    values.insert("routes", routes);
-    Ok(values)
+    [("tls_in", &peer.tls_in, tls_in), ("tls_out", &peer.tls_out, tls_out)]
 }
 
-fn routes(chosen: &Chosen, scenario: &Scenario, routes: &[Route]) -> anyhow::Result<String> {
-    let name = &chosen.peer.name;
-    ensure!(
-        routes.is_empty() || !chosen.peer.route.is_empty(),
-        "{name} cannot run scenario {}: its file has no `route`",
-        scenario.name
-    );
-    let text = |route: &Route| {
-        let values = Values::from([
-            ("class", route.class.clone()),
-            ("host", route.address.ip().to_string()),
-            ("port", route.address.port().to_string()),
-            ("connections_per_destination", scenario.relay.connections_per_destination.to_string()),
-        ]);
-        render(&chosen.peer.route, &values, &format!("route of {name}"))
-    };
-    routes.iter().map(text).collect()
+/// What the scenario needs and the relay's file does not say how to do; none if there is nothing.
+pub(crate) fn unable(peer: &Peer, scenario: &Scenario) -> Option<String> {
+    if scenario.load.login.is_some() {
+        let text = "no relay's file says how to let users log in; start the relay yourself and name it with --target";
+        return Some(text.to_owned());
+    }
+    if scenario.sink.classes.iter().any(|class| class.own_next_hop) && peer.route.is_empty() {
+        return Some("its file has no `route`".to_owned());
+    }
+    let mut pieces = pieces(peer, scenario).into_iter();
+    let (key, _, which) =
+        pieces.find(|(_, texts, which)| *which != "off" && !texts.contains_key(*which))?;
+    Some(format!("its file has no {key}.{which}"))
+}
+
+fn route(chosen: &Chosen, scenario: &Scenario, route: &Route) -> anyhow::Result<String> {
+    let values = Values::from([
+        ("class", route.class.clone()),
+        ("host", route.address.ip().to_string()),
+        ("port", route.address.port().to_string()),
+        ("connections_per_destination", scenario.relay.connections_per_destination.to_string()),
+    ]);
+    render(&chosen.peer.route, &values, &format!("route of {}", chosen.peer.name))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::peer::Peer;
 
     const LISTEN: &str = "127.0.0.1:2001";
 
@@ -127,7 +133,7 @@ mod tests {
         let texts = files.iter().map(|file| &file.text).chain([version, setup, start, stop]);
         let texts: Vec<_> =
             texts.map(|text| render(text, &values, peer)).collect::<anyhow::Result<_>>()?;
-        for want in [LISTEN, "127.0.0.1", "2002", "/var/tmp/x"] {
+        for want in ["127.0.0.1", "2001", "2002", "/var/tmp/x"] {
             assert!(texts.concat().contains(want), "{want}: {texts:?}");
         }
         Ok(values)
@@ -139,8 +145,13 @@ mod tests {
         for (peer, _) in Peer::shipped() {
             for (name, text) in Scenario::shipped() {
                 let scenario = Scenario::parse(text, name).unwrap();
+                if unable(&Peer::find(peer).unwrap(), &scenario).is_some() {
+                    assert!(of(peer, &scenario, &[]).is_err());
+                    continue;
+                }
                 let values = of(peer, &scenario, std::slice::from_ref(&route)).unwrap();
-                assert!(values["routes"].contains("slow") && values["routes"].contains("2003"));
+                let routes = &values["routes"];
+                assert!(routes.is_empty() || routes.contains("slow") && routes.contains("2003"));
             }
         }
     }
@@ -163,6 +174,14 @@ mod tests {
             mechanism: crate::load::Mechanism::default(),
         });
         let error = of("chasqui", &scenario, &[]).unwrap_err().to_string();
-        assert!(error.contains("--target"), "{error}");
+        assert!(error.starts_with("chasqui cannot run scenario own: no relay's file"), "{error}");
+        let failing = Scenario::named("failing").unwrap();
+        let mut postfix = Peer::find("postfix").unwrap();
+        assert_eq!(unable(&postfix, &failing), None);
+        postfix.route.clear();
+        assert_eq!(unable(&postfix, &failing).unwrap(), "its file has no `route`");
+        postfix.tls_out.remove("starttls");
+        let tls = Scenario::named("tls").unwrap();
+        assert_eq!(unable(&postfix, &tls).unwrap(), "its file has no tls_out.starttls");
     }
 }

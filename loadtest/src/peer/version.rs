@@ -14,7 +14,8 @@ impl Chosen {
     pub(crate) fn facts(&self) -> anyhow::Result<RelayFacts> {
         let program = self.program.as_ref().map(|path| path.display().to_string());
         let program = program.unwrap_or_default();
-        let values = Values::from([("program", program.clone())]);
+        let fetched = self.peer.fetched().display().to_string();
+        let values = Values::from([("program", program.clone()), ("fetched", fetched)]);
         let command =
             render(&self.peer.version, &values, &format!("version of {}", self.peer.name))?;
         let output = Command::new("/bin/sh").arg("-c").arg(command).stdin(Stdio::null()).output();
