@@ -89,7 +89,7 @@ fn the_queue_is_listed_and_shown() {
         (Some(2), &Value::Bool(true))
     );
     // The id is the one in the trace header and in the log.
-    assert!(relay.log().contains(id));
+    relay.log_with(id);
 }
 
 #[test]
@@ -110,7 +110,7 @@ fn retry_tries_at_once_and_cancel_takes_out() {
         "cancelled, yet sent"
     );
     assert_eq!(sink.accepted().len(), 3, "nobody is told of a cancelled message");
-    assert!(relay.log().to_lowercase().contains("cancel"), "a cancellation is logged");
+    relay.log_with("cancel by an operator");
     assert!(relay.cli(&["queue", "list"]).succeeded().contains("empty"));
 }
 

@@ -120,7 +120,6 @@ fn odd_headers() -> Vec<Case> {
             "folded",
             "Subject: one\r\n two\r\n\tthree\r\n \r\n  four  \r\nX-Empty:\r\nX-Space: \r\n\r\nbody\r\n",
         ),
-        Case::new("folded-first-line", " folded at once\r\nSubject: x\r\n\r\nbody\r\n"),
         Case::new("no-colon", "this is no field at all\r\nSubject: x\r\n\r\nbody\r\n"),
         Case::new(
             "twice",

@@ -166,11 +166,8 @@ fn a_message_with_the_null_sender_is_never_reported() {
     let received = sink.wait_accepted(1);
     assert_eq!(received[0].id().as_deref(), Some("later"));
     assert_eq!(sink.all().len(), 1);
-    assert!(
-        relay.log().contains("null@sender.example")
-            || relay.log().contains("nobody@receiver.example"),
-        "the loss is logged"
-    );
+    // The loss is logged.
+    relay.log_with("nobody@receiver.example");
 }
 
 /// A report that is itself refused ends there.
@@ -203,7 +200,8 @@ fn the_words_of_a_next_hop_inject_nothing() {
         !report.content.iter().any(|octet| matches!(octet, 0x1b | 1)),
         "control octets reached the report"
     );
-    assert!(!relay.log().contains('\u{1b}'), "control octets reached the log");
+    let log = relay.log_with("550");
+    assert!(!log.contains('\u{1b}'), "control octets reached the log");
     sink.assert_clean();
 }
 

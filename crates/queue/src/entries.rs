@@ -107,40 +107,43 @@ impl Maker {
         self.entries((found.id, found.received_at), recipients.filter_map(wait).collect(), now)
     }
 
-    /// As [`Self::found`], of a message that the scan at start found.
+    /// As [`Self::found`], of a message that the scan at start found; adds them to `entries`.
     pub(crate) fn recovered(
         &self,
         recovered: &Recovered<'_>,
         routes: &mut Routes,
         now: Now,
-    ) -> Vec<Entry> {
-        let wait = |it: &spool::Waiting<'_>| Wait {
+        entries: &mut Vec<Entry>,
+    ) {
+        let message = (recovered.id, recovered.received_at);
+        let mut wait = |it: &spool::Waiting<'_>| Wait {
             route: routes.of(it.recipient),
             tries: it.tries,
             next_try_at: it.next_try_at,
         };
+        if let [waiting] = recovered.waiting {
+            // Nearly all of millions have one recipient.
+            return entries.push(self.entry(message, wait(waiting), now));
+        }
         let waits = recovered.waiting.iter().map(wait).collect();
-        self.entries((recovered.id, recovered.received_at), waits, now)
+        entries.extend(self.entries(message, waits, now));
     }
 
-    fn entries(
-        &self,
-        (id, received_at): (MessageId, Timestamp),
-        waits: Vec<Wait>,
-        now: Now,
-    ) -> Vec<Entry> {
+    fn entries(&self, message: (MessageId, Timestamp), waits: Vec<Wait>, now: Now) -> Vec<Entry> {
+        by_destination(waits).into_iter().map(|wait| self.entry(message, wait, now)).collect()
+    }
+
+    fn entry(&self, (id, received_at): (MessageId, Timestamp), wait: Wait, now: Now) -> Entry {
         let latest = now.instant.checked_add(self.rest_max).unwrap_or(now.instant);
-        let expires = now.instant_of(received_at.plus(self.expire_after));
-        let entry = |Wait { route, tries, next_try_at }: Wait| Entry {
+        Entry {
             id,
-            destination: route.destination,
-            in_flight_max: route.in_flight_max,
+            destination: wait.route.destination,
+            in_flight_max: wait.route.in_flight_max,
             received_at,
-            tries,
-            due: now.instant_of(next_try_at).min(latest),
-            expires,
-        };
-        by_destination(waits).into_iter().map(entry).collect()
+            tries: wait.tries,
+            due: now.instant_of(wait.next_try_at).min(latest),
+            expires: now.instant_of(received_at.plus(self.expire_after)),
+        }
     }
 }
 
@@ -251,7 +254,8 @@ mod tests {
         let hour = Duration::from_hours(1);
         let maker = Maker { expire_after: hour, rest_max: hour };
         let now = Now { instant: Clock::manual(0).now(), wall: at(4_000) };
-        let mut entries = maker.recovered(&recovered, &mut Routes::new(router()), now);
+        let mut entries = Vec::new();
+        maker.recovered(&recovered, &mut Routes::new(router()), now, &mut entries);
         entries.sort_by_key(|entry| entry.tries);
         let seen: Vec<_> = entries
             .iter()

@@ -137,11 +137,10 @@ impl Reader {
 
     fn take(&mut self, recovered: &Recovered<'_>, now: Now) {
         self.batch.messages = self.batch.messages.saturating_add(1);
-        let entries = self.maker.recovered(recovered, &mut self.routes, now);
-        if entries.is_empty() {
+        if recovered.waiting.is_empty() {
             self.batch.finished.push(recovered.id);
         }
-        self.batch.entries.extend(entries);
+        self.maker.recovered(recovered, &mut self.routes, now, &mut self.batch.entries);
     }
 
     /// Breaks off when the queue has stopped.

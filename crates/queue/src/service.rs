@@ -20,7 +20,7 @@ use policy::Router;
 use schedule::{Backoff, Due, Entry, Schedule, Settings};
 use spool::{Health, Spool};
 use telemetry::Registry;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use units::{Clock, Span};
 
 use crate::config::Config;
@@ -28,7 +28,7 @@ use crate::entries::{Maker, Now};
 use crate::ids::Ids;
 use crate::metrics::Metrics;
 use crate::recovery::{Batch, Scan};
-use crate::request::Request;
+use crate::request::{Cancelled, Request};
 use crate::shared::{NO_ROUTE, Shared};
 use crate::work::{Done, Work};
 
@@ -108,6 +108,7 @@ pub async fn run(parts: Parts, stop: watch::Receiver<bool>) {
         again_at: now,
         answers: FuturesUnordered::new(),
         searches: VecDeque::new(),
+        cancels: Vec::new(),
         is_recovering: true,
         shown_at: None,
     };
@@ -190,6 +191,8 @@ struct Queue {
     answers: FuturesUnordered<Pending<()>>,
     /// Questions about the whole queue; each is answered slice by slice.
     searches: VecDeque<search::Search>,
+    /// Answers that wait until the cancelled messages are gone from the spool.
+    cancels: Vec<(Cancelled, oneshot::Sender<Cancelled>)>,
     is_recovering: bool,
     shown_at: Option<Instant>,
 }
@@ -198,9 +201,11 @@ impl Queue {
     async fn run(mut self, mut inputs: Inputs) {
         loop {
             let now = self.now();
+            // First, as what it sends on its way is handed out now.
+            self.search(now);
             self.hand_out(now);
             self.do_again(now);
-            self.search(now);
+            self.answer_cancels();
             self.show(now);
             if inputs.is_stopping && inputs.ends.is_none() {
                 self.give_up();

@@ -21,7 +21,7 @@ pub(crate) struct Record {
     links: Links,
     pub(crate) tries: u16,
     pub(crate) at: At,
-    pub(crate) is_cancelled: bool,
+    pub(crate) cancelled: Cancelled,
 }
 
 /// Where an entry stands; each stands in exactly one place.
@@ -52,6 +52,16 @@ impl At {
     }
 }
 
+/// Whether an operator took it out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cancelled {
+    No,
+    /// While it waited: it leaves without a further try.
+    Waiting,
+    /// While it was tried or settled: it leaves afterwards, if anything of it still waits.
+    UnderWay,
+}
+
 /// What a new entry is made of.
 pub(crate) struct Made {
     pub(crate) id: MessageId,
@@ -74,8 +84,12 @@ impl Record {
             links: Links::NONE,
             tries: made.tries,
             at: At::Resting,
-            is_cancelled: false,
+            cancelled: Cancelled::No,
         }
+    }
+
+    pub(crate) fn is_cancelled(&self) -> bool {
+        self.cancelled != Cancelled::No
     }
 
     pub(crate) const fn id(&self) -> MessageId {

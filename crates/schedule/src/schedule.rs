@@ -10,7 +10,7 @@ use mail::{Destination, MessageId, Timestamp};
 
 use crate::backoff::{Backoff, Random};
 use crate::destinations::Destinations;
-use crate::entry::{At, Made, Record};
+use crate::entry::{At, Cancelled, Made, Record};
 use crate::list::List;
 use crate::messages::Messages;
 use crate::place::{Health, Place};
@@ -104,6 +104,8 @@ pub struct Schedule {
     /// Attempts under way that do not linger yet, in the order in which they were begun.
     under_way: List,
     leaving: List,
+    /// Entries that were cancelled while they waited and are still here.
+    cancelled: usize,
     /// Destinations of whose entries it is to be looked which are too old.
     looking: Vec<u32>,
 }
@@ -126,6 +128,7 @@ impl Schedule {
             counted: [0, 0],
             under_way: List::new(),
             leaving: List::new(),
+            cancelled: 0,
             looking: Vec::new(),
         }
     }
@@ -208,7 +211,7 @@ impl Schedule {
             place.unseen = place.unseen.saturating_add(1);
         }
         self.ready(key);
-        if self.entries[key].is_cancelled {
+        if self.entries[key].is_cancelled() {
             self.leave(key);
         }
     }
@@ -318,6 +321,8 @@ impl Schedule {
         if let Some(entry) = self.entries.remove(key) {
             let place = &mut self.places[entry.place];
             place.entries = place.entries.saturating_sub(1);
+            self.cancelled =
+                self.cancelled.saturating_sub((entry.cancelled == Cancelled::Waiting).into());
             self.touch(entry.place);
         }
     }

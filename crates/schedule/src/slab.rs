@@ -57,6 +57,10 @@ impl<T> Slab<T> {
             self.free.insert(number);
         }
         let chunk = self.chunks.get_mut(wide(number))?;
+        if number > 0 && chunk.slots.capacity() == 0 {
+            // The first one grows as it is filled: while there is little to hold, it comes and goes often.
+            chunk.slots.reserve_exact(wide(CHUNK));
+        }
         let place = chunk.insert(value);
         if chunk.used == CHUNK {
             self.free.remove(&number);
@@ -123,9 +127,6 @@ impl<T> Chunk<T> {
             }
             *slot = Slot::Used(value);
             return place;
-        }
-        if self.slots.capacity() == 0 {
-            self.slots.reserve_exact(wide(CHUNK));
         }
         let place = u32::try_from(self.slots.len()).unwrap_or(NONE);
         self.slots.push(Slot::Used(value));

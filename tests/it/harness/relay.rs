@@ -12,7 +12,7 @@ use crate::harness::http::{self, Answer};
 use crate::harness::process::{Output, Process, run, tied};
 use crate::harness::settings::Settings;
 use crate::harness::smtp::Smtp;
-use crate::harness::wait::{PATIENCE, within};
+use crate::harness::wait::{PATIENCE, wait_for, within};
 
 /// Where cargo has put the program for these tests.
 pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_chasqui");
@@ -127,6 +127,11 @@ impl Relay {
     /// Everything that the program has written to its outputs.
     pub(crate) fn log(&self) -> String {
         String::from_utf8_lossy(&fs::read(self.log_path()).unwrap_or_default()).into_owned()
+    }
+
+    /// The log, once it contains this: lines are written some at a time.
+    pub(crate) fn log_with(&self, words: &str) -> String {
+        wait_for(words, || Some(self.log()).filter(|log| log.contains(words)))
     }
 
     pub(crate) fn log_tail(&self) -> String {

@@ -178,6 +178,17 @@ impl Queue {
                     state = selection.state.map(tracing::field::display),
                     "cancel by an operator"
                 );
+                // Answered once it is written down.
+                self.cancels.push((cancelled, reply));
+            }
+        }
+    }
+
+    /// Answers what was cancelled, once the spool has removed all of it: it must not come back after a crash.
+    pub(super) fn answer_cancels(&mut self) {
+        self.cancels.retain(|(_, reply)| !reply.is_closed());
+        if self.schedule.cancelled_len() == 0 {
+            for (cancelled, reply) in self.cancels.drain(..) {
                 let _is_waited_for = reply.send(cancelled).is_ok();
             }
         }

@@ -5,7 +5,7 @@ use std::time::Instant;
 use mail::{Destination, MessageId, Reply, Timestamp};
 
 use super::Schedule;
-use crate::entry::At;
+use crate::entry::{At, Cancelled};
 use crate::place::Health;
 
 /// How an attempt ended, as far as the schedule is concerned.
@@ -117,7 +117,7 @@ impl Schedule {
         entry.at = at;
         entry.due = due.min(entry.expires.max(now));
         let (tries, due) = (entry.tries, entry.due);
-        let after = match (entry.is_cancelled, entry.expires <= now) {
+        let after = match (entry.is_cancelled(), entry.expires <= now) {
             (true, _) => After::Cancel,
             (false, true) => After::Expire,
             (false, false) => After::Keep,
@@ -135,7 +135,7 @@ impl Schedule {
             (At::Settling, After::Keep) => self.keep(key, now),
             (At::SettlingReady, After::Keep) => {
                 self.push_ready(key);
-                if self.entries[key].is_cancelled {
+                if self.entries[key].is_cancelled() {
                     self.leave(key);
                 }
             }
@@ -157,7 +157,7 @@ impl Schedule {
         let entry = &mut self.entries[key];
         entry.at = At::Settling;
         let place = &self.places[entry.place];
-        let why = if entry.is_cancelled {
+        let why = if entry.is_cancelled() {
             Why::Cancelled
         } else {
             Why::Expired(place.last_failure.as_deref().cloned())
@@ -174,8 +174,8 @@ impl Schedule {
     /// Takes an entry out: at once, or after the try that is under way. None if it is not there.
     pub fn cancel(&mut self, id: MessageId, destination: &Destination) -> Option<Cancel> {
         let key = self.find(id, destination)?;
-        self.entries[key].is_cancelled = true;
-        match self.entries[key].at {
+        let entry = &mut self.entries[key];
+        match entry.at {
             At::Resting | At::RestingLong => {
                 self.timers.remove(key, &mut self.entries);
                 self.wake(key);
@@ -184,10 +184,23 @@ impl Schedule {
             At::Ready => self.leave(key),
             At::Leaving => {}
             At::InFlight | At::Lingering | At::Settling | At::SettlingReady => {
+                if !entry.is_cancelled() {
+                    entry.cancelled = Cancelled::UnderWay;
+                }
                 return Some(Cancel::AfterThisTry);
             }
         }
+        let entry = &mut self.entries[key];
+        if entry.cancelled != Cancelled::Waiting {
+            entry.cancelled = Cancelled::Waiting;
+            self.cancelled = self.cancelled.saturating_add(1);
+        }
         Some(Cancel::Leaves)
+    }
+
+    /// How many entries that were cancelled while they waited are not yet settled.
+    pub const fn cancelled_len(&self) -> usize {
+        self.cancelled
     }
 
     /// Forgets a message that the spool has no more, but for entries that are in other hands.
@@ -221,12 +234,12 @@ impl Schedule {
 
     /// Puts an entry that the spool held in the timers, or where its cancelling sends it.
     fn keep(&mut self, key: u32, now: Instant) {
-        if self.entries[key].is_cancelled {
+        if self.entries[key].is_cancelled() {
             self.entries[key].due = 0;
         }
         let now = self.millis(now);
         self.rest_or_ready(key, now);
-        if self.entries[key].is_cancelled {
+        if self.entries[key].is_cancelled() {
             self.leave(key);
         }
     }

@@ -367,8 +367,13 @@ fn an_operator_ends_rests_and_takes_out() {
     assert_eq!(schedule.cancel(id(1), &a), Some(Cancel::Leaves), "twice is once");
     assert_eq!(schedule.cancel(id(2), &a), Some(Cancel::AfterThisTry));
     assert_eq!(schedule.cancel(id(9), &a), None);
+    assert_eq!(schedule.cancelled_len(), 1, "the one that waited");
     assert_eq!(schedule.next_leaving().unwrap().id, id(1));
     assert_eq!(schedule.next_leaving(), None);
+    assert_eq!(schedule.cancel(id(1), &a), Some(Cancel::AfterThisTry));
+    assert_eq!(schedule.cancelled_len(), 1, "the spool has it");
+    schedule.settle(id(1), &a, After::Cancel, now);
+    assert_eq!(schedule.cancelled_len(), 0);
     assert_eq!(schedule.end(id(2), &a, End::Answered, now).unwrap().after, After::Cancel);
     check(&schedule);
     // A rest of the destination ends too.
