@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use mail::{Accepted, BodyType, MessageId, Timestamp};
 use smtp_session::client::{self, After, Extensions, Outgoing, Timeouts};
-use smtp_session::server::{Security, Session, Settings, Step, Verdict};
+use smtp_session::server::{Offers, Security, Session, Settings, Step, Verdict};
 use units::Clock;
 
 use crate::case::{Amount, Case};
@@ -92,6 +92,7 @@ fn begun(now: Instant) -> Session {
         data_rate_min: 100,
         session_wait_max: Duration::from_hours(24),
         transactions_max: u32::MAX,
+        offers: Offers::default(),
     };
     let security = Security { offers_starttls: false, requires_tls: false };
     let mut session = Session::new(Arc::new(settings), security, now);
@@ -126,10 +127,12 @@ fn send(input: String, content: Bytes) -> Case {
         let envelope = inputs::envelope(1);
         let outgoing = Outgoing {
             sender: envelope.sender,
-            recipients: envelope.recipients.into_iter().map(|it| it.address).collect(),
+            recipients: envelope.recipients,
             octets: content.len() as u64,
             body_type: BodyType::SevenBit,
             needs_smtputf8: false,
+            wishes: Box::new(envelope.wishes),
+            now: Timestamp::default(),
         };
         let extensions = Extensions {
             pipelining: true,

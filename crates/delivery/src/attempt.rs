@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use mail::{Attempt, AttemptEnd, Fate, Outcome, Peer, RecipientOutcome, Reply};
+use mail::{Attempt, AttemptEnd, Fate, Outcome, Peer, RecipientOutcome, Reply, Timestamp};
 use policy::config::OutboundConnector;
 use smtp_session::client::{After, Answer, Outgoing, Timeouts, Transaction};
 use spool::{LoadError, ReadError, Stored};
@@ -169,18 +169,18 @@ impl<'a> Sending<'a> {
         }
         connection.used();
         let start = self.shared.clock.now();
-        let mut transaction = Transaction::new(
+        let mut transaction = Box::new(Transaction::new(
             self.outgoing(&batch),
             connection.extensions,
             timeouts(self.connector),
             start,
-        );
+        ));
         let mut content = self.stored.content();
         let driven =
             drive(&mut connection, &mut transaction, &mut content, &self.shared.clock).await;
         self.transmit_wait += self.since(start);
-        let (end, is_dot_sent) = match driven {
-            Driven::Ended { end, is_dot_sent } => (end, is_dot_sent),
+        let end = match driven {
+            Driven::Ended(end) => end,
             Driven::Unreadable(error) => {
                 self.batches.push_front(batch);
                 return Err(error);
@@ -201,7 +201,7 @@ impl<'a> Sending<'a> {
             return Ok(());
         }
         self.was_answered = true;
-        let is_lost = end.connection == After::Close && !is_dot_sent;
+        let is_lost = end.connection == After::Close && !end.was_content_sent;
         self.sort(&batch, end.recipients, &end.retry_rest, (is_lost, &connection.peer));
         if end.connection == After::Reuse {
             // This host works: should its connection reach its limits, it is the first to be dialled again.
@@ -247,13 +247,17 @@ impl<'a> Sending<'a> {
 
     fn outgoing(&self, batch: &[usize]) -> Outgoing {
         let envelope = &self.stored.envelope;
-        let address = |place: &usize| envelope.recipients.get(*place).map(|it| it.address.clone());
         Outgoing {
             sender: envelope.sender.clone(),
-            recipients: batch.iter().filter_map(address).collect(),
+            recipients: batch
+                .iter()
+                .filter_map(|place| envelope.recipients.get(*place).cloned())
+                .collect(),
             octets: self.stored.octets,
             body_type: envelope.body_type,
             needs_smtputf8: envelope.needs_smtputf8,
+            wishes: Box::new(envelope.wishes.clone()),
+            now: Timestamp::from_millis(self.shared.clock.unix_millis()),
         }
     }
 

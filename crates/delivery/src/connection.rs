@@ -122,7 +122,8 @@ impl Connection {
     /// Whether it may carry a further message.
     pub(crate) fn may_go_on(&self, limits: &Limits, now: Instant) -> bool {
         let age = now.saturating_duration_since(self.opened_at);
-        self.messages < limits.messages_per_connection_max
+        let mails_max = self.extensions.limits.mails_max.unwrap_or(u32::MAX);
+        self.messages < limits.messages_per_connection_max.min(mails_max)
             && age < limits.connection_age_max.as_duration()
     }
 

@@ -204,7 +204,7 @@ impl<'a> Dial<'a> {
             }
             Err(refused) => refused,
         };
-        let peer = Arc::new(Peer { host: host.into(), address, tls: None });
+        let peer = Arc::new(Peer { host: host.into(), address, tls: None, offers_dsn: false });
         self.metrics.host_failed(refused.stage);
         self.shared.rests.failed(address, self.shared.clock.now());
         let words = match refused.stage {

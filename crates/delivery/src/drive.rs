@@ -15,12 +15,7 @@ const PIECES_OCTETS_MAX: usize = 64 << 10;
 #[derive(Debug)]
 pub(crate) enum Driven {
     /// It has its answers.
-    Ended {
-        /// The answers.
-        end: End,
-        /// The final dot may have reached the peer.
-        is_dot_sent: bool,
-    },
+    Ended(End),
     /// The content could not be read; the connection is to be dropped, so that the peer throws the rest away.
     Unreadable(ReadError),
     /// It came to no end though the connection is over.
@@ -35,7 +30,7 @@ pub(crate) async fn drive(
     clock: &Clock,
 ) -> Driven {
     let mut pieces = Pieces::default();
-    let (mut is_dot_sent, mut is_over) = (false, false);
+    let mut is_over = false;
     loop {
         let step = if pieces.octets() < PIECES_OCTETS_MAX { transaction.next_step() } else { None };
         let event = match step {
@@ -46,15 +41,12 @@ pub(crate) async fn drive(
             Some(Step::NeedBody) => {
                 match content.next().await {
                     Ok(Some(chunk)) => transaction.body(chunk, clock.now()),
-                    Ok(None) => {
-                        is_dot_sent = true;
-                        transaction.body_ended(clock.now());
-                    }
+                    Ok(None) => transaction.body_ended(clock.now()),
                     Err(error) => return Driven::Unreadable(error),
                 }
                 continue;
             }
-            Some(Step::Done(end)) => return Driven::Ended { end, is_dot_sent },
+            Some(Step::Done(end)) => return Driven::Ended(end),
             None if is_over => return Driven::Stuck,
             None if pieces.octets() > 0 => {
                 let deadline: Instant = transaction.deadline();

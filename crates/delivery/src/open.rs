@@ -99,33 +99,40 @@ impl Opener<'_> {
             return Err(Refused::said(Stage::Greeting, &greeting));
         }
         let extensions = self.ehlo(&mut hello).await?;
-        let (hello, extensions, tls) = match self.starttls(&mut hello, &extensions, level).await? {
-            None => (hello, extensions, None),
-            Some(verification) => {
-                let connectors = &self.shared.connectors;
-                let tcp = hello
-                    .into_tcp()
-                    .ok_or_else(|| Refused::new(Stage::Tls, NO_TLS, "wants TLS inside TLS"))?;
-                let handshake = connectors.connect(verification, host, tcp);
-                let stream = match tokio::time::timeout(ehlo_wait, handshake).await {
-                    Ok(Ok(stream)) => stream,
-                    Ok(Err(error)) => return Err(self.no_tls(level, &error.to_string())),
-                    Err(_) => {
-                        let words = format!("the TLS handshake took more than {}", span(ehlo_wait));
-                        return Err(self.no_tls(level, &words));
-                    }
-                };
-                self.metrics.tls_ended(TlsResult::Encrypted);
-                let facts = tls::facts(stream.get_ref().1);
-                let mut hello = Hello::new(Socket::Tls(Box::new(stream)), ehlo_wait);
-                // What was said before the handshake counts no more (RFC 3207 §4.2).
-                let extensions = self.ehlo(&mut hello).await?;
-                (hello, extensions, Some(facts))
-            }
-        };
-        let peer = Arc::new(Peer { host: host.into(), address, tls });
+        let (hello, mut extensions, tls) =
+            match self.starttls(&mut hello, &extensions, level).await? {
+                None => (hello, extensions, None),
+                Some(verification) => {
+                    let connectors = &self.shared.connectors;
+                    let tcp = hello
+                        .into_tcp()
+                        .ok_or_else(|| Refused::new(Stage::Tls, NO_TLS, "wants TLS inside TLS"))?;
+                    let handshake = connectors.connect(verification, host, tcp);
+                    let stream = match tokio::time::timeout(ehlo_wait, handshake).await {
+                        Ok(Ok(stream)) => stream,
+                        Ok(Err(error)) => return Err(self.no_tls(level, &error.to_string())),
+                        Err(_) => {
+                            let words =
+                                format!("the TLS handshake took more than {}", span(ehlo_wait));
+                            return Err(self.no_tls(level, &words));
+                        }
+                    };
+                    self.metrics.tls_ended(TlsResult::Encrypted);
+                    let facts = tls::facts(stream.get_ref().1);
+                    let mut hello = Hello::new(Socket::Tls(Box::new(stream)), ehlo_wait);
+                    // What was said before the handshake counts no more (RFC 3207 §4.2).
+                    let mut extensions = self.ehlo(&mut hello).await?;
+                    // Only a host that is who it should be can promise it (RFC 8689 §4.2.1).
+                    extensions.require_tls &= verification == Verification::AuthorityAndName;
+                    (hello, extensions, Some(facts))
+                }
+            };
+        let peer = Arc::new(Peer { host: host.into(), address, tls, offers_dsn: extensions.dsn });
         let mut hello = hello;
         self.login(&mut hello, &peer).await?;
+        extensions.auth &= self.connector.login.is_some();
+        extensions.chunking &= self.connector.chunking;
+        extensions.require_tls &= peer.tls.is_some();
         let now = self.shared.clock.now();
         let open = Open::new(self.metrics);
         Ok(Connection::new(hello.into_socket(), extensions, peer, open, now))

@@ -141,7 +141,8 @@ mod tests {
             let address = self.listener.local_addr().unwrap();
             let tcp = TcpStream::connect(address).await.unwrap();
             self.peers.push(self.listener.accept().await.unwrap().0);
-            let peer = Arc::new(Peer { host: "h.example".into(), address, tls: None });
+            let peer =
+                Arc::new(Peer { host: "h.example".into(), address, tls: None, offers_dsn: false });
             let open = Open::new(self.metrics.connector("out").unwrap());
             let now = self.clock.now();
             Connection::new(Socket::Clear(tcp), Extensions::default(), peer, open, now)

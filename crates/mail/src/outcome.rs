@@ -36,6 +36,8 @@ pub struct Peer {
     pub address: SocketAddr,
     /// TLS version and cipher suite, if there was TLS.
     pub tls: Option<Box<str>>,
+    /// Whether it takes over who is told of what (DSN, RFC 3461); if not, the relay tells it.
+    pub offers_dsn: bool,
 }
 
 impl fmt::Display for Peer {

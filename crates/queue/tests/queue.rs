@@ -186,8 +186,12 @@ impl Relay {
 }
 
 fn outcome(recipient: u32, fate: Fate, reply: Reply) -> RecipientOutcome {
-    let peer =
-        Peer { host: "mx.x.example".into(), address: "192.0.2.1:25".parse().unwrap(), tls: None };
+    let peer = Peer {
+        host: "mx.x.example".into(),
+        address: "192.0.2.1:25".parse().unwrap(),
+        tls: None,
+        offers_dsn: false,
+    };
     RecipientOutcome { recipient, fate, reply, peer: Some(Arc::new(peer)) }
 }
 

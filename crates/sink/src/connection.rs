@@ -67,7 +67,7 @@ impl Connection {
                         self.session.decide(verdict, self.shared.clock.now());
                     }
                     Step::Body(chunk) => self.append(&chunk).await,
-                    Step::Commit(transaction) => self.commit(transaction).await,
+                    Step::Commit(transaction) => self.commit(*transaction).await,
                     Step::Abandon => self.abandon().await,
                     // Not offered.
                     Step::StartTls => return Err(io::ErrorKind::Unsupported.into()),

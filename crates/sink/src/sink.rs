@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use channel::Sender;
-use smtp_session::server::Settings;
+use smtp_session::server::{Offers, Settings};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -147,5 +147,6 @@ fn settings(hostname: Box<str>, message_octets_max: u64) -> Settings {
         data_rate_min: 0,
         session_wait_max: Duration::from_hours(24),
         transactions_max: u32::MAX,
+        offers: Offers::default(),
     }
 }

@@ -7,6 +7,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use units::{ByteSize, Span};
 
+mod extension;
+
+pub use extension::Extension;
+
 /// One address that takes mail, with its own limits.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -61,6 +65,19 @@ pub struct Listener {
     /// Messages in one session. The next MAIL is answered 421 4.7.0 and the session ends; a client
     /// that has more connects again.
     pub transactions_max: u32,
+    /// Extensions offered to every client, besides PIPELINING, SIZE, ENHANCEDSTATUSCODES and STARTTLS.
+    /// A parameter of an extension that is not offered is refused with 555 5.5.4.
+    pub extensions: Vec<Extension>,
+    /// Extensions offered, besides those, to clients that an inbound connector lets relay.
+    pub extensions_for_relaying: Vec<Extension>,
+    /// With `FUTURERELEASE`: longest time for which a message may be held. A longer one is refused with
+    /// 501 5.5.4 at MAIL (RFC 4865).
+    pub hold_max: Span,
+    /// With `DELIVERBY`: least time to deliver a message that is else to be returned. A shorter one is
+    /// refused with 501 5.5.4 at MAIL (RFC 2852).
+    pub deliver_by_min: Span,
+    /// With `MT-PRIORITY`: name of the profile that EHLO tells; empty for none (RFC 6710 §10).
+    pub priority_profile: String,
     /// Wait for the next command, at least 5m on the Internet (RFC 5321 §4.5.3.2.7). Then the session
     /// ends with 421 4.4.2.
     pub idle_wait_max: Span,
@@ -101,6 +118,11 @@ impl Default for Listener {
             hops_max: 100,
             bad_commands_max: 20,
             transactions_max: 10_000,
+            extensions: Extension::usual(),
+            extensions_for_relaying: Extension::usual_for_relaying(),
+            hold_max: Span::hours(7 * 24),
+            deliver_by_min: Span::minutes(1),
+            priority_profile: "MIXER".to_owned(),
             idle_wait_max: Span::minutes(5),
             data_wait_max: Span::minutes(5),
             data_rate_min: ByteSize::octets(100),
@@ -135,6 +157,12 @@ pub enum ConfigError {
     /// `requires_tls` where there is none.
     #[error("listener \"{0}\": requires_tls needs tls = \"starttls\" or \"implicit\"")]
     RequiresTls(String),
+    /// BINARYMIME without CHUNKING.
+    #[error("listener \"{0}\": BINARYMIME needs CHUNKING")]
+    BinaryMime(String),
+    /// What cannot stand in EHLO's reply.
+    #[error("listener \"{0}\": priority_profile has letters, digits and `-` only")]
+    PriorityProfile(String),
     /// A limit under what it must be.
     #[error("listener \"{listener}\": {key} is less than {least}")]
     TooSmall {
@@ -157,6 +185,15 @@ impl Listener {
         }
         if self.tls == ListenerTls::None && self.requires_tls {
             problems.push(ConfigError::RequiresTls(name()));
+        }
+        let offers =
+            |it| self.extensions.contains(&it) || self.extensions_for_relaying.contains(&it);
+        if offers(Extension::BinaryMime) && !self.extensions.contains(&Extension::Chunking) {
+            problems.push(ConfigError::BinaryMime(name()));
+        }
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+        if !self.priority_profile.bytes().all(is_plain) {
+            problems.push(ConfigError::PriorityProfile(name()));
         }
         let count = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
         let limits = [

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use channel::TrySendError;
-use mail::{Accepted, Envelope, Wishes};
+use mail::{Accepted, Envelope};
 use smtp_session::server::{self, Reason, Session, Step};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
@@ -65,7 +65,7 @@ impl Connection {
     ) -> Self {
         let now = reception.clock.now();
         Self {
-            session: Session::new(Arc::clone(&reception.settings), reception.security(), now),
+            session: reception.session(&client, now),
             transaction: Transaction::new(now),
             stream: Stream::new(socket),
             unqueued: None,
@@ -107,8 +107,7 @@ impl Connection {
     async fn serve(&mut self, stop: &mut oneshot::Receiver<()>) -> Result<Reason, End> {
         if self.reception.config.tls == ListenerTls::Implicit {
             Box::pin(self.shake_hands(stop)).await?;
-            let (settings, now) = (Arc::clone(&self.reception.settings), self.now());
-            self.session = Session::new(settings, self.reception.security(), now);
+            self.session = self.reception.session(&self.client, self.now());
         }
         self.talk(stop).await
     }
@@ -126,7 +125,7 @@ impl Connection {
                         self.session.decide(verdict, self.now());
                     }
                     Step::Body(chunk) => Box::pin(self.store(chunk)).await,
-                    Step::Commit(transaction) => Box::pin(self.commit(transaction)).await,
+                    Step::Commit(transaction) => Box::pin(self.commit(*transaction)).await,
                     Step::Abandon => self.abandon(),
                     Step::StartTls => {
                         Box::pin(self.shake_hands(stop)).await?;
@@ -204,7 +203,7 @@ impl Connection {
             recipients: received.recipients,
             body_type: received.body_type,
             needs_smtputf8: received.needs_smtputf8,
-            wishes: Wishes::default(),
+            wishes: received.wishes,
             origin: self.client.origin(&self.reception.config.name, helo),
         };
         self.queue().await;

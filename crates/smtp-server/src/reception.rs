@@ -1,16 +1,18 @@
 //! What all connections of a listener share.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use channel::{Depth, Sender};
-use mail::Accepted;
+use mail::{Accepted, Timestamp};
 use policy::{Admission, Router};
-use smtp_session::server::{Security, Settings};
+use smtp_session::server::{Offers, Security, Session, Settings};
 use spool::Spool;
 use tokio::sync::Semaphore;
 use units::Clock;
 
-use crate::config::{Listener, ListenerTls};
+use crate::client::Client;
+use crate::config::{Extension, Listener, ListenerTls};
 use crate::metrics::Metrics;
 
 /// The fixed parts of a listener; nothing here is locked on the way of a message.
@@ -19,6 +21,8 @@ pub(crate) struct Reception {
     pub(crate) config: Listener,
     /// What sessions are told: `config` in their words.
     pub(crate) settings: Arc<Settings>,
+    /// The same for clients that may relay.
+    pub(crate) settings_for_relaying: Arc<Settings>,
     pub(crate) admission: Arc<Admission>,
     pub(crate) router: Arc<Router>,
     pub(crate) spool: Spool,
@@ -37,15 +41,31 @@ impl Reception {
         self.accepted_depth.is_nearly_full()
     }
 
+    /// A session with `client`, in the clear or under implicit TLS.
+    pub(crate) fn session(&self, client: &Client, now: Instant) -> Session {
+        let may_relay = client.connector.is_some();
+        let settings = if may_relay { &self.settings_for_relaying } else { &self.settings };
+        let wall_clock = Timestamp::from_millis(self.clock.unix_millis());
+        let session = Session::new(Arc::clone(settings), self.security(), now);
+        let session = session.with_wall_clock(wall_clock);
+        if self.config.tls == ListenerTls::Implicit { session.under_tls() } else { session }
+    }
+
     /// How a new session stands to TLS.
-    pub(crate) fn security(&self) -> Security {
+    fn security(&self) -> Security {
         let offers_starttls = self.config.tls == ListenerTls::StartTls;
         Security { offers_starttls, requires_tls: offers_starttls && self.config.requires_tls }
     }
 }
 
-/// A listener's limits as its sessions take them.
-pub(crate) fn session_settings(config: &Listener, hostname: &str) -> Settings {
+/// A listener's limits as its sessions take them: for all clients, and for those that may relay.
+pub(crate) fn session_settings(config: &Listener, hostname: &str) -> [Arc<Settings>; 2] {
+    let all = config.extensions.clone();
+    let relaying = [all.as_slice(), &config.extensions_for_relaying].concat();
+    [all, relaying].map(|extensions| Arc::new(settings(config, hostname, extensions)))
+}
+
+fn settings(config: &Listener, hostname: &str, extensions: Vec<Extension>) -> Settings {
     Settings {
         hostname: hostname.into(),
         message_octets_max: config.message_octets_max.as_octets(),
@@ -61,5 +81,11 @@ pub(crate) fn session_settings(config: &Listener, hostname: &str) -> Settings {
         data_rate_min: config.data_rate_min.as_octets(),
         session_wait_max: config.session_wait_max.as_duration(),
         transactions_max: config.transactions_max,
+        offers: Offers {
+            extensions: extensions.into_iter().map(Into::into).collect(),
+            hold_max: config.hold_max.as_duration(),
+            deliver_by_min: config.deliver_by_min.as_duration(),
+            priority_profile: config.priority_profile.as_str().into(),
+        },
     }
 }

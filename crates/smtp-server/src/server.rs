@@ -123,8 +123,10 @@ impl Server {
                 address: config.address,
                 source,
             })?;
+            let [settings, settings_for_relaying] = session_settings(&config, &hostname);
             let reception = Reception {
-                settings: Arc::new(session_settings(&config, &hostname)),
+                settings,
+                settings_for_relaying,
                 admission: Arc::clone(&admission),
                 router: Arc::clone(&router),
                 spool: spool.clone(),

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
-use mail::{Address, Domain, MessageId, Timestamp};
+use mail::{Address, Domain, MessageId, Priority, Timestamp};
 
 /// What the field tells (RFC 5321 §4.4).
 pub(crate) struct Received<'a> {
@@ -22,6 +22,8 @@ pub(crate) struct Received<'a> {
     /// The recipient if there is but one; with several, each would learn of the others
     /// (RFC 5321 §7.2).
     pub(crate) recipient: Option<&'a Address>,
+    /// How urgent it is, if MAIL said so (RFC 6710 §5).
+    pub(crate) priority: Option<Priority>,
     /// When it came.
     pub(crate) at: Timestamp,
 }
@@ -83,6 +85,9 @@ impl Received<'_> {
         if let Some(to) = self.recipient.filter(|to| to.is_ascii() || self.protocol.is_utf8()) {
             write!(field, "\r\n\tfor <{to}>").ok();
         }
+        if let Some(priority) = self.priority {
+            write!(field, "\r\n\tPRIORITY {priority}").ok();
+        }
         write!(field, ";\r\n\t{}\r\n", self.at.rfc5322()).ok();
         field
     }
@@ -133,6 +138,7 @@ mod tests {
             tls: (protocol == Protocol::Esmtps).then_some("TLSv1.3 TLS_AES_256_GCM_SHA384"),
             id: MessageId::new(0, 0),
             recipient: to,
+            priority: None,
             at: Timestamp::from_millis(1_795_286_760_000),
         }
         .field()

@@ -78,6 +78,7 @@ impl Connection {
             tls: self.client.tls.as_deref(),
             id: writer.id(),
             recipient,
+            priority: transaction.wishes.priority,
             at: received_at,
         };
         let wait_max = self.reception.config.store_wait_max.as_duration();

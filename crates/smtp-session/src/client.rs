@@ -9,11 +9,13 @@
 //! belong to none: close such a connection.
 
 mod answers;
+mod chunks;
+mod commands;
 mod extensions;
 mod outgoing;
 mod transaction;
 mod words;
 
-pub use extensions::Extensions;
+pub use extensions::{Extensions, Limits};
 pub use outgoing::{After, Answer, End, Outgoing, Step, Timeouts};
 pub use transaction::Transaction;

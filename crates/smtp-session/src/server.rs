@@ -5,6 +5,8 @@
 //! [`Session::expire`], [`Session::shut_down`], [`Session::input_ended`]. After each of them the driver takes
 //! [`Session::next_step`] until it is none, then reads more if [`Session::wants_input`].
 
+mod bad_param;
+mod held;
 mod intake;
 mod mail_params;
 mod pace;
@@ -16,5 +18,6 @@ mod step;
 mod talk;
 
 pub use session::Session;
-pub use settings::{Security, Settings};
+pub use settings::{Offers, Security, Settings};
+pub use smtp_codec::{Extension, ExtensionSet};
 pub use step::{Question, Reason, Step, Transaction, Verdict};

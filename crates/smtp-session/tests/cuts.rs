@@ -6,9 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use mail::{
-    Accepted, BodyType, Envelope, Fate, MessageId, Origin, Reply, ReversePath, Timestamp, Wishes,
-};
+use mail::{Accepted, BodyType, Envelope, Fate, MessageId, Origin, Reply, ReversePath, Timestamp};
 use proptest::prelude::*;
 use smtp_session::{client, server};
 
@@ -22,6 +20,10 @@ struct Outcome {
 }
 
 fn settings() -> Arc<server::Settings> {
+    use server::Extension::{
+        BinaryMime, Chunking, DeliverBy, Dsn, EightBitMime, FutureRelease, Limits,
+    };
+    let all = [BinaryMime, Chunking, DeliverBy, Dsn, FutureRelease, Limits, EightBitMime];
     Arc::new(server::Settings {
         hostname: "relay.example".into(),
         message_octets_max: 300,
@@ -37,6 +39,10 @@ fn settings() -> Arc<server::Settings> {
         data_rate_min: 0,
         session_wait_max: Duration::from_hours(1),
         transactions_max: 10,
+        offers: server::Offers {
+            extensions: all.into_iter().collect(),
+            ..server::Offers::default()
+        },
     })
 }
 
@@ -53,7 +59,7 @@ fn accepted(transaction: &server::Transaction) -> Accepted {
         recipients: transaction.recipients.clone(),
         body_type: transaction.body_type,
         needs_smtputf8: transaction.needs_smtputf8,
-        wishes: Wishes::default(),
+        wishes: transaction.wishes.clone(),
         origin,
     };
     Accepted {
@@ -88,7 +94,7 @@ fn serve(pieces: &[&[u8]], now: Instant) -> Outcome {
                 server::Step::Body(bytes) => body.as_mut().unwrap().extend_from_slice(&bytes),
                 server::Step::Commit(transaction) => {
                     session.stored(&accepted(&transaction), now);
-                    outcome.messages.push((transaction, body.take().unwrap()));
+                    outcome.messages.push((*transaction, body.take().unwrap()));
                 }
                 server::Step::Abandon => {
                     body.take().unwrap();
@@ -123,7 +129,7 @@ fn pieces<'a>(bytes: &'a [u8], cuts: &[usize]) -> Vec<&'a [u8]> {
     cuts.windows(2).map(|ends| &bytes[ends[0]..ends[1]]).collect()
 }
 
-const SCRAPS: [&str; 34] = [
+const SCRAPS: [&str; 40] = [
     "HELO a\r\n",
     "EHLO b.example\r\n",
     "MAIL FROM:<a@b>\r\n",
@@ -158,6 +164,12 @@ const SCRAPS: [&str; 34] = [
     "MAIL FROM:<a@b> SIZE=999\r\n",
     "MAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nDATA\r\na: b\r\n\r\ntext\r\n.\r\n",
     "HELO a\r\nMAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\n",
+    "MAIL FROM:<a@b> RET=HDRS ENVID=x+20y\r\n",
+    "MAIL FROM:<a@b> BODY=BINARYMIME\r\n",
+    "MAIL FROM:<a@b> HOLDFOR=60 BY=99;N\r\n",
+    "MAIL FROM:<a@b> RET=NO\r\n",
+    "RCPT TO:<c@d> NOTIFY=NEVER ORCPT=rfc822;c@d\r\n",
+    "RCPT TO:<c@d> NOTIFY=SOMETIMES\r\n",
 ];
 
 proptest! {
@@ -180,6 +192,9 @@ proptest! {
         for (transaction, content) in &whole.messages {
             prop_assert_eq!(transaction.octets, content.len() as u64);
             prop_assert!(!transaction.recipients.is_empty());
+            if transaction.body_type == BodyType::BinaryMime {
+                continue;
+            }
             let bare = String::from_utf8_lossy(content).replace("\r\n", "").contains(['\r', '\n']);
             prop_assert!(!bare, "a bare line end was let in");
         }
@@ -192,13 +207,15 @@ fn hand_over(
     extensions: client::Extensions,
     now: Instant,
 ) -> (Vec<u8>, Option<client::End>) {
-    let address = |text| mail::Address::parse(text).unwrap();
+    let address = |text| mail::Recipient::from(mail::Address::parse(text).unwrap());
     let outgoing = client::Outgoing {
         sender: ReversePath::Null,
         recipients: vec![address("a@b"), address("c@d")],
-        octets: 6,
+        octets: 7,
         body_type: BodyType::SevenBit,
         needs_smtputf8: false,
+        wishes: Box::default(),
+        now: Timestamp::default(),
     };
     let mut transaction =
         client::Transaction::new(outgoing, extensions, client::Timeouts::default(), now);
@@ -236,7 +253,7 @@ proptest! {
             1 => Just("452 4.5.3 too many\r\n"), 1 => Just("552 full\r\n"), 1 => Just("421 4.4.2 bye\r\n"), 1 => Just("ok\r\n"), 1 => Just("25"),
         ], 0..7),
         cuts in prop::collection::vec(any::<usize>(), 0..6),
-        is_pipelining in any::<bool>(),
+        (is_pipelining, is_chunking) in any::<(bool, bool)>(),
     ) {
         let now = now();
         let mut each: Vec<&[u8]> = replies.iter().map(|reply| reply.as_bytes()).collect();
@@ -244,7 +261,11 @@ proptest! {
         for reply in &each {
             cut.extend(pieces(reply, &cuts));
         }
-        let extensions = client::Extensions { pipelining: is_pipelining, ..client::Extensions::default() };
+        let extensions = client::Extensions {
+            pipelining: is_pipelining,
+            chunking: is_chunking,
+            ..client::Extensions::default()
+        };
         let whole = hand_over(&each, extensions, now);
         prop_assert_eq!(&hand_over(&cut, extensions, now), &whole);
         let end = whole.1.unwrap();
@@ -254,8 +275,12 @@ proptest! {
         each.retain(|reply| reply.starts_with(b"354"));
         for answer in &end.recipients {
             if answer.fate == Fate::Delivered {
-                prop_assert!(answer.is_remote && answer.reply.is_success() && !each.is_empty());
-                prop_assert!(whole.0.ends_with(b"DATA\r\n..text\r\n.\r\n"));
+                prop_assert!(answer.is_remote && answer.reply.is_success());
+                if is_chunking {
+                    prop_assert!(whole.0.ends_with(b"BDAT 7 LAST\r\n.text\r\n"));
+                } else {
+                    prop_assert!(!each.is_empty() && whole.0.ends_with(b"DATA\r\n..text\r\n.\r\n"));
+                }
             }
         }
     }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use mail::Reply;
-use smtp_session::server::{Question, Security, Session, Settings, Step, Verdict};
+use smtp_session::server::{Offers, Question, Security, Session, Settings, Step, Verdict};
 
 /// The states in which commands are read, and what leads there. `refused` stands where no recipient was taken, `failed`
 /// behind a chunk that is at fault, `tls` behind a handshake, before EHLO. In all other states no command is read: in
@@ -407,6 +407,7 @@ fn settings() -> Arc<Settings> {
         data_rate_min: 0,
         session_wait_max: Duration::from_hours(1),
         transactions_max: 10,
+        offers: Offers::default(),
     })
 }
 

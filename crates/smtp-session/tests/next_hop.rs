@@ -5,8 +5,8 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use mail::{Address, BodyType, Fate, ReversePath};
-use smtp_session::client::{After, End, Extensions, Outgoing, Step, Timeouts, Transaction};
+use mail::{Address, BodyType, ByMode, DeliverBy, Fate, ReversePath, Timestamp};
+use smtp_session::client::{After, End, Extensions, Limits, Outgoing, Step, Timeouts, Transaction};
 
 fn now() -> Instant {
     #[expect(clippy::disallowed_methods, reason = "some moment to start from")]
@@ -14,13 +14,15 @@ fn now() -> Instant {
 }
 
 fn outgoing(recipients: usize) -> Outgoing {
-    let address = |index| Address::parse(&format!("r{index}@dest.example")).unwrap();
+    let recipient = |index| Address::parse(&format!("r{index}@dest.example")).unwrap().into();
     Outgoing {
         sender: ReversePath::Null,
-        recipients: (0..recipients).map(address).collect(),
+        recipients: (0..recipients).map(recipient).collect(),
         octets: 6,
         body_type: BodyType::SevenBit,
         needs_smtputf8: false,
+        wishes: Box::default(),
+        now: Timestamp::from_millis(NOW_MILLIS),
     }
 }
 
@@ -31,9 +33,19 @@ const PIPELINING: Extensions = Extensions {
     smtputf8: false,
     starttls: false,
     chunking: false,
+    binary_mime: false,
     enhanced_status_codes: false,
     dsn: false,
+    require_tls: false,
+    deliver_by: None,
+    mt_priority: false,
+    auth: false,
+    limits: Limits { recipients_max: None, mails_max: None, domains_max: None },
 };
+
+const CHUNKING: Extensions = Extensions { chunking: true, ..PIPELINING };
+
+const NOW_MILLIS: u64 = 1_795_286_760_000;
 
 /// What the next hop does behind its replies.
 #[derive(Clone, Copy)]
@@ -352,7 +364,7 @@ fn what_the_next_hop_does_not_offer_fails_here() {
                 let reply = end.recipients[0].reply.to_string();
                 assert!(reply.starts_with(want) && !end.recipients[0].is_remote, "{reply}");
             }
-            (Some(Step::Send(_)), None) => {}
+            (Some(Step::Send(_) | Step::NeedBody), None) => {}
             other => panic!("{other:?}"),
         }
     };
@@ -365,6 +377,39 @@ fn what_the_next_hop_does_not_offer_fails_here() {
         Extensions { eight_bit_mime: true, ..PIPELINING },
         None,
     );
+    let binary: fn(&mut Outgoing) = |it| it.body_type = BodyType::BinaryMime;
+    let takes_binary = Extensions { binary_mime: true, ..PIPELINING };
+    check(binary, takes_binary, Some("554 5.6.3"));
+    check(binary, CHUNKING, Some("554 5.6.3"));
+    check(binary, Extensions { chunking: true, ..takes_binary }, None);
+    let secret: fn(&mut Outgoing) = |it| it.wishes.requires_tls = true;
+    check(secret, PIPELINING, Some("550 5.7.30"));
+    check(secret, Extensions { require_tls: true, ..PIPELINING }, None);
+    let wide: fn(&mut Outgoing) =
+        |it| it.sender = ReversePath::Address(Address::parse("ö@b").unwrap());
+    check(wide, PIPELINING, Some("550 5.6.7"));
+    check(wide, Extensions { smtputf8: true, ..PIPELINING }, None);
+    // Ten seconds are left.
+    let hurried: fn(&mut Outgoing) = |it| {
+        it.wishes.deliver_by = Some(DeliverBy {
+            at: Timestamp::from_millis(NOW_MILLIS + 10_000),
+            mode: ByMode::Return,
+            is_traced: false,
+        });
+    };
+    let least = |seconds| Extensions { deliver_by: Some(seconds), ..PIPELINING };
+    check(hurried, PIPELINING, Some("550 5.4.7"));
+    check(hurried, least(11), Some("550 5.4.7"));
+    check(hurried, least(10), None);
+    let told: fn(&mut Outgoing) = |it| {
+        it.wishes.deliver_by = Some(DeliverBy {
+            at: Timestamp::from_millis(1),
+            mode: ByMode::Notify,
+            is_traced: false,
+        });
+    };
+    check(told, PIPELINING, None);
+    check(told, least(11), None);
     check(|it| it.octets = 1001, size(Some(1000)), Some("552 5.3.4"));
     check(|it| it.octets = 1000, size(Some(1000)), None);
     check(|it| it.octets = 1001, size(None), None);
@@ -441,4 +486,134 @@ fn an_answer_before_the_dot_is_written_is_no_yes() {
         let Some(Step::Done(end)) = transaction.next_step() else { panic!("it is over") };
         assert_eq!((fates(&end).as_str(), end.connection), (want, After::Close));
     }
+}
+
+/// A small message and its commands are one flight; the replies decide as ever.
+#[test]
+fn chunks_go_out_with_the_commands() {
+    let replies = ["250 ok", "250 ok", "550 5.1.1 no", "250 2.0.0 queued"];
+    let (sent, end) = play(2, CHUNKING, &replies, Then::Nothing);
+    assert!(sent.ends_with("<r1@dest.example>\r\nBDAT 6 LAST\r\ntext\r\n"), "{sent}");
+    assert_eq!((fates(&end).as_str(), end.connection), ("DF", After::Reuse));
+    assert!(end.was_content_sent);
+    // Nobody was taken, or MAIL was not: the content was in vain, and the session goes on behind RSET.
+    for replies in [
+        &["250 ok", "550 no", "550 no", "503 no", "250 reset"][..],
+        &["550 no", "503 no", "503 no", "503 no", "250 reset"],
+        &["550 no", "503 no", "503 no", "250 taken all the same", "250 reset"],
+    ] {
+        let (sent, end) = play(2, CHUNKING, replies, Then::Nothing);
+        assert!(sent.ends_with("text\r\nRSET\r\n"), "{sent}");
+        assert_eq!((fates(&end).as_str(), end.connection), ("FF", After::Reuse));
+    }
+    // A no to the content is for those that were taken.
+    let replies = ["250 ok", "250 ok", "450 4.2.1 no", "554 5.6.0 no", "250 reset"];
+    let (_, end) = play(2, CHUNKING, &replies, Then::Nothing);
+    assert_eq!((fates(&end).as_str(), end.connection), ("Fd", After::Reuse));
+    // What is lost before the last reply may have arrived, but a 421 before it says that it has not.
+    for count in 0..=3 {
+        let replies = ["250 ok", "250 ok", "250 ok"];
+        let (_, end) = play(2, CHUNKING, &replies[..count], Then::Closes);
+        assert_eq!((fates(&end).as_str(), end.connection), ("dd", After::Close));
+        assert!(end.was_content_sent);
+        let mut said = replies[..count].to_vec();
+        said.push("421 4.3.2 bye");
+        let (_, end) = play(2, CHUNKING, &said, Then::Nothing);
+        assert_eq!((fates(&end).as_str(), end.was_content_sent), ("dd", count == 3), "{count}");
+    }
+}
+
+/// Without PIPELINING, or with much content, whether anybody is taken is waited for.
+#[test]
+fn chunks_wait_for_the_replies_where_they_must() {
+    let slow = Extensions { pipelining: false, ..CHUNKING };
+    let (sent, end) = play(1, slow, &["250 ok", "550 no", "250 reset"], Then::Nothing);
+    assert!(!sent.contains("BDAT"), "{sent}");
+    assert_eq!(fates(&end), "F");
+    let (sent, end) = play(1, slow, &["250 ok", "250 ok", "250 ok"], Then::Nothing);
+    assert!(sent.ends_with("BDAT 6 LAST\r\ntext\r\n"), "{sent}");
+    assert_eq!(fates(&end), "D");
+
+    let at = now();
+    let mut large = outgoing(1);
+    large.octets = 100_000;
+    let mut transaction = Transaction::new(large, CHUNKING, Timeouts::default(), at);
+    assert!(matches!(transaction.next_step(), Some(Step::Send(_))));
+    assert_eq!(transaction.next_step(), None);
+    transaction.receive(b"250 ok\r\n250 ok\r\n", at);
+    assert_eq!(transaction.next_step(), Some(Step::NeedBody));
+}
+
+/// A content that is not as long as was said must not run into the commands, nor be taken for whole.
+#[test]
+fn content_of_another_length_ends_it() {
+    for pieces in [&[&b"text"[..]][..], &[b"text\r\n", b"QUIT\r\n"]] {
+        let at = now();
+        let mut transaction = Transaction::new(outgoing(1), CHUNKING, Timeouts::default(), at);
+        let (mut sent, mut pieces) = (Vec::new(), pieces.iter());
+        let end = loop {
+            match transaction.next_step() {
+                Some(Step::Send(bytes)) => sent.extend_from_slice(&bytes),
+                Some(Step::NeedBody) => match pieces.next() {
+                    Some(piece) => transaction.body(Bytes::from_static(piece), at),
+                    None => transaction.body_ended(at),
+                },
+                Some(Step::Done(end)) => break end,
+                None => panic!("waits"),
+            }
+        };
+        assert_eq!((fates(&end).as_str(), end.connection), ("d", After::Close));
+        assert!(!String::from_utf8(sent).unwrap().contains("QUIT"));
+    }
+}
+
+/// What the server takes at a time is kept to; the rest goes at once in another transaction.
+#[test]
+fn limits_are_kept_to() {
+    let limits = |recipients_max, domains_max| Extensions {
+        limits: Limits { recipients_max, mails_max: None, domains_max },
+        ..PIPELINING
+    };
+    let replies = ["250 ok", "250 ok", "250 ok", "354 go", "250 ok"];
+    let (sent, end) = play(5, limits(Some(2), None), &replies, Then::Nothing);
+    assert_eq!(sent.matches("RCPT").count(), 2);
+    assert_eq!((fates(&end).as_str(), end.retry_rest.as_slice()), ("DDddd", &[2, 3, 4][..]));
+    // Nobody was taken: the others are tried all the same.
+    let replies = ["250 ok", "550 no", "550 no", "503 no", "250 reset"];
+    let (_, end) = play(3, limits(Some(2), None), &replies, Then::Nothing);
+    assert_eq!((fates(&end).as_str(), end.retry_rest.as_slice()), ("FFd", &[2][..]));
+    // A no to MAIL is for all, and a lost connection leaves nothing to be sent on it.
+    let replies = ["550 no", "503 no", "503 no", "503 no"];
+    let (_, end) = play(3, limits(Some(2), None), &replies, Then::Nothing);
+    assert_eq!((fates(&end).as_str(), end.retry_rest.len()), ("FFF", 0));
+    let (_, end) = play(3, limits(Some(2), None), &["250 ok"], Then::Closes);
+    assert_eq!((fates(&end).as_str(), end.retry_rest.len()), ("ddd", 0));
+
+    let at = now();
+    let mut outgoing = outgoing(0);
+    outgoing.recipients = ["a@x.example", "b@y.example", "c@X.example", "d@z.example"]
+        .map(|text| Address::parse(text).unwrap().into())
+        .into();
+    let mut transaction =
+        Transaction::new(outgoing, limits(None, Some(2)), Timeouts::default(), at);
+    let Some(Step::Send(bytes)) = transaction.next_step() else { panic!("nothing to send") };
+    let sent = String::from_utf8(bytes.to_vec()).unwrap();
+    assert!(sent.contains("<c@X.example>") && !sent.contains("<d@z.example>"), "{sent}");
+}
+
+/// A recipient that needs SMTPUTF8 keeps nobody else from the message.
+#[test]
+fn an_address_beyond_ascii_fails_alone() {
+    let at = now();
+    let mut outgoing = outgoing(1);
+    outgoing.recipients.insert(0, Address::parse("jös@dest.example").unwrap().into());
+    let mut transaction = Transaction::new(outgoing, PIPELINING, Timeouts::default(), at);
+    transaction.receive(b"", at);
+    while transaction.next_step().is_some() {}
+    transaction.receive(b"250 ok\r\n550 5.1.1 no\r\n503 no\r\n", at);
+    while transaction.next_step().is_some_and(|step| matches!(step, Step::Send(_))) {}
+    transaction.receive(b"250 reset\r\n", at);
+    let Some(Step::Done(end)) = transaction.next_step() else { panic!("not over") };
+    let replies: Vec<_> = end.recipients.iter().map(|answer| answer.reply.to_string()).collect();
+    assert!(replies[0].starts_with("550 5.6.7") && replies[1] == "550 5.1.1 no", "{replies:?}");
 }

@@ -7,12 +7,14 @@
 //! Both sides: `C:` what the client says, `S:` what the server says; what comes from the side under test must be so, line
 //! by line. Lines of the other side in a row come in one burst. `+300s` lets time pass.
 //!
-//! Server: `limit: name=value …` (before all else), `tls: offered|required` (same), `greeting: reply` (same),
+//! Server: `limit: name=value …` (before all else), `offer: EXTENSION[=value] -EXTENSION …` (same; it is
+//! 2026-11-21T18:46:00Z), `tls: offered|required|implicit` (same), `greeting: reply` (same),
 //! `secured` (the handshake is done), `policy: reply` refuses the next question, `spool: reply` fails the next commit, `write: reply` fails now, `stop`,
-//! `end` (the client sends no more); and what must come of it: `message: sender -> recipients, octets`, `content: text`
-//! (of that message), `abandon`, `handshake`, `close: Reason`.
+//! `end` (the client sends no more); and what must come of it: `message: sender -> recipients, octets`, `asked: what MAIL
+//! and RCPT asked for`, `content: text` (of that message), `abandon`, `handshake`, `close: Reason`.
 //!
-//! Client: `offers: EHLO lines;…`, `mail: sender -> recipients[; flags]`, `body: text` (each a piece; before all else),
+//! Client: `offers: EHLO lines;…`, `mail: sender -> recipients[; parameters]`, `rcpt: <recipient> parameters` (one more),
+//! `body: text` (each a piece; before all else),
 //! `drop` (the connection goes); and what must come of it: `answer: fate reply` for each recipient, `rest: places`,
 //! `dead`, `over: Reuse|Close`.
 
@@ -31,8 +33,10 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use mail::{
-    Accepted, Address, BodyType, Envelope, MessageId, Origin, Reply, ReversePath, Timestamp, Wishes,
+    Accepted, Address, BodyType, Envelope, MessageId, Origin, Recipient, Reply, ReversePath,
+    Submitter, Timestamp,
 };
+use smtp_codec::{Command, ExtensionSet, MailParam, RcptParam};
 use smtp_session::{client, server};
 
 #[derive(Clone, Copy, PartialEq)]
@@ -40,6 +44,9 @@ enum Cut {
     Bursts,
     Octets,
 }
+
+/// 2026-11-21T18:46:00Z.
+const NOW_MILLIS: u64 = 1_795_286_760_000;
 
 /// What the side under test said and did, not yet looked at.
 #[derive(Default)]
@@ -129,6 +136,7 @@ fn path(text: &str) -> ReversePath {
 struct Server {
     settings: server::Settings,
     security: server::Security,
+    is_under_tls: bool,
     greeting: Option<Reply>,
     session: Option<server::Session>,
     policy: Option<Reply>,
@@ -153,10 +161,12 @@ impl Server {
             data_rate_min: 0,
             session_wait_max: Duration::from_hours(1),
             transactions_max: 100,
+            offers: server::Offers::default(),
         };
         Self {
             settings,
             security: server::Security::default(),
+            is_under_tls: false,
             greeting: None,
             session: None,
             policy: None,
@@ -186,13 +196,47 @@ impl Server {
         }
     }
 
+    fn offer(&mut self, word: &str) {
+        use server::Extension as E;
+        let offers = &mut self.settings.offers;
+        let (name, value) = word.split_once('=').unwrap_or((word, ""));
+        let all = [
+            E::EightBitMime,
+            E::SmtpUtf8,
+            E::Chunking,
+            E::BinaryMime,
+            E::Dsn,
+            E::Auth,
+            E::RequireTls,
+            E::Limits,
+            E::FutureRelease,
+            E::DeliverBy,
+            E::MtPriority,
+        ];
+        let named = |name: &str| all.into_iter().find(|it| it.keyword() == name).unwrap();
+        if let Some(name) = name.strip_prefix('-') {
+            offers.extensions = offers.extensions.without(named(name));
+            return;
+        }
+        offers.extensions = offers.extensions.with(named(name));
+        let seconds = || Duration::from_secs(value.parse().unwrap());
+        match named(name) {
+            E::FutureRelease => offers.hold_max = seconds(),
+            E::DeliverBy => offers.deliver_by_min = seconds(),
+            E::MtPriority => offers.priority_profile = value.into(),
+            _ => assert_eq!(value, "", "{name} has no value"),
+        }
+    }
+
     fn session(&mut self, now: Instant) -> &mut server::Session {
         self.session.get_or_insert_with(|| {
             let settings = Arc::new(self.settings.clone());
-            match &self.greeting {
+            let session = match &self.greeting {
                 Some(reply) => server::Session::refused(settings, reply, now),
                 None => server::Session::new(settings, self.security, now),
-            }
+            };
+            let session = session.with_wall_clock(Timestamp::from_millis(NOW_MILLIS));
+            if self.is_under_tls { session.under_tls() } else { session }
         })
     }
 
@@ -214,7 +258,7 @@ impl Server {
                     assert!(!bytes.is_empty());
                     self.body.extend_from_slice(&bytes);
                 }
-                server::Step::Commit(transaction) => self.commit(transaction, now, seen),
+                server::Step::Commit(transaction) => self.commit(*transaction, now, seen),
                 server::Step::Abandon => {
                     self.body.clear();
                     seen.events.push_back("abandon".into());
@@ -241,6 +285,10 @@ impl Server {
             recipients.join(" "),
             transaction.octets
         ));
+        let asked = asked(&transaction);
+        if !asked.is_empty() {
+            seen.events.push_back(format!("asked: {}", asked.join(" ")));
+        }
         seen.content.clone_from(&self.body);
         if let Some(reply) = self.spool.take() {
             self.session(now).not_stored(reply, now);
@@ -258,7 +306,7 @@ impl Server {
             recipients: transaction.recipients,
             body_type: transaction.body_type,
             needs_smtputf8: transaction.needs_smtputf8,
-            wishes: Wishes::default(),
+            wishes: transaction.wishes,
             origin,
         };
         let accepted = Accepted {
@@ -271,6 +319,34 @@ impl Server {
     }
 }
 
+/// What MAIL and RCPT asked for, in words.
+fn asked(transaction: &server::Transaction) -> Vec<String> {
+    let wishes = &transaction.wishes;
+    let submitter = |submitter: &Submitter| match submitter {
+        Submitter::Unknown => "AUTH=<>".to_owned(),
+        Submitter::Address(address) => format!("AUTH={address}"),
+    };
+    let mut asked = vec![
+        (transaction.body_type == BodyType::BinaryMime).then(|| "BINARYMIME".to_owned()),
+        wishes.ret.map(|ret| format!("RET={ret:?}")),
+        wishes.envelope_id.as_ref().map(|id| format!("ENVID={id}")),
+        wishes.deliver_by.map(|by| {
+            let trace = if by.is_traced { ",traced" } else { "" };
+            format!("BY={},{:?}{trace}", by.at.rfc3339(), by.mode)
+        }),
+        wishes.hold_until.map(|at| format!("HOLD={}", at.rfc3339())),
+        wishes.priority.map(|priority| format!("PRIORITY={priority}")),
+        wishes.requires_tls.then(|| "REQUIRETLS".to_owned()),
+        wishes.submitter.as_ref().map(submitter),
+    ];
+    for recipient in &transaction.recipients {
+        let address = &recipient.address;
+        asked.push(recipient.notify.map(|notify| format!("{address}:NOTIFY={notify}")));
+        asked.push(recipient.original.as_ref().map(|it| format!("{address}:ORCPT={it:?}")));
+    }
+    asked.into_iter().flatten().collect()
+}
+
 impl Side for Server {
     fn set(&mut self, verb: &str, text: &str, now: Instant, seen: &mut Seen) {
         match verb {
@@ -279,6 +355,14 @@ impl Side for Server {
                     let (name, value) = pair.split_once('=').unwrap();
                     self.limit(name, value);
                 }
+                return;
+            }
+            "offer" => {
+                text.split(' ').for_each(|word| self.offer(word));
+                return;
+            }
+            "tls" if text == "implicit" => {
+                self.is_under_tls = true;
                 return;
             }
             "tls" => {
@@ -327,9 +411,42 @@ impl Client {
             octets: 0,
             body_type: BodyType::SevenBit,
             needs_smtputf8: false,
+            wishes: Box::default(),
+            now: Timestamp::from_millis(NOW_MILLIS),
         };
         let extensions = client::Extensions::default();
         Self { outgoing, extensions, body: VecDeque::new(), transaction: None }
+    }
+
+    fn ask(&mut self, text: &str) {
+        use server::Extension as E;
+        let line = format!("MAIL FROM:<> {text}");
+        let Ok(Command::Mail { params, .. }) = Command::parse(line.as_bytes()) else {
+            panic!("no parameters: {text}")
+        };
+        let all = [
+            E::EightBitMime,
+            E::SmtpUtf8,
+            E::Dsn,
+            E::Auth,
+            E::RequireTls,
+            E::DeliverBy,
+            E::MtPriority,
+        ];
+        let out = &mut self.outgoing;
+        for param in params.mail(all.into_iter().collect()) {
+            match param.unwrap() {
+                MailParam::Body(body_type) => out.body_type = body_type,
+                MailParam::SmtpUtf8 => out.needs_smtputf8 = true,
+                MailParam::Ret(ret) => out.wishes.ret = Some(ret),
+                MailParam::EnvelopeId(id) => out.wishes.envelope_id = Some(id),
+                MailParam::Submitter(submitter) => out.wishes.submitter = Some(submitter),
+                MailParam::RequireTls => out.wishes.requires_tls = true,
+                MailParam::DeliverBy(by) => out.wishes.deliver_by = Some(by.from_now(out.now)),
+                MailParam::Priority(priority) => out.wishes.priority = Some(priority),
+                MailParam::Size(_) | MailParam::Hold(_) => panic!("not for a next hop: {text}"),
+            }
+        }
     }
 
     fn transaction(&mut self, now: Instant) -> &mut client::Transaction {
@@ -387,12 +504,24 @@ impl Side for Client {
                 self.outgoing.sender = path(sender);
                 self.outgoing.recipients = recipients
                     .split_whitespace()
-                    .map(|text| path(text).address().unwrap().clone())
+                    .map(|text| path(text).address().unwrap().clone().into())
                     .collect();
-                self.outgoing.needs_smtputf8 = flags.contains("SMTPUTF8");
-                if flags.contains("8BITMIME") {
-                    self.outgoing.body_type = BodyType::EightBitMime;
+                self.ask(flags);
+                return;
+            }
+            "rcpt" => {
+                let line = format!("RCPT TO:{text}");
+                let Ok(Command::Rcpt { path, params }) = Command::parse(line.as_bytes()) else {
+                    panic!("no recipient: {text}")
+                };
+                let mut recipient = Recipient::from(path);
+                for param in params.rcpt(ExtensionSet::default().with(server::Extension::Dsn)) {
+                    match param.unwrap() {
+                        RcptParam::Notify(notify) => recipient.notify = Some(notify),
+                        RcptParam::Original(original) => recipient.original = Some(original),
+                    }
                 }
+                self.outgoing.recipients.push(recipient);
                 return;
             }
             "body" => {
@@ -418,6 +547,12 @@ impl Side for Client {
     }
 }
 
+/// What may stand before the conversation begins.
+const SETTINGS: [&str; 8] = ["limit", "offer", "tls", "greeting", "offers", "mail", "rcpt", "body"];
+/// What a side tells of itself.
+const EVENTS: [&str; 9] =
+    ["message", "asked", "abandon", "handshake", "close", "answer", "rest", "dead", "over"];
+
 fn play(name: &str, text: &str, cut: Cut) {
     let mut lines =
         text.lines().enumerate().filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
@@ -436,9 +571,7 @@ fn play(name: &str, text: &str, cut: Cut) {
         );
         let (verb, text) =
             line.split_once(':').map_or((line, ""), |(verb, text)| (verb, text.trim_start()));
-        let is_setting =
-            !is_begun && matches!(verb, "limit" | "tls" | "greeting" | "offers" | "mail" | "body");
-        if !is_begun && !is_setting {
+        if !is_begun && !SETTINGS.contains(&verb) {
             is_begun = true;
             side.pass(at, &mut seen);
         }
@@ -466,10 +599,7 @@ fn play(name: &str, text: &str, cut: Cut) {
                 String::from_utf8_lossy(&unescape(text)),
                 "{place}"
             );
-        } else if matches!(
-            verb,
-            "message" | "abandon" | "handshake" | "close" | "answer" | "rest" | "dead" | "over"
-        ) {
+        } else if EVENTS.contains(&verb) {
             assert_eq!(seen.events.pop_front().as_deref(), Some(line), "{place}");
         } else {
             side.set(verb, text, at, &mut seen);

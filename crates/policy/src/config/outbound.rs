@@ -28,6 +28,10 @@ pub struct OutboundConnector {
     pub port: u16,
     /// How much TLS is asked for before mail is handed over.
     pub tls: TlsLevel,
+    /// Whether content goes in chunks (BDAT) to hosts that offer CHUNKING (RFC 3030): a small message
+    /// then takes one round trip instead of two. Turn it off for hosts that do it badly; a message with
+    /// `BODY=BINARYMIME` then cannot go there.
+    pub chunking: bool,
     /// What is asked of one destination at most.
     pub limits: Limits,
     /// How long each step of a session may take (RFC 5321 §4.5.3.2).
@@ -44,6 +48,7 @@ impl Default for OutboundConnector {
             login: None,
             port: 25,
             tls: TlsLevel::default(),
+            chunking: true,
             limits: Limits::default(),
             timeouts: Timeouts::default(),
         }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use mail::{Address, BodyType, Fate, Reply, ReversePath};
+use mail::{BodyType, Fate, Recipient, Reply, ReversePath, Timestamp, Wishes};
 
 /// A message to hand over, without its content.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,13 +11,26 @@ pub struct Outgoing {
     /// Who is told of failure.
     pub sender: ReversePath,
     /// Who shall have it, never empty; an answer names one by its place here.
-    pub recipients: Vec<Address>,
-    /// Size of the content, for `SIZE=`.
+    pub recipients: Vec<Recipient>,
+    /// Size of the content, for `SIZE=` and BDAT: the driver hands just as many octets.
     pub octets: u64,
     /// What the content's octets are.
     pub body_type: BodyType,
     /// Whether the next hop must offer SMTPUTF8.
     pub needs_smtputf8: bool,
+    /// What the sender asked for; each goes on if the next hop offers it.
+    pub wishes: Box<Wishes>,
+    /// What the wall clock shows, for `BY=`.
+    pub now: Timestamp,
+}
+
+impl Outgoing {
+    /// Whether an address is beyond ASCII.
+    pub(super) fn has_wide_address(&self) -> bool {
+        let is_wide = |recipient: &Recipient| !recipient.address.is_ascii();
+        let sender = self.sender.address();
+        sender.is_some_and(|address| !address.is_ascii()) || self.recipients.iter().any(is_wide)
+    }
 }
 
 /// How long to wait for the next hop, by phase (RFC 5321 §4.5.3.2).
@@ -67,12 +80,14 @@ pub struct End {
     pub recipients: Vec<Answer>,
     /// What the connection is good for.
     pub connection: After,
-    /// Places of the recipients that were too many for this transaction (RFC 5321 §4.5.3.1.10): send them at once in
-    /// another one. Their answers say deferred. Never all of the recipients, so this comes to an end.
+    /// Places of the recipients that were too many for this transaction (RFC 5321 §4.5.3.1.10, RFC 9422): send them at
+    /// once in another one. Their answers say deferred. Never all of the recipients, so this comes to an end.
     pub retry_rest: Vec<usize>,
     /// The connection was closed, or closing (421), before MAIL had an answer: on a reused connection this says nothing
     /// of the message, so try at once on another.
     pub was_dead_before_first_reply: bool,
+    /// All of the content was given out, and the next hop may have it: sent at once again, it may arrive twice.
+    pub was_content_sent: bool,
 }
 
 /// What became of one recipient.

@@ -1,33 +1,41 @@
-//! One MAIL…dot as its driver sees it.
+//! One MAIL…end of content as its driver sees it.
+
+mod ends;
 
 use std::collections::VecDeque;
-use std::mem;
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
-use mail::{BodyType, Fate, Reply};
-use smtp_codec::{DotStuffer, MailParam, ReplyReader, write_mail, write_rcpt};
+use mail::Reply;
+use smtp_codec::{DotStuffer, ReplyReader, write_bdat, write_mail, write_rcpt};
 
 use crate::client::answers::{Answers, By};
+use crate::client::chunks::{Answered, Chunks, Pace, Part};
+use crate::client::commands::{Fit, fits, mail_params, rcpt_params};
 use crate::client::extensions::Extensions;
-use crate::client::outgoing::{After, Answer, Outgoing, Step, Timeouts};
+use crate::client::outgoing::{After, Outgoing, Step, Timeouts};
 use crate::client::words::{self, Loss};
 
 /// One message going out on one connection.
 ///
-/// With PIPELINING the commands go together, and each reply is read for its own command; only a 2yz to the final dot
-/// makes a recipient delivered. Holds no content but what is to be sent next.
+/// With PIPELINING the commands go together, and each reply is read for its own command; only a 2yz to the end of the
+/// content makes a recipient delivered. With CHUNKING too, a small message goes out in one flight with its commands.
+/// Holds no content but what is to be sent next.
 #[derive(Debug)]
 pub struct Transaction {
     outgoing: Outgoing,
     extensions: Extensions,
     timeouts: Timeouts,
+    /// Places of the recipients that RCPT names, in its order.
+    places: Vec<usize>,
     phase: Phase,
     answers: Answers,
     replies: ReplyReader,
     sends: VecDeque<Bytes>,
     tail: BytesMut,
     waiting_since: Instant,
+    /// Whether all of the content has been given out.
+    is_content_sent: bool,
 }
 
 /// Where the transaction stands.
@@ -41,6 +49,8 @@ enum Phase {
     Dot,
     /// Behind a lone dot: 354 came although no recipient was taken (RFC 2920 §3.1).
     LoneDot,
+    /// Content goes out by BDAT, perhaps before the replies to the commands have come.
+    Chunks(Envelope, Chunks),
     /// Behind RSET, which ends a transaction that came to nothing.
     Reset,
     /// Over; the end is given out once.
@@ -63,6 +73,15 @@ enum Sender {
     Refused,
 }
 
+/// What follows the last RCPT.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Next {
+    Data,
+    Chunks,
+    /// Nothing before the replies are there.
+    Replies,
+}
+
 /// So many commands may be unanswered at a time, so that neither side's buffers fill up while the other waits.
 const UNANSWERED_MAX: usize = 100;
 /// Content in pieces up to this size is put together; a larger piece is sent as it is, since the driver writes several
@@ -70,6 +89,9 @@ const UNANSWERED_MAX: usize = 100;
 const COPIED_OCTETS_MAX: usize = 1024;
 /// So much is put together at most.
 const TAIL_OCTETS_MAX: usize = 32 * 1024;
+/// Content up to this size goes out before it is known whether anybody is taken: what is sent in vain costs less than
+/// a round trip.
+const FLIGHT_OCTETS_MAX: u64 = 64 * 1024;
 const FAR: Duration = Duration::from_hours(30 * 24);
 
 impl Transaction {
@@ -80,13 +102,16 @@ impl Transaction {
         timeouts: Timeouts,
         now: Instant,
     ) -> Self {
+        let begun = Envelope { sent: 0, answered: 0, sender: Sender::Open };
         let mut transaction = Self {
-            phase: Phase::Envelope(Envelope { sent: 0, answered: 0, sender: Sender::Open }),
+            places: Vec::with_capacity(outgoing.recipients.len()),
+            phase: Phase::Envelope(begun),
             answers: Answers::new(outgoing.recipients.len()),
             replies: ReplyReader::new(),
             sends: VecDeque::new(),
             tail: BytesMut::with_capacity(512),
             waiting_since: now,
+            is_content_sent: false,
             outgoing,
             extensions,
             timeouts,
@@ -94,12 +119,28 @@ impl Transaction {
         if let Some(refusal) = words::refusal(&transaction.outgoing, &extensions) {
             transaction.answers.decide_rest(&refusal, By::Us);
             transaction.end(After::Reuse, &refusal);
-        } else if transaction.outgoing.recipients.is_empty() {
+            return transaction;
+        }
+        transaction.choose();
+        if transaction.places.is_empty() {
             transaction.end(After::Reuse, &words::loss(Loss::Closed, "RCPT"));
         } else {
-            transaction.send_commands(Envelope { sent: 0, answered: 0, sender: Sender::Open });
+            transaction.send_commands(begun);
         }
         transaction
+    }
+
+    /// Sorts out whom RCPT names.
+    fn choose(&mut self) {
+        for (place, fit) in fits(&self.outgoing, &self.extensions).into_iter().enumerate() {
+            match fit {
+                Fit::Goes => self.places.push(place),
+                Fit::TooMany => self.answers.leave_out(place),
+                Fit::NeedsSmtpUtf8 => {
+                    self.answers.decide(place, words::address_lacks_smtputf8());
+                }
+            }
+        }
     }
 
     /// Takes what was read from the next hop.
@@ -138,39 +179,70 @@ impl Transaction {
         if let Some(bytes) = self.sends.pop_front() {
             return Some(Step::Send(bytes));
         }
-        let is_body = matches!(self.phase, Phase::Body(_));
-        if !self.tail.is_empty() && (!is_body || self.tail.len() >= TAIL_OCTETS_MAX) {
+        let wants_body = self.wants_body();
+        if !self.tail.is_empty() && (!wants_body || self.tail.len() >= TAIL_OCTETS_MAX) {
             return Some(Step::Send(self.tail.split().freeze()));
         }
         match &mut self.phase {
-            Phase::Body(_) => Some(Step::NeedBody),
             Phase::Over(end) => end.take(),
-            Phase::Envelope(_) | Phase::Dot | Phase::LoneDot | Phase::Reset => None,
+            _ => wants_body.then_some(Step::NeedBody),
+        }
+    }
+
+    fn wants_body(&self) -> bool {
+        match &self.phase {
+            Phase::Body(_) => true,
+            Phase::Chunks(_, chunks) => chunks.wants_body(),
+            Phase::Envelope(_) | Phase::Dot | Phase::LoneDot | Phase::Reset | Phase::Over(_) => {
+                false
+            }
         }
     }
 
     /// Takes the next piece of content.
     pub fn body(&mut self, chunk: Bytes, now: Instant) {
-        let Phase::Body(stuffer) = &mut self.phase else { return };
         self.waiting_since = now;
-        let stuffed = stuffer.stuff(chunk);
-        let octets = self.tail.len().saturating_add(stuffed.len());
-        if stuffed.len() <= COPIED_OCTETS_MAX && octets <= TAIL_OCTETS_MAX {
-            self.tail.extend_from_slice(&stuffed);
+        match &mut self.phase {
+            Phase::Body(stuffer) => {
+                let stuffed = stuffer.stuff(chunk);
+                self.push(stuffed);
+            }
+            Phase::Chunks(_, chunks) => {
+                chunks.body(chunk);
+                self.send_chunks();
+            }
+            Phase::Envelope(_) | Phase::Dot | Phase::LoneDot | Phase::Reset | Phase::Over(_) => {}
+        }
+    }
+
+    fn push(&mut self, piece: Bytes) {
+        let octets = self.tail.len().saturating_add(piece.len());
+        if piece.len() <= COPIED_OCTETS_MAX && octets <= TAIL_OCTETS_MAX {
+            self.tail.extend_from_slice(&piece);
             return;
         }
         if !self.tail.is_empty() {
             self.sends.push_back(self.tail.split().freeze());
         }
-        self.sends.push_back(stuffed);
+        self.sends.push_back(piece);
     }
 
     /// The content is complete.
     pub fn body_ended(&mut self, now: Instant) {
-        let Phase::Body(stuffer) = &self.phase else { return };
         self.waiting_since = now;
-        self.tail.extend_from_slice(stuffer.end());
-        self.phase = Phase::Dot;
+        match &mut self.phase {
+            Phase::Body(stuffer) => {
+                self.tail.extend_from_slice(stuffer.end());
+                self.is_content_sent = true;
+                self.phase = Phase::Dot;
+            }
+            Phase::Chunks(_, chunks) => {
+                if !chunks.end() {
+                    self.lose(Loss::Size);
+                }
+            }
+            Phase::Envelope(_) | Phase::Dot | Phase::LoneDot | Phase::Reset | Phase::Over(_) => {}
+        }
     }
 
     /// Whether nothing is to be sent or waited for any more.
@@ -187,13 +259,21 @@ impl Transaction {
 
     /// When to call [`expire`](Self::expire).
     pub fn deadline(&self) -> Instant {
-        let last = self.outgoing.recipients.len();
+        let last = self.places.len();
         let wait_max = match &self.phase {
-            Phase::Envelope(Envelope { answered: 0, .. }) | Phase::Reset => self.timeouts.mail,
-            Phase::Envelope(Envelope { answered, .. }) if *answered <= last => self.timeouts.rcpt,
-            Phase::Envelope(_) => self.timeouts.data,
             Phase::Body(_) => self.timeouts.block,
-            Phase::Dot | Phase::LoneDot => self.timeouts.dot,
+            Phase::Chunks(_, chunks) if chunks.wants_body() => self.timeouts.block,
+            Phase::Envelope(Envelope { answered: 0, .. })
+            | Phase::Chunks(Envelope { answered: 0, .. }, _)
+            | Phase::Reset => self.timeouts.mail,
+            Phase::Envelope(Envelope { answered, .. })
+            | Phase::Chunks(Envelope { answered, .. }, _)
+                if *answered <= last =>
+            {
+                self.timeouts.rcpt
+            }
+            Phase::Envelope(_) => self.timeouts.data,
+            Phase::Dot | Phase::LoneDot | Phase::Chunks(..) => self.timeouts.dot,
             Phase::Over(_) => FAR,
         };
         self.waiting_since.checked_add(wait_max.min(FAR)).unwrap_or(self.waiting_since)
@@ -210,22 +290,21 @@ impl Transaction {
 
     /// Sends what may be sent by now; ends the envelope when nothing is left to wait for.
     fn send_commands(&mut self, mut envelope: Envelope) {
-        let recipients = self.outgoing.recipients.len();
+        let recipients = self.places.len();
         let unanswered_max = if self.extensions.pipelining { UNANSWERED_MAX } else { 1 };
         while envelope.sender == Sender::Open && envelope.sent - envelope.answered < unanswered_max
         {
-            let may_take = self.answers.taken() > 0 || envelope.answered <= recipients;
             match envelope.sent {
-                0 => self.send_mail(),
-                sent if sent <= recipients => {
-                    if let Some(recipient) = self.outgoing.recipients.get(sent - 1) {
-                        write_rcpt(&mut self.tail, recipient, []);
-                    }
+                0 => {
+                    let params = mail_params(&self.outgoing, &self.extensions);
+                    write_mail(&mut self.tail, &self.outgoing.sender, params);
                 }
-                sent if sent == recipients + 1 && may_take => {
-                    self.tail.extend_from_slice(b"DATA\r\n");
-                }
-
+                sent if sent <= recipients => self.send_rcpt(sent - 1),
+                sent if sent == recipients + 1 => match self.next(envelope) {
+                    Next::Data => self.tail.extend_from_slice(b"DATA\r\n"),
+                    Next::Chunks => return self.begin_chunks(envelope),
+                    Next::Replies => break,
+                },
                 _ => break,
             }
             envelope.sent += 1;
@@ -237,19 +316,56 @@ impl Transaction {
         if envelope.sender == Sender::Refused {
             self.end(After::Reuse, &words::loss(Loss::Malformed, "MAIL"));
         } else {
-            self.tail.extend_from_slice(b"RSET\r\n");
-            self.phase = Phase::Reset;
+            self.reset();
         }
     }
 
-    fn send_mail(&mut self) {
-        let is_eight_bit = self.outgoing.body_type == BodyType::EightBitMime;
-        let params = [
-            self.extensions.size.map(|_| MailParam::Size(self.outgoing.octets)),
-            is_eight_bit.then_some(MailParam::Body(BodyType::EightBitMime)),
-            self.outgoing.needs_smtputf8.then_some(MailParam::SmtpUtf8),
-        ];
-        write_mail(&mut self.tail, &self.outgoing.sender, params.into_iter().flatten());
+    fn send_rcpt(&mut self, number: usize) {
+        let place = self.places.get(number);
+        if let Some(recipient) = place.and_then(|place| self.outgoing.recipients.get(*place)) {
+            let params = rcpt_params(recipient, &self.extensions);
+            write_rcpt(&mut self.tail, &recipient.address, params);
+        }
+    }
+
+    /// What follows the last RCPT, as far as is known by now.
+    fn next(&self, envelope: Envelope) -> Next {
+        let is_answered = envelope.answered > self.places.len();
+        if is_answered && self.answers.taken() == 0 {
+            return Next::Replies;
+        }
+        if !self.extensions.chunking {
+            return Next::Data;
+        }
+        let is_small = self.outgoing.octets <= FLIGHT_OCTETS_MAX;
+        if is_answered || (is_small && self.extensions.pipelining) {
+            Next::Chunks
+        } else {
+            Next::Replies
+        }
+    }
+
+    fn begin_chunks(&mut self, envelope: Envelope) {
+        self.phase = Phase::Chunks(envelope, Chunks::new(self.outgoing.octets));
+        self.send_chunks();
+    }
+
+    /// Sends what may be sent of the content by now.
+    fn send_chunks(&mut self) {
+        let pace = if self.extensions.pipelining { Pace::Pipelined } else { Pace::OneByOne };
+        while let Phase::Chunks(_, chunks) = &mut self.phase
+            && let Some(part) = chunks.next(pace)
+        {
+            match part {
+                Part::Line(octets, is_last) => write_bdat(&mut self.tail, (octets, is_last)),
+                Part::Octets(octets) => self.push(octets),
+            }
+        }
+        let Phase::Chunks(_, chunks) = &self.phase else { return };
+        self.is_content_sent = chunks.is_given_out();
+        if chunks.is_too_long() {
+            self.lose(Loss::Size);
+        }
     }
 
     /// Takes one reply for what it was due for.
@@ -261,6 +377,10 @@ impl Transaction {
             Phase::Reset => self.end(After::Close, reply),
             _ if reply.code() == 421 => self.give_up(reply),
             Phase::Envelope(envelope) => self.take_in_envelope(envelope, reply),
+            Phase::Chunks(envelope, _) if envelope.answered <= self.places.len() => {
+                self.take_in_flight(envelope, reply);
+            }
+            Phase::Chunks(envelope, _) => self.take_for_chunk(envelope, reply),
             // An answer before the dot is a no, or none.
             Phase::Body(_) if matches!(reply.code() / 100, 4 | 5) => {
                 self.give_up(reply);
@@ -277,25 +397,72 @@ impl Transaction {
     }
 
     fn take_in_envelope(&mut self, mut envelope: Envelope, reply: &Reply) {
-        let answered = envelope.answered;
-        let is_data = answered > self.outgoing.recipients.len();
-        envelope.answered += 1;
+        let is_data = envelope.answered > self.places.len();
         match reply.code() / 100 {
             3 if is_data && reply.code() == 354 => return self.begin_body(),
             3 => return self.lose(Loss::Malformed),
             // A yes to DATA is none: nothing was handed over.
             2 if is_data => return self.lose(Loss::Malformed),
-            _ if envelope.sender == Sender::Refused => {}
-            2 if answered == 0 => {}
-            2 => self.answers.take(),
-            _ if answered == 0 => {
-                envelope.sender = Sender::Refused;
-                self.answers.decide_rest(reply, By::NextHop);
-            }
+            _ if is_data && envelope.sender == Sender::Refused => {}
             _ if is_data => self.answers.decide_rest(reply, By::NextHop),
-            _ => self.answers.refuse(answered - 1, reply.clone()),
+            _ => self.note(&mut envelope, reply),
         }
+        envelope.answered += 1;
         self.send_commands(envelope);
+    }
+
+    /// A reply to MAIL or RCPT while content goes out.
+    fn take_in_flight(&mut self, mut envelope: Envelope, reply: &Reply) {
+        if reply.code() / 100 == 3 {
+            return self.lose(Loss::Malformed);
+        }
+        self.note(&mut envelope, reply);
+        envelope.answered += 1;
+        if let Phase::Chunks(known, _) = &mut self.phase {
+            *known = envelope;
+        }
+    }
+
+    /// Notes what a 2yz, 4yz or 5yz to MAIL or RCPT means.
+    fn note(&mut self, envelope: &mut Envelope, reply: &Reply) {
+        let answered = envelope.answered;
+        match (envelope.sender, reply.is_success()) {
+            (Sender::Refused, _) => {}
+            (Sender::Open, true) if answered == 0 => {}
+            (Sender::Open, true) => self.answers.take(),
+            (Sender::Open, false) if answered == 0 => {
+                envelope.sender = Sender::Refused;
+                self.answers.decide_all(reply, By::NextHop);
+            }
+            (Sender::Open, false) => {
+                if let Some(place) = self.places.get(answered - 1) {
+                    self.answers.refuse(*place, reply.clone());
+                }
+            }
+        }
+    }
+
+    /// A reply to BDAT.
+    fn take_for_chunk(&mut self, envelope: Envelope, reply: &Reply) {
+        let Phase::Chunks(_, chunks) = &mut self.phase else { return };
+        let answered = chunks.answered();
+        let is_in_vain = envelope.sender == Sender::Refused || self.answers.taken() == 0;
+        match (reply.code() / 100, answered) {
+            (4 | 5, Answered::Whole | Answered::AllSoFar) => {
+                self.answers.decide_rest(reply, By::NextHop);
+                // Where the next hop stands after a refused chunk is not defined (RFC 3030 §4.1).
+                self.reset();
+            }
+            // More is on the way, so that the connection cannot be made use of.
+            (4 | 5, Answered::Early | Answered::Chunk) => self.give_up(reply),
+            (2, Answered::Whole) if is_in_vain => self.reset(),
+            (2, Answered::Whole) => {
+                self.answers.decide_rest(reply, By::NextHop);
+                self.end(After::Reuse, reply);
+            }
+            (2, Answered::AllSoFar | Answered::Chunk) => self.send_chunks(),
+            _ => self.lose(Loss::Malformed),
+        }
     }
 
     fn begin_body(&mut self) {
@@ -307,69 +474,9 @@ impl Transaction {
         }
     }
 
-    /// No usable reply comes any more.
-    fn lose(&mut self, loss: Loss) {
-        let to = match &self.phase {
-            Phase::Over(_) => return,
-            Phase::Envelope(Envelope { answered: 0, .. }) => "MAIL",
-            Phase::Envelope(envelope) if envelope.answered <= self.outgoing.recipients.len() => {
-                "RCPT"
-            }
-            Phase::Envelope(_) => "DATA",
-            Phase::Body(_) => "the content",
-            Phase::Dot | Phase::LoneDot => "the final dot",
-            Phase::Reset => "RSET",
-        };
-        let was_dead = loss == Loss::Closed && self.is_before_first_reply();
-        self.finish(&words::loss(loss, to), By::Us, was_dead.into());
-    }
-
-    /// The next hop ends it all.
-    fn give_up(&mut self, reply: &Reply) {
-        let first =
-            if reply.code() == 421 { self.is_before_first_reply().into() } else { First::Came };
-        self.finish(reply, By::NextHop, first);
-    }
-
-    const fn is_before_first_reply(&self) -> bool {
-        matches!(self.phase, Phase::Envelope(Envelope { answered: 0, .. }))
-    }
-
-    fn finish(&mut self, reply: &Reply, by: By, first: First) {
-        self.answers.decide_rest(reply, by);
-        self.sends.clear();
-        self.tail.clear();
-        self.end(After::Close, reply);
-        if let Phase::Over(Some(Step::Done(end))) = &mut self.phase {
-            end.was_dead_before_first_reply = first == First::Missing;
-        }
-    }
-
-    fn end(&mut self, connection: After, unanswered: &Reply) {
-        let answers = mem::replace(&mut self.answers, Answers::new(0));
-        self.phase = Phase::Over(Some(Step::Done(answers.end(connection, unanswered))));
-    }
-
-    /// An end that came before all was sent leaves the two sides out of step, and is no yes to a message that the next
-    /// hop does not have.
-    fn cut_short(&mut self) {
-        let Phase::Over(Some(Step::Done(end))) = &mut self.phase else { return };
-        self.sends.clear();
-        self.tail.clear();
-        end.connection = After::Close;
-        end.retry_rest.clear();
-        let is_delivered = |answer: &&mut Answer| answer.fate == Fate::Delivered;
-        for answer in end.recipients.iter_mut().filter(is_delivered) {
-            let reply = words::loss(Loss::Malformed, "the final dot");
-            *answer = Answer { fate: Fate::Deferred, reply, is_remote: false };
-        }
-    }
-
-    /// More came than was asked for, or the connection went: it is good for nothing more.
-    fn distrust(&mut self) {
-        if let Phase::Over(Some(Step::Done(end))) = &mut self.phase {
-            end.connection = After::Close;
-        }
+    fn reset(&mut self) {
+        self.tail.extend_from_slice(b"RSET\r\n");
+        self.phase = Phase::Reset;
     }
 }
 
@@ -378,17 +485,4 @@ impl Transaction {
 enum Written {
     All,
     Part,
-}
-
-/// Whether the first reply came.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum First {
-    Came,
-    Missing,
-}
-
-impl From<bool> for First {
-    fn from(is_missing: bool) -> Self {
-        if is_missing { Self::Missing } else { Self::Came }
-    }
 }

@@ -1,7 +1,7 @@
 //! Content as it comes in.
 
 use bytes::Bytes;
-use mail::Reply;
+use mail::{BodyType, Reply};
 use smtp_codec::{HeaderScan, LineScan};
 
 use crate::server::replies::Refusal;
@@ -14,7 +14,7 @@ use crate::server::talk::Talk;
 /// Content at fault is not passed on, but measured to its end, so that the reply does not depend on how it was cut.
 #[derive(Debug)]
 pub(super) struct Intake {
-    pub(super) transaction: Transaction,
+    pub(super) transaction: Box<Transaction>,
     lines: LineScan,
     header: HeaderScan,
     /// Whether the first octet is white space. The line would be read as a part of the trace field before it.
@@ -33,7 +33,7 @@ enum Keeping {
 }
 
 impl Intake {
-    pub(super) fn new(transaction: Transaction, settings: &Settings) -> Self {
+    pub(super) fn new(transaction: Box<Transaction>, settings: &Settings) -> Self {
         Self {
             transaction,
             lines: LineScan::new(settings.text_line_octets_max),
@@ -44,7 +44,11 @@ impl Intake {
     }
 
     /// An intake of content that nobody takes.
-    pub(super) fn refused(transaction: Transaction, reply: Reply, settings: &Settings) -> Self {
+    pub(super) fn refused(
+        transaction: Box<Transaction>,
+        reply: Reply,
+        settings: &Settings,
+    ) -> Self {
         Self { keeping: Keeping::Refused(reply), ..Self::new(transaction, settings) }
     }
 
@@ -72,7 +76,9 @@ impl Intake {
             self.transaction.octets == 0 && matches!(piece.first(), Some(b' ' | b'\t'));
         let octets = u64::try_from(piece.len()).unwrap_or(u64::MAX);
         self.transaction.octets = self.transaction.octets.saturating_add(octets);
-        self.lines.scan(&piece);
+        if self.is_text() {
+            self.lines.scan(&piece);
+        }
         self.header.scan(&piece);
         if !self.is_wanted() {
             return None;
@@ -103,6 +109,11 @@ impl Intake {
     /// Whether the end of the content is itself at fault: a CR that stands alone there.
     pub(super) fn ends_at_fault(&self) -> bool {
         self.lines.has_bare_end() && !self.lines.has_bare_end_so_far()
+    }
+
+    /// Whether the content is lines; binary content may hold what it likes (RFC 3030 §3).
+    fn is_text(&self) -> bool {
+        self.transaction.body_type != BodyType::BinaryMime
     }
 
     fn fault(&self, settings: &Settings) -> Option<Refusal> {

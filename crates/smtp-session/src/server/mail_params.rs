@@ -1,60 +1,88 @@
-//! The parameters of MAIL that are offered.
+//! What MAIL asks for besides the sender.
 
-use std::mem;
+use std::time::Duration;
 
-use mail::BodyType;
-use smtp_codec::Params;
+use mail::{BodyType, ByMode, Timestamp, Wishes};
+use smtp_codec::{By, Extension, Hold, MailParam, Params};
 
-use crate::server::replies::{self, Line};
+use crate::server::bad_param::BadParam;
+use crate::server::settings::Offers;
+use crate::server::talk::Talk;
 
-/// What MAIL said besides the sender.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// The parameters of MAIL, as the relay keeps them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct MailParams {
     pub(super) octets_declared: Option<u64>,
-    pub(super) body_type: Option<BodyType>,
+    pub(super) body_type: BodyType,
     pub(super) needs_smtputf8: bool,
+    pub(super) wishes: Wishes,
 }
 
-/// RFC 1870 §3: up to twenty digits.
-const SIZE_DIGITS_MAX: usize = 20;
-
 impl MailParams {
-    /// Reads the parameters; each may stand once. The error is the reply.
-    pub(super) fn read(params: Params<'_>) -> Result<Self, Line> {
+    /// Reads the parameters of what is offered now; each may stand once.
+    pub(super) fn read(params: Params<'_>, talk: &Talk) -> Result<Self, BadParam> {
         let mut found = Self::default();
-        for param in params.iter() {
-            let is_again = if param.is("SIZE") {
-                let octets = param.value.and_then(size).ok_or(replies::PARAMETER_MALFORMED)?;
-                found.octets_declared.replace(octets).is_some()
-            } else if param.is("BODY") {
-                let body_type = body_type(param.value.ok_or(replies::PARAMETER_MALFORMED)?)?;
-                found.body_type.replace(body_type).is_some()
-            } else if param.is("SMTPUTF8") {
-                mem::replace(&mut found.needs_smtputf8, true) || param.value.is_some()
-            } else {
-                return Err(replies::PARAMETER_UNKNOWN);
-            };
-            if is_again {
-                return Err(replies::PARAMETER_MALFORMED);
+        if params.is_empty() {
+            return Ok(found);
+        }
+        let (offered, now) = (talk.offered(), talk.wall_clock());
+        for param in params.mail(offered) {
+            match param? {
+                MailParam::Size(octets) => found.octets_declared = Some(octets),
+                MailParam::Body(BodyType::BinaryMime) if !offered.has(Extension::BinaryMime) => {
+                    return Err(BadParam::BinaryMime);
+                }
+                MailParam::Body(body_type) => found.body_type = body_type,
+                MailParam::SmtpUtf8 => found.needs_smtputf8 = true,
+                param => found.wishes.take(param, now)?,
             }
         }
+        found.wishes.check(&talk.settings.offers, now)?;
         Ok(found)
     }
 }
 
-/// A number that no integer holds is as large as can be.
-fn size(value: &str) -> Option<u64> {
-    let is_number =
-        value.len() <= SIZE_DIGITS_MAX && value.bytes().all(|byte| byte.is_ascii_digit());
-    is_number.then(|| value.parse().unwrap_or(u64::MAX))
+/// What a session does with wishes.
+trait Wish {
+    fn take(&mut self, param: MailParam, now: Timestamp) -> Result<(), BadParam>;
+    fn check(&self, offers: &Offers, now: Timestamp) -> Result<(), BadParam>;
 }
 
-fn body_type(value: &str) -> Result<BodyType, Line> {
-    if value.eq_ignore_ascii_case("7BIT") {
-        Ok(BodyType::SevenBit)
-    } else if value.eq_ignore_ascii_case("8BITMIME") {
-        Ok(BodyType::EightBitMime)
-    } else {
-        Err(replies::BODY_NOT_OFFERED)
+impl Wish for Wishes {
+    fn take(&mut self, param: MailParam, now: Timestamp) -> Result<(), BadParam> {
+        match param {
+            MailParam::Ret(ret) => self.ret = Some(ret),
+            MailParam::EnvelopeId(id) => self.envelope_id = Some(id),
+            MailParam::Submitter(submitter) => self.submitter = Some(submitter),
+            MailParam::RequireTls => self.requires_tls = true,
+            MailParam::Priority(priority) => self.priority = Some(priority),
+            MailParam::DeliverBy(by) => self.deliver_by = Some(By::from_now(by, now)),
+            MailParam::Hold(hold) => {
+                let until = match hold {
+                    Hold::For(seconds) => now.plus(Duration::from_secs(seconds.into())),
+                    Hold::Until(at) => at,
+                };
+                if self.hold_until.replace(until).is_some() {
+                    return Err(BadParam::HoldTwice);
+                }
+            }
+            // These are no wishes.
+            MailParam::Size(_) | MailParam::Body(_) | MailParam::SmtpUtf8 => {}
+        }
+        Ok(())
+    }
+
+    fn check(&self, offers: &Offers, now: Timestamp) -> Result<(), BadParam> {
+        if self.hold_until.is_some_and(|until| until.since(now) > offers.hold_max) {
+            return Err(BadParam::HoldTooLong);
+        }
+        let starts = self.hold_until.unwrap_or(now).max(now);
+        match self.deliver_by {
+            Some(by) if by.mode == ByMode::Return => {
+                let is_enough = by.at > starts && by.at.since(now) >= offers.deliver_by_min;
+                if is_enough { Ok(()) } else { Err(BadParam::ByTooSoon) }
+            }
+            _ => Ok(()),
+        }
     }
 }

@@ -2,10 +2,12 @@
 
 use std::fmt;
 
-use mail::Reply;
-use smtp_codec::{CommandError, LineError};
+use bytes::BytesMut;
+use mail::{Reply, Timestamp};
+use smtp_codec::{CommandError, Extension, ExtensionSet, LineError, ParamError};
 
-use crate::server::settings::Settings;
+use crate::server::bad_param::BadParam;
+use crate::server::settings::{Offers, Settings};
 use crate::server::step::Reason;
 
 /// A reply that is always the same.
@@ -52,9 +54,8 @@ pub(super) const TOO_MANY_RECIPIENTS: Line =
     line("452 4.5.3 too many recipients, send the rest in another transaction\r\n");
 pub(super) const FOREIGN: Line = bad("554 5.5.1 this is SMTP\r\n");
 
-pub(super) const PARAMETER_UNKNOWN: Line = bad("555 5.5.4 parameter not known\r\n");
 pub(super) const PARAMETER_MALFORMED: Line = bad("501 5.5.4 parameter malformed\r\n");
-pub(super) const BODY_NOT_OFFERED: Line = bad("504 5.5.4 BODY is 7BIT or 8BITMIME\r\n");
+pub(super) const BINARY_BY_BDAT: Line = bad("503 5.5.1 BINARYMIME comes by BDAT\r\n");
 pub(super) const NEEDS_SMTPUTF8: Line =
     line("553 5.6.7 the address is not ASCII: MAIL must say SMTPUTF8\r\n");
 
@@ -88,6 +89,31 @@ pub(super) const fn command_error(error: CommandError) -> Line {
         CommandError::ChunkSize => bad("501 5.5.4 syntax: BDAT octets [LAST]; closing\r\n"),
         // Parameter, and what the codec may come to tell apart.
         _ => PARAMETER_MALFORMED,
+    }
+}
+
+/// The reply to a parameter that cannot be taken.
+pub(super) fn write_bad_param(
+    out: &mut dyn fmt::Write,
+    bad: BadParam,
+    offers: &Offers,
+) -> fmt::Result {
+    match bad {
+        BadParam::Value(error @ ParamError::Unknown) => write!(out, "555 5.5.4 {error}\r\n"),
+        BadParam::BinaryMime => out.write_str("504 5.5.4 BODY is 7BIT or 8BITMIME\r\n"),
+        BadParam::Value(ParamError::BodyType) if !offers.extensions.has(Extension::BinaryMime) => {
+            out.write_str("504 5.5.4 BODY is 7BIT or 8BITMIME\r\n")
+        }
+        BadParam::Value(error @ ParamError::BodyType) => write!(out, "504 5.5.4 {error}\r\n"),
+        BadParam::Value(error) => write!(out, "501 5.5.4 {error}\r\n"),
+        BadParam::HoldTwice => out.write_str("501 5.5.4 HOLDFOR or HOLDUNTIL, not both\r\n"),
+        BadParam::HoldTooLong => {
+            write!(out, "501 5.5.4 held for {} seconds at most\r\n", offers.hold_max.as_secs())
+        }
+        BadParam::ByTooSoon => {
+            let seconds = offers.deliver_by_min.as_secs();
+            write!(out, "501 5.5.4 BY with R takes {seconds} seconds at least, and any hold\r\n")
+        }
     }
 }
 
@@ -158,23 +184,87 @@ pub(super) fn write_helo(out: &mut dyn fmt::Write, settings: &Settings) -> fmt::
     write!(out, "250 {}\r\n", settings.hostname)
 }
 
-/// The line of EHLO's reply that offers STARTTLS.
-pub(super) const STARTTLS: &str = "250-STARTTLS\r\n";
+/// The reply to EHLO.
+pub(super) struct Ehlo<'a> {
+    pub(super) settings: &'a Settings,
+    pub(super) offered: ExtensionSet,
+    pub(super) offers_starttls: bool,
+    /// What the wall clock shows.
+    pub(super) now: Timestamp,
+}
 
-/// The reply to EHLO: what is offered; `starttls` is [`STARTTLS`] or empty.
-pub(super) fn write_ehlo(
-    out: &mut dyn fmt::Write,
-    settings: &Settings,
-    starttls: &str,
-) -> fmt::Result {
-    write!(
-        out,
-        "250-{}\r\n250-PIPELINING\r\n250-SIZE {}\r\n",
-        settings.hostname, settings.message_octets_max
-    )?;
-    out.write_str("250-8BITMIME\r\n250-SMTPUTF8\r\n250-ENHANCEDSTATUSCODES\r\n")?;
-    out.write_str(starttls)?;
-    out.write_str("250 CHUNKING\r\n")
+/// RFC 9422 §4 has six digits for a limit; one beyond them limits nobody.
+const LIMIT_MAX: u32 = 999_999;
+
+impl Ehlo<'_> {
+    /// Appends it: the relay's name, then what is offered.
+    pub(super) fn write(&self, out: &mut BytesMut) -> fmt::Result {
+        use fmt::Write as _;
+        let settings = self.settings;
+        let octets_max = settings.message_octets_max;
+        write!(out, "250-{}\r\n250-PIPELINING\r\n250-SIZE {octets_max}", settings.hostname)?;
+        self.plain(out, &[Extension::EightBitMime, Extension::SmtpUtf8]);
+        out.extend_from_slice(b"\r\n250-ENHANCEDSTATUSCODES");
+        if self.offers_starttls {
+            out.extend_from_slice(b"\r\n250-STARTTLS");
+        }
+        self.plain(out, &[Extension::Dsn, Extension::RequireTls]);
+        self.limits(out)?;
+        let offers = &settings.offers;
+        if self.offered.has(Extension::FutureRelease) {
+            let (seconds, until) = (offers.hold_max.as_secs(), self.now.plus(offers.hold_max));
+            write!(out, "\r\n250-FUTURERELEASE {seconds} {}", until.rfc3339())?;
+        }
+        if self.offered.has(Extension::DeliverBy) {
+            out.extend_from_slice(b"\r\n250-DELIVERBY");
+            let seconds = offers.deliver_by_min.as_secs();
+            if seconds > 0 {
+                write!(out, " {seconds}")?;
+            }
+        }
+        if self.offered.has(Extension::MtPriority) {
+            let space = if offers.priority_profile.is_empty() { "" } else { " " };
+            write!(out, "\r\n250-MT-PRIORITY{space}{}", offers.priority_profile)?;
+        }
+        self.plain(out, &[Extension::BinaryMime, Extension::Chunking]);
+        out.extend_from_slice(b"\r\n");
+        mark_last_line(out);
+        Ok(())
+    }
+
+    /// Those that are offered and say nothing but their name.
+    fn plain(&self, out: &mut BytesMut, extensions: &[Extension]) {
+        for extension in extensions.iter().filter(|it| self.offered.has(**it)) {
+            out.extend_from_slice(b"\r\n250-");
+            out.extend_from_slice(extension.keyword().as_bytes());
+        }
+    }
+
+    fn limits(&self, out: &mut BytesMut) -> fmt::Result {
+        use fmt::Write as _;
+        if !self.offered.has(Extension::Limits) {
+            return Ok(());
+        }
+        let settings = self.settings;
+        let recipients_max = u32::try_from(settings.recipients_max.max(1)).unwrap_or(u32::MAX);
+        let limits = [("RCPTMAX", recipients_max), ("MAILMAX", settings.transactions_max)];
+        let is_limit = |limit: &(&str, u32)| (1..=LIMIT_MAX).contains(&limit.1);
+        for (number, (name, limit)) in limits.into_iter().filter(is_limit).enumerate() {
+            out.extend_from_slice(if number == 0 { b"\r\n250-LIMITS" } else { b"" });
+            write!(out, " {name}={limit}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Puts the space behind the code of the last line (RFC 5321 §4.2.1).
+fn mark_last_line(out: &mut BytesMut) {
+    const CODE_OCTETS: usize = 3;
+    let text = out.strip_suffix(b"\r\n").unwrap_or(out);
+    let start = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+    if let Some(separator) = out.get_mut(start + CODE_OCTETS) {
+        *separator = b' ';
+    }
 }
 
 /// The 421 before a close that the client did not ask for; empty where none is due.

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
-use mail::{Accepted, Reply};
+use mail::{Accepted, Reply, Timestamp};
 use smtp_codec::{Command, Decoded, LineReader};
 
+use crate::server::held::Chunk;
 use crate::server::pace::Pace;
 use crate::server::replies::{self, Refusal};
 use crate::server::settings::{Security, Settings};
-use crate::server::state::{Chunk, Next, State};
+use crate::server::state::{Next, State};
 use crate::server::step::{Reason, Step, Transaction, Verdict};
 use crate::server::talk::Talk;
 
@@ -52,7 +53,7 @@ const FAR: Duration = Duration::from_hours(30 * 24);
 impl Session {
     /// Begins a session; the first step sends the greeting.
     pub fn new(settings: Arc<Settings>, security: Security, now: Instant) -> Self {
-        let mut session = Self::start(State::Fresh, Talk::new(settings, security), now);
+        let mut session = Self::start(State::Fresh, Talk::new(settings, security, now), now);
         session.talk.say_greeting();
         session
     }
@@ -63,9 +64,23 @@ impl Session {
     pub fn refused(settings: Arc<Settings>, reply: &Reply, now: Instant) -> Self {
         let state =
             if reply.code() == 421 { State::Closing(Reason::Refused) } else { State::Turned };
-        let mut session = Self::start(state, Talk::new(settings, Security::default()), now);
+        let mut session = Self::start(state, Talk::new(settings, Security::default(), now), now);
         session.talk.say_reply(reply);
         session
+    }
+
+    /// Says that the handshake was done before the greeting (RFC 8314).
+    #[must_use]
+    pub fn under_tls(mut self) -> Self {
+        self.talk.begin_under_tls();
+        self
+    }
+
+    /// Says what the wall clock shows as the session begins. Without it, holds and deadlines are not offered.
+    #[must_use]
+    pub const fn with_wall_clock(mut self, at: Timestamp) -> Self {
+        self.talk.set_wall_clock(at);
+        self
     }
 
     fn start(state: State, talk: Talk, now: Instant) -> Self {
@@ -345,7 +360,10 @@ impl Session {
                 (state, None)
             }
             Some(Ok(line)) => match Command::parse(&line) {
-                Ok(command) => state.on(command, &mut self.talk),
+                Ok(command) => {
+                    self.talk.now = self.now;
+                    state.on(command, &mut self.talk)
+                }
                 Err(error) => state.on_error(error, &mut self.talk),
             },
         };

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use smtp_codec::{Extension, ExtensionSet};
+
 /// Names and limits of a listener's sessions; shared by all of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
@@ -34,6 +36,35 @@ pub struct Settings {
     pub session_wait_max: Duration,
     /// Most transactions of a session; above it 421 4.7.0 at MAIL.
     pub transactions_max: u32,
+    /// What EHLO offers besides PIPELINING, SIZE, ENHANCEDSTATUSCODES and STARTTLS.
+    pub offers: Offers,
+}
+
+/// What a listener's sessions offer. A parameter of what is not offered is answered 555 5.5.4.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Offers {
+    /// The extensions. BINARYMIME goes with CHUNKING only, REQUIRETLS under TLS only, FUTURERELEASE and DELIVERBY only
+    /// where the session knows what the wall clock shows. AUTH stands for MAIL's parameter.
+    pub extensions: ExtensionSet,
+    /// Longest hold of FUTURERELEASE; above it 501 5.5.4 (RFC 4865).
+    pub hold_max: Duration,
+    /// Least time of DELIVERBY with return; below it 501 5.5.4 (RFC 2852).
+    pub deliver_by_min: Duration,
+    /// The profile of MT-PRIORITY; empty if none is named (RFC 6710 §10).
+    pub priority_profile: Box<str>,
+}
+
+impl Default for Offers {
+    /// What needs nothing of whoever takes the mail but that it keeps each octet.
+    fn default() -> Self {
+        let plain = [Extension::EightBitMime, Extension::SmtpUtf8, Extension::Chunking];
+        Self {
+            extensions: plain.into_iter().collect(),
+            hold_max: Duration::from_hours(7 * 24),
+            deliver_by_min: Duration::from_mins(1),
+            priority_profile: Box::default(),
+        }
+    }
 }
 
 /// How a session stands to TLS.

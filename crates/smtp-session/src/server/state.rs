@@ -1,9 +1,11 @@
 //! Where a session stands, and what each command means there.
 
-use mail::{Accepted, Recipient, Reply};
-use mail::{Address, ReversePath};
-use smtp_codec::{BdatDecoder, Command, CommandError, DataDecoder, Params};
+use mail::{Accepted, Address, BodyType, Recipient, Reply, ReversePath};
+use smtp_codec::{
+    BdatDecoder, Command, CommandError, DataDecoder, Extension, ParamError, Params, RcptParam,
+};
 
+use crate::server::held::{Asked, Chunk, Hello, Refused, hello_of};
 use crate::server::intake::Intake;
 use crate::server::mail_params::MailParams;
 use crate::server::replies::{self, Line, Refusal};
@@ -20,9 +22,9 @@ pub(super) enum State {
     /// No transaction is open.
     Idle(Hello),
     /// MAIL was taken, no recipient yet.
-    Sender(Transaction, Refused),
+    Sender(Box<Transaction>, Refused),
     /// At least one recipient was taken.
-    Recipients(Transaction),
+    Recipients(Box<Transaction>),
     /// A question is open.
     Asked(Asked),
     /// Behind 354.
@@ -47,36 +49,6 @@ pub(super) enum State {
     Closed,
 }
 
-/// How the client introduced itself.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Hello {
-    pub(super) name: Box<str>,
-    pub(super) is_esmtp: bool,
-}
-
-/// Whether recipients were refused; it decides the reply to DATA without any.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Refused {
-    None,
-    Some,
-}
-
-/// What a verdict is waited for, and what it is about.
-#[derive(Debug)]
-pub(super) enum Asked {
-    Mail(Transaction),
-    Recipient(Transaction, Address),
-    Data(Transaction),
-    Chunk(Transaction, Chunk),
-}
-
-/// A chunk on its way.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Chunk {
-    pub(super) octets: BdatDecoder,
-    pub(super) is_last: bool,
-}
-
 /// The next state, and a step if one is due at once.
 pub(super) type Next = (State, Option<Step>);
 
@@ -84,10 +56,6 @@ impl From<Hello> for State {
     fn from(hello: Hello) -> Self {
         Self::Idle(hello)
     }
-}
-
-fn hello_of(transaction: &Transaction) -> Hello {
-    Hello { name: transaction.helo.clone(), is_esmtp: transaction.is_esmtp }
 }
 
 impl State {
@@ -115,7 +83,7 @@ impl State {
             Command::Rcpt { path, params } => self.rcpt(path, params, talk),
             Command::Data => self.data(talk),
             Command::Bdat { octets, is_last } => {
-                self.bdat(Chunk { octets: BdatDecoder::new(octets), is_last })
+                self.bdat(Chunk { octets: BdatDecoder::new(octets), is_last }, talk)
             }
             Command::Rset => self.reset(talk),
             Command::StartTls => self.start_tls(talk),
@@ -346,9 +314,12 @@ impl State {
             Self::Chunks(_) => return self.answer(replies::CHUNKS_OPEN, talk),
             _ => return self.answer(replies::TRANSACTION_OPEN, talk),
         };
-        let params = match MailParams::read(params) {
+        let params = match MailParams::read(params, talk) {
             Ok(params) => params,
-            Err(line) => return Self::Idle(hello).answer(line, talk),
+            Err(bad) => {
+                talk.say_bad_param(bad);
+                return (hello.into(), None);
+            }
         };
         if !params.needs_smtputf8 && sender.address().is_some_and(|address| !address.is_ascii()) {
             return Self::Idle(hello).answer(replies::NEEDS_SMTPUTF8, talk);
@@ -363,16 +334,17 @@ impl State {
         }
         let question =
             Question::Mail { sender: sender.clone(), octets_declared: params.octets_declared };
-        let transaction = Transaction {
+        let transaction = Box::new(Transaction {
             helo: hello.name,
             is_esmtp: hello.is_esmtp,
             sender,
             recipients: Vec::new(),
-            body_type: params.body_type.unwrap_or_default(),
+            body_type: params.body_type,
             needs_smtputf8: params.needs_smtputf8,
+            wishes: params.wishes,
             octets_declared: params.octets_declared,
             octets: 0,
-        };
+        });
         (Self::Asked(Asked::Mail(transaction)), Some(Step::Ask(question)))
     }
 
@@ -383,36 +355,51 @@ impl State {
             Self::Fresh => return self.answer(replies::HELLO_FIRST, talk),
             _ => return self.answer(replies::MAIL_FIRST, talk),
         };
-        let refusal = if !params.is_empty() {
-            Some(replies::PARAMETER_UNKNOWN)
-        } else if !address.is_ascii() && !transaction.needs_smtputf8 {
+        let (is_ascii, recipient) = match recipient(address, params, talk) {
+            Ok(read) => read,
+            Err(error) => {
+                talk.say_param_error(error);
+                return (Self::with_recipients(transaction, Refused::Some), None);
+            }
+        };
+        let refusal = if !is_ascii && !transaction.needs_smtputf8 {
             Some(replies::NEEDS_SMTPUTF8)
         } else if transaction.recipients.len() >= talk.settings.recipients_max.max(1) {
             Some(replies::TOO_MANY_RECIPIENTS)
         } else {
             None
         };
-        match refusal {
-            Some(line) if transaction.recipients.is_empty() => {
-                Self::Sender(transaction, Refused::Some).answer(line, talk)
-            }
-            Some(line) => Self::Recipients(transaction).answer(line, talk),
-            None => {
-                let question = Question::Recipient { address: address.clone() };
-                (Self::Asked(Asked::Recipient(transaction, address)), Some(Step::Ask(question)))
-            }
+        if let Some(line) = refusal {
+            return Self::with_recipients(transaction, Refused::Some).answer(line, talk);
+        }
+        let question = Question::Recipient { address: recipient.address.clone() };
+        (Self::Asked(Asked::Recipient(transaction, recipient)), Some(Step::Ask(question)))
+    }
+
+    /// Where a transaction stands after a RCPT.
+    fn with_recipients(transaction: Box<Transaction>, refused: Refused) -> Self {
+        if transaction.recipients.is_empty() {
+            Self::Sender(transaction, refused)
+        } else {
+            Self::Recipients(transaction)
         }
     }
 
     fn data(self, talk: &mut Talk) -> Next {
         if let Self::Recipients(transaction) = self {
+            if transaction.body_type == BodyType::BinaryMime {
+                return Self::Recipients(transaction).answer(replies::BINARY_BY_BDAT, talk);
+            }
             return (Self::Asked(Asked::Data(transaction)), Some(Step::Ask(Question::Content)));
         }
         let line = self.content_refusal();
         self.answer(line, talk)
     }
 
-    fn bdat(self, chunk: Chunk) -> Next {
+    fn bdat(self, chunk: Chunk, talk: &Talk) -> Next {
+        if !talk.offered().has(Extension::Chunking) {
+            return self.swallow(chunk.octets, replies::NOT_OFFERED);
+        }
         match self {
             Self::Recipients(transaction) => {
                 (Self::Asked(Asked::Chunk(transaction, chunk)), Some(Step::Ask(Question::Content)))
@@ -437,6 +424,26 @@ impl State {
     }
 }
 
+/// What RCPT says, and whether it does so in ASCII.
+fn recipient(
+    address: Address,
+    params: Params<'_>,
+    talk: &Talk,
+) -> Result<(bool, Recipient), ParamError> {
+    let mut is_ascii = address.is_ascii();
+    let mut recipient = Recipient::from(address);
+    if !params.is_empty() {
+        is_ascii &= params.iter().all(|param| param.value.is_none_or(str::is_ascii));
+        for param in params.rcpt(talk.offered()) {
+            match param? {
+                RcptParam::Notify(notify) => recipient.notify = Some(notify),
+                RcptParam::Original(original) => recipient.original = Some(original),
+            }
+        }
+    }
+    Ok((is_ascii, recipient))
+}
+
 impl Asked {
     fn accept(self, talk: &mut Talk) -> State {
         match self {
@@ -444,9 +451,9 @@ impl Asked {
                 talk.say(replies::SENDER_OK);
                 State::Sender(transaction, Refused::None)
             }
-            Self::Recipient(mut transaction, address) => {
+            Self::Recipient(mut transaction, recipient) => {
                 talk.say(replies::RECIPIENT_OK);
-                transaction.recipients.push(Recipient::from(address));
+                transaction.recipients.push(recipient);
                 State::Recipients(transaction)
             }
             Self::Data(transaction) => {

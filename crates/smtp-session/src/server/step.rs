@@ -1,7 +1,7 @@
 //! What a server session and its driver tell each other.
 
 use bytes::Bytes;
-use mail::{Address, BodyType, Recipient, Reply, ReversePath};
+use mail::{Address, BodyType, Recipient, Reply, ReversePath, Wishes};
 
 /// What the driver does next.
 #[derive(Debug, PartialEq, Eq)]
@@ -14,7 +14,7 @@ pub enum Step {
     Body(Bytes),
     /// The content is whole: store it, then call [`stored`](super::Session::stored) or
     /// [`not_stored`](super::Session::not_stored); no step follows before.
-    Commit(Transaction),
+    Commit(Box<Transaction>),
     /// Drop the content that came so far; no more of it comes.
     Abandon,
     /// Start the handshake, then call [`tls_started`](super::Session::tls_started). What was read before is void.
@@ -67,6 +67,8 @@ pub struct Transaction {
     pub body_type: BodyType,
     /// Whether MAIL said SMTPUTF8.
     pub needs_smtputf8: bool,
+    /// What else MAIL asked for.
+    pub wishes: Wishes,
     /// What `SIZE=` said.
     pub octets_declared: Option<u64>,
     /// Octets of content so far; all of them at [`Step::Commit`].

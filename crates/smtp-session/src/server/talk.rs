@@ -3,12 +3,14 @@
 use std::fmt::Write as _;
 use std::mem;
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::BytesMut;
-use mail::{MessageId, Reply};
-use smtp_codec::write_reply;
+use mail::{MessageId, Reply, Timestamp};
+use smtp_codec::{Extension, ExtensionSet, ParamError, write_reply};
 
-use crate::server::replies::{self, Line, Refusal};
+use crate::server::bad_param::BadParam;
+use crate::server::replies::{self, Ehlo, Line, Refusal};
 use crate::server::settings::{Security, Settings};
 use crate::server::step::{Reason, Step};
 
@@ -18,6 +20,10 @@ pub(super) struct Talk {
     pub(super) settings: Arc<Settings>,
     security: Security,
     is_under_tls: bool,
+    /// The two clocks at one moment.
+    clocks: Option<(Instant, Timestamp)>,
+    /// When the command came that is being answered.
+    pub(super) now: Instant,
     bad_commands: u32,
     transactions: u32,
     replies: BytesMut,
@@ -30,9 +36,17 @@ const REPLIES_OCTETS_MAX: usize = 8 * 1024;
 
 // A buffer that grows takes all, so the results of writing to it say nothing.
 impl Talk {
-    pub(super) fn new(settings: Arc<Settings>, security: Security) -> Self {
-        let replies = BytesMut::new();
-        Self { settings, security, is_under_tls: false, bad_commands: 0, transactions: 0, replies }
+    pub(super) fn new(settings: Arc<Settings>, security: Security, now: Instant) -> Self {
+        Self {
+            settings,
+            security,
+            is_under_tls: false,
+            clocks: None,
+            now,
+            bad_commands: 0,
+            transactions: 0,
+            replies: BytesMut::new(),
+        }
     }
 
     pub(super) fn say(&mut self, line: Line) {
@@ -48,6 +62,16 @@ impl Talk {
         refusal.write(room(&mut self.replies), &self.settings).unwrap_or_default();
     }
 
+    pub(super) fn say_bad_param(&mut self, bad: BadParam) {
+        let out = room(&mut self.replies);
+        replies::write_bad_param(out, bad, &self.settings.offers).unwrap_or_default();
+        self.bad_commands = self.bad_commands.saturating_add(1);
+    }
+
+    pub(super) fn say_param_error(&mut self, error: ParamError) {
+        self.say_bad_param(error.into());
+    }
+
     pub(super) fn say_greeting(&mut self) {
         replies::write_greeting(room(&mut self.replies), &self.settings).unwrap_or_default();
     }
@@ -57,8 +81,13 @@ impl Talk {
     }
 
     pub(super) fn say_ehlo(&mut self) {
-        let starttls = if self.offers_starttls() { replies::STARTTLS } else { "" };
-        replies::write_ehlo(room(&mut self.replies), &self.settings, starttls).unwrap_or_default();
+        let ehlo = Ehlo {
+            settings: &self.settings,
+            offered: self.offered(),
+            offers_starttls: self.offers_starttls(),
+            now: self.wall_clock(),
+        };
+        ehlo.write(room(&mut self.replies)).unwrap_or_default();
     }
 
     /// The 250 that takes responsibility (RFC 5321 §4.2.5). Bad commands before it are forgiven.
@@ -93,6 +122,31 @@ impl Talk {
         is_allowed
     }
 
+    /// The extensions that are offered now.
+    pub(super) fn offered(&self) -> ExtensionSet {
+        let mut offered = self.settings.offers.extensions.with(Extension::Size);
+        if !offered.has(Extension::Chunking) {
+            offered = offered.without(Extension::BinaryMime);
+        }
+        if !self.is_under_tls {
+            offered = offered.without(Extension::RequireTls);
+        }
+        if self.clocks.is_none() {
+            offered = offered.without(Extension::FutureRelease).without(Extension::DeliverBy);
+        }
+        offered
+    }
+
+    /// What the wall clock shows, if that is known.
+    pub(super) fn wall_clock(&self) -> Timestamp {
+        let (then, at) = self.clocks.unwrap_or((self.now, Timestamp::default()));
+        at.plus(self.now.saturating_duration_since(then))
+    }
+
+    pub(super) const fn set_wall_clock(&mut self, at: Timestamp) {
+        self.clocks = Some((self.now, at));
+    }
+
     pub(super) const fn offers_starttls(&self) -> bool {
         self.security.offers_starttls && !self.is_under_tls
     }
@@ -103,6 +157,10 @@ impl Talk {
 
     pub(super) const fn is_under_tls(&self) -> bool {
         self.is_under_tls
+    }
+
+    pub(super) const fn begin_under_tls(&mut self) {
+        self.is_under_tls = true;
     }
 
     /// What was said in the clear is not said under TLS.
