@@ -13,6 +13,8 @@
 mod harness;
 
 #[cfg(test)]
+mod client_tls;
+#[cfg(test)]
 mod command_line;
 #[cfg(test)]
 mod corpus;
@@ -36,6 +38,8 @@ mod mail_exchangers;
 mod next_hop;
 #[cfg(test)]
 mod observability;
+#[cfg(test)]
+mod proxy;
 #[cfg(test)]
 mod quickstart;
 #[cfg(test)]

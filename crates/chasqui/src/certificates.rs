@@ -17,9 +17,22 @@ pub(crate) fn findings(settings: &Settings) -> Vec<Finding> {
             continue;
         };
         let files = Config { certificate: certificate.clone(), key: key.clone() };
-        findings.extend(files.problems().into_iter().map(|(name, error)| {
-            Finding::in_item("listener", number, name, words(&error)).hint(hint(&error))
-        }));
+        let mut find = |name: &str, error: &CertificateError| {
+            let finding = Finding::in_item("listener", number, name, words(error));
+            findings.push(finding.hint(hint(error)));
+        };
+        for (name, error) in files.problems() {
+            find(name, &error);
+        }
+        for (_, error) in listener.certificates.iter().flat_map(Config::problems) {
+            find("certificates", &error);
+        }
+        if let Some(roots) = &listener.client_authorities {
+            let roots = tls::client::Config { roots: Some(roots.clone()), trusts_system: false };
+            if let Err(error) = Connectors::open(&roots) {
+                find("client_authorities", &error);
+            }
+        }
     }
     if let Err(error) = Connectors::open(&settings.tls) {
         findings.push(Finding::in_section("tls", "roots", words(&error)).hint(hint(&error)));

@@ -5,12 +5,13 @@ use std::net::IpAddr;
 use ipnet::{IpNet, Ipv4Net};
 
 use crate::config::InboundConnector;
+use crate::nearest::{Nearest, nearest};
 
-/// The networks that may relay, most specific first.
+/// The networks and the holders of certificates that may relay.
 #[derive(Clone, Debug)]
 pub struct Admission {
     connectors: Vec<InboundConnector>,
-    /// Each network with the place of its connector; ties keep the order of the settings.
+    /// Each network with the place of its connector, most specific first; ties keep the order of the settings.
     networks: Vec<(IpNet, usize)>,
 }
 
@@ -35,6 +36,35 @@ impl Admission {
         let (_, place) = self.networks.iter().find(|(network, _)| network.contains(&client))?;
         self.connectors.get(*place)
     }
+
+    /// The connector that lets the holder of a certificate for `names` relay; none if it may not.
+    ///
+    /// An exact name goes before a pattern. The caller has seen to it that the certificate is trusted.
+    pub fn admit_holder(&self, names: &[Box<str>]) -> Option<&InboundConnector> {
+        let patterns = || {
+            let enabled = self.connectors.iter().filter(|connector| connector.enabled);
+            enabled.flat_map(|connector| {
+                connector.certificate_names.iter().map(move |pattern| (connector, pattern))
+            })
+        };
+        let exact = |pattern: &str| names.iter().any(|name| pattern.eq_ignore_ascii_case(name));
+        let below = |pattern: &str| names.iter().any(|name| is_below(pattern, name));
+        let found = patterns().find(|(_, pattern)| exact(pattern));
+        found.or_else(|| patterns().find(|(_, pattern)| below(pattern))).map(|(it, _)| it)
+    }
+
+    /// For a client that is let in by nothing: the connector that it was nearest to, if any is near.
+    pub fn nearest(&self, client: IpAddr, names: &[Box<str>]) -> Option<Nearest<'_>> {
+        nearest(&self.connectors, client.to_canonical(), names)
+    }
+}
+
+/// Whether `name` is one label under what follows the `*` of `pattern`.
+fn is_below(pattern: &str, name: &str) -> bool {
+    let parents = pattern.strip_prefix("*.").zip(name.split_once('.'));
+    parents.is_some_and(|(parent, (label, rest))| {
+        !label.is_empty() && parent.eq_ignore_ascii_case(rest)
+    })
 }
 
 /// Turns a network of IPv4-mapped addresses into the IPv4 network it means.
@@ -54,6 +84,7 @@ mod tests {
             name: name.to_owned(),
             enabled,
             networks: networks.iter().map(|text| text.parse().unwrap()).collect(),
+            ..InboundConnector::default()
         };
         Admission::new(vec![
             connector("wide", true, &["10.0.0.0/8", "2001:db8::/32"]),
@@ -78,6 +109,38 @@ mod tests {
         ] {
             let got = admission.admit(client.parse().unwrap());
             assert_eq!(got.map(|connector| connector.name.as_str()), want, "{client}");
+        }
+    }
+
+    #[test]
+    fn a_holder_is_let_in_by_name_or_by_one_label() {
+        let connector = |name: &str, enabled, names: &[&str]| InboundConnector {
+            name: name.to_owned(),
+            enabled,
+            certificate_names: names.iter().map(ToString::to_string).collect(),
+            ..InboundConnector::default()
+        };
+        let admission = Admission::new(vec![
+            connector("below", true, &["*.example.com"]),
+            connector("off", false, &["off.example.org"]),
+            connector("exact", true, &["Mail.example.com", "example.net"]),
+        ]);
+        for (names, want) in [
+            (&["mail.example.com"][..], Some("exact")),
+            (&["a.example.com"], Some("below")),
+            (&["A.EXAMPLE.COM"], Some("below")),
+            (&["other.test", "a.example.com"], Some("below")),
+            (&["*.example.com"], Some("below")),
+            (&["a.b.example.com"], None),
+            (&["example.com"], None),
+            (&[".example.com"], None),
+            (&["off.example.org"], None),
+            (&["a.example.net"], None),
+            (&[], None),
+        ] {
+            let names: Vec<Box<str>> = names.iter().map(|name| (*name).into()).collect();
+            let got = admission.admit_holder(&names);
+            assert_eq!(got.map(|connector| connector.name.as_str()), want, "{names:?}");
         }
     }
 

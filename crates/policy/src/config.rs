@@ -10,10 +10,11 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 pub use outbound::{Limits, Login, OutboundConnector, SmartHost, Timeouts, TlsLevel};
 
-/// Who may relay: mail from these networks is taken for any recipient that has a route.
+/// Who may relay: mail from these networks, and from these holders of certificates, is taken for any
+/// recipient that has a route.
 ///
 /// A client that no enabled inbound connector lists is answered 550 5.7.1 at RCPT. When several
-/// networks hold the client's address, the most specific one wins.
+/// networks hold the client's address, the most specific one wins; a certificate goes before an address.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct InboundConnector {
@@ -26,16 +27,26 @@ pub struct InboundConnector {
     #[serde(deserialize_with = "networks")]
     #[schemars(with = "Vec<String>")]
     pub networks: Vec<IpNet>,
+    /// Host names of certificates whose holders may relay from any network, such as `["mail.example.com"]`;
+    /// `*.example.com` is every name with one label more. A trusted authority must have issued the certificate (see
+    /// `client_certificates` and `client_authorities` of a listener); its alternative names count, and its common
+    /// name if it has none.
+    pub certificate_names: Vec<String>,
 }
 
 impl Default for InboundConnector {
     fn default() -> Self {
-        Self { name: String::new(), enabled: true, networks: Vec::new() }
+        Self {
+            name: String::new(),
+            enabled: true,
+            networks: Vec::new(),
+            certificate_names: Vec::new(),
+        }
     }
 }
 
 /// Reads networks; an address alone means just that one.
-fn networks<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<IpNet>, D::Error> {
+pub fn networks<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<IpNet>, D::Error> {
     let texts = Vec::<String>::deserialize(from)?;
     texts.iter().map(|text| network(text).ok_or_else(|| wrong(text))).collect()
 }

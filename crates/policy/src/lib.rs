@@ -8,7 +8,9 @@
 pub mod config;
 
 mod admission;
+mod nearest;
 mod router;
 
 pub use admission::Admission;
+pub use nearest::{Missed, Nearest};
 pub use router::{NoRoute, Router, RouterError};

@@ -6,6 +6,7 @@ use mail::Domain;
 use policy::config::{OutboundConnector, TlsLevel};
 use policy::{Router, RouterError};
 use smtp_server::config::ConfigError;
+use tls::server::ClientCertificates;
 
 use crate::problem::Problem;
 use crate::read::Places;
@@ -82,6 +83,12 @@ impl Check<'_> {
                     ConfigError::RequiresTls(_) => {
                         ("requires_tls", "set `tls` too, or leave this out".to_owned())
                     }
+                    ConfigError::ClientCertificates(_) => {
+                        ("client_certificates", "set `tls` too, or leave this out".to_owned())
+                    }
+                    ConfigError::ProxyEverybody { key, .. } => {
+                        (*key, "list the proxies' own addresses".to_owned())
+                    }
                     ConfigError::TooSmall { key, least, .. } => {
                         (*key, format!("write {least} or more"))
                     }
@@ -103,6 +110,31 @@ impl Check<'_> {
                     "list the networks whose mail this relay carries",
                 );
             }
+            self.certificate_names(settings, number, &inbound.certificate_names);
+        }
+    }
+
+    fn certificate_names(&mut self, settings: &Settings, number: usize, names: &[String]) {
+        let way = item("inbound", number, "certificate_names");
+        for pattern in names {
+            let name = pattern.strip_prefix("*.").unwrap_or(pattern);
+            let is_name = Domain::parse(name)
+                .is_ok_and(|domain| domain.literal().is_none() && domain.is_ascii());
+            if !is_name {
+                let error = format!("`{pattern}` is not a name of a certificate");
+                self.add(&way, error, "write a host name, or `*.` and a domain");
+            }
+        }
+        let asks = settings
+            .listener
+            .iter()
+            .any(|listener| listener.client_certificates != ClientCertificates::No);
+        if !names.is_empty() && !asks {
+            self.add(
+                &way,
+                "no listener asks for certificates",
+                "set `client_certificates = \"ask\"` in a [[listener]] with TLS",
+            );
         }
     }
 

@@ -54,6 +54,8 @@ pub enum Command<'a> {
     Auth(&'a str),
     /// `ETRN words` (RFC 1985).
     Etrn(&'a str),
+    /// `XCLIENT attributes` (Postfix), not read further.
+    Xclient(&'a str),
     /// The first line of another protocol, such as HTTP: the client is not a mail client, or is being misused.
     Foreign,
     /// Anything else.
@@ -126,6 +128,7 @@ impl<'a> Command<'a> {
             b"STARTTLS" => alone(argument, Self::StartTls),
             b"AUTH" => some(argument).map(Self::Auth),
             b"ETRN" => some(argument).map(Self::Etrn),
+            b"XCLIENT" => some(argument).map(Self::Xclient),
             b"GET" | b"POST" | b"PUT" | b"HEAD" | b"DELETE" | b"OPTIONS" | b"CONNECT"
             | b"TRACE" | b"PATCH" | b"PRI" | b"PROXY" => Ok(Self::Foreign),
             _ => Ok(if verb.starts_with("SSH-") { Self::Foreign } else { Self::Unknown }),
@@ -210,6 +213,7 @@ mod tests {
             ("StartTLS", Command::StartTls),
             ("AUTH PLAIN AGEAYg==", Command::Auth("PLAIN AGEAYg==")),
             ("ETRN a.example", Command::Etrn("a.example")),
+            ("xclient ADDR=192.0.2.1", Command::Xclient("ADDR=192.0.2.1")),
             ("BDAT 12", Command::Bdat { octets: 12, is_last: false }),
             ("BDAT 0 last", Command::Bdat { octets: 0, is_last: true }),
             ("GET / HTTP/1.1", Command::Foreign),

@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::SocketAddr;
 
 use mail::Origin;
+use tls::server::PeerCertificate;
 
 /// A connected client.
 #[derive(Debug)]
@@ -15,9 +16,17 @@ pub(crate) struct Client {
     pub(crate) connector: Option<Box<str>>,
     /// TLS version and cipher suite, once there is TLS.
     pub(crate) tls: Option<Box<str>>,
+    /// What it showed in the handshake, trusted or not.
+    pub(crate) certificate: Option<Box<PeerCertificate>>,
 }
 
 impl Client {
+    /// Whose certificate it showed, if that is trusted.
+    pub(crate) fn subject(&self) -> Option<&str> {
+        let certificate = self.certificate.as_ref().filter(|it| it.fault.is_none())?;
+        Some(&certificate.subject)
+    }
+
     /// Where a message came in.
     pub(crate) fn origin(&self, listener: &str, helo: Box<str>) -> Origin {
         Origin {

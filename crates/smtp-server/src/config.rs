@@ -1,10 +1,12 @@
 //! What an operator sets of a listener.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
+use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use tls::server::ClientCertificates;
 use units::{ByteSize, Span};
 
 mod extension;
@@ -27,9 +29,33 @@ pub struct Listener {
     pub certificate: Option<PathBuf>,
     /// PEM file with the private key, not encrypted.
     pub key: Option<PathBuf>,
+    /// Further certificates, each with its `certificate` and `key`. A client that asks for a name (SNI) is shown the
+    /// first one that is for it, by name or by a wildcard of one label; any other client is shown the one above.
+    pub certificates: Vec<tls::server::Config>,
+    /// The oldest version of TLS that is spoken: `1.2` or `1.3`. A client that has only older ones is refused in the
+    /// handshake.
+    pub tls_min: tls::server::Version,
+    /// Whether clients are asked for a certificate: `no`, `ask`, or `require`. One that is trusted may let its holder
+    /// relay (`certificate_names` of an inbound connector). With `ask`, a client without one, or with one that is not
+    /// trusted, goes on as if it had none; with `require` its handshake is refused.
+    pub client_certificates: ClientCertificates,
+    /// PEM file with the authorities that clients' certificates must come from, such as a company's own; read again on
+    /// reload. Left out, it is those that the system trusts.
+    pub client_authorities: Option<PathBuf>,
     /// With `tls = "starttls"`: whether MAIL is refused with 530 5.7.0 until STARTTLS has been done
     /// (RFC 3207 §4). Not for a port that takes mail from the whole Internet.
     pub requires_tls: bool,
+    /// Networks of proxies, such as `HAProxy`, that begin each connection with the header of the PROXY protocol (version 1
+    /// or 2), before TLS too. The address in it counts as the client's for everything. A connection from there without
+    /// the header within `handshake_wait_max` is closed; from anywhere else the header is refused with 554 5.5.1.
+    #[serde(deserialize_with = "policy::config::networks")]
+    #[schemars(with = "Vec<String>")]
+    pub proxy_networks: Vec<IpNet>,
+    /// Networks of proxies that are offered XCLIENT (Postfix's extension), by which they say whose session they pass on.
+    /// From anywhere else it is refused with 550 5.7.0.
+    #[serde(deserialize_with = "policy::config::networks")]
+    #[schemars(with = "Vec<String>")]
+    pub xclient_networks: Vec<IpNet>,
     /// Connections open at once. One more is answered 421 4.3.2 and closed; on an implicit TLS port it
     /// is closed without a word.
     pub connections_max: usize,
@@ -104,7 +130,13 @@ impl Default for Listener {
             tls: ListenerTls::None,
             certificate: None,
             key: None,
+            certificates: Vec::new(),
+            tls_min: tls::server::Version::default(),
+            client_certificates: ClientCertificates::No,
+            client_authorities: None,
             requires_tls: false,
+            proxy_networks: Vec::new(),
+            xclient_networks: Vec::new(),
             connections_max: 2000,
             connections_per_client_max: 200,
             handshakes_max: 256,
@@ -157,6 +189,17 @@ pub enum ConfigError {
     /// `requires_tls` where there is none.
     #[error("listener \"{0}\": requires_tls needs tls = \"starttls\" or \"implicit\"")]
     RequiresTls(String),
+    /// Clients cannot be asked for certificates where there is no TLS.
+    #[error("listener \"{0}\": client_certificates needs tls = \"starttls\" or \"implicit\"")]
+    ClientCertificates(String),
+    /// Everybody would be believed to be anybody.
+    #[error("listener \"{listener}\": {key} must not be everybody")]
+    ProxyEverybody {
+        /// The listener.
+        listener: String,
+        /// The setting.
+        key: &'static str,
+    },
     /// BINARYMIME without CHUNKING.
     #[error("listener \"{0}\": BINARYMIME needs CHUNKING")]
     BinaryMime(String),
@@ -176,6 +219,16 @@ pub enum ConfigError {
 }
 
 impl Listener {
+    /// Whether a connection from `peer` begins with a proxy's header.
+    pub(crate) fn is_proxy(&self, peer: IpAddr) -> bool {
+        holds(&self.proxy_networks, peer)
+    }
+
+    /// Whether a client at `peer` may say whose session it passes on.
+    pub(crate) fn takes_xclient(&self, peer: IpAddr) -> bool {
+        holds(&self.xclient_networks, peer)
+    }
+
     /// Says all that is wrong; empty when nothing is.
     pub fn problems(&self) -> Vec<ConfigError> {
         let name = || self.name.clone();
@@ -185,6 +238,16 @@ impl Listener {
         }
         if self.tls == ListenerTls::None && self.requires_tls {
             problems.push(ConfigError::RequiresTls(name()));
+        }
+        if self.tls == ListenerTls::None && self.client_certificates != ClientCertificates::No {
+            problems.push(ConfigError::ClientCertificates(name()));
+        }
+        for (key, networks) in
+            [("proxy_networks", &self.proxy_networks), ("xclient_networks", &self.xclient_networks)]
+        {
+            if networks.iter().any(|network| network.prefix_len() == 0) {
+                problems.push(ConfigError::ProxyEverybody { listener: name(), key });
+            }
         }
         let offers =
             |it| self.extensions.contains(&it) || self.extensions_for_relaying.contains(&it);
@@ -214,6 +277,14 @@ impl Listener {
             }
         }
         problems
+    }
+}
+
+fn holds(networks: &[IpNet], peer: IpAddr) -> bool {
+    // The usual listener has none.
+    !networks.is_empty() && {
+        let peer = peer.to_canonical();
+        networks.iter().any(|network| network.contains(&peer))
     }
 }
 

@@ -3,7 +3,6 @@
 //! The session says what to do next; this loop does it. Nothing is read while a step is under way, so a client
 //! can be no faster than the spool, and what it pipelines waits in the system's buffers.
 
-use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -17,7 +16,8 @@ use tokio::time::{sleep_until, timeout};
 
 use crate::client::{Client, Plain};
 use crate::config::ListenerTls;
-use crate::metrics::{Handshake, Limit};
+use crate::end::End;
+use crate::handshake::handshake;
 use crate::reception::Reception;
 use crate::slot::Slot;
 use crate::stream::{Expected, Stream};
@@ -29,30 +29,10 @@ pub(crate) struct Connection {
     pub(crate) client: Client,
     pub(crate) session: Session,
     pub(crate) transaction: Transaction,
-    stream: Stream,
+    pub(crate) stream: Stream,
     /// Stored and answered for, but the queue had no room yet. Nothing is read until it has.
     unqueued: Option<Accepted>,
-    _slot: Slot,
-}
-
-/// How a connection ended.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum End {
-    /// The session closed it.
-    #[error("session closed: {0:?}")]
-    Closed(Reason),
-    /// The connection broke.
-    #[error("connection lost: {0}")]
-    Lost(#[from] io::Error),
-    /// The client read no reply for `write_wait_max`.
-    #[error("the client reads no replies")]
-    NotReading,
-    /// No TLS within `handshake_wait_max`.
-    #[error("tls handshake took too long")]
-    HandshakeTimedOut,
-    /// TLS could not be agreed on.
-    #[error("tls handshake failed: {0}")]
-    HandshakeFailed(io::Error),
+    pub(crate) slot: Slot,
 }
 
 impl Connection {
@@ -71,7 +51,7 @@ impl Connection {
             unqueued: None,
             reception,
             client,
-            _slot: slot,
+            slot,
         }
     }
 
@@ -105,6 +85,9 @@ impl Connection {
     }
 
     async fn serve(&mut self, stop: &mut oneshot::Receiver<()>) -> Result<Reason, End> {
+        if self.reception.config.is_proxy(self.client.address.ip()) {
+            Box::pin(self.unwrap_proxied(stop)).await?;
+        }
         if self.reception.config.tls == ListenerTls::Implicit {
             Box::pin(self.shake_hands(stop)).await?;
             self.session = self.reception.session(&self.client, self.now());
@@ -129,6 +112,7 @@ impl Connection {
                     Step::Abandon => self.abandon(),
                     Step::StartTls => {
                         Box::pin(self.shake_hands(stop)).await?;
+                        self.session.retell(self.reception.settings_for(&self.client));
                         self.session.tls_started(self.now());
                     }
                     Step::Close(reason) => return Ok(reason),
@@ -234,10 +218,15 @@ impl Connection {
         }
     }
 
-    /// Does the TLS handshake.
+    /// Does the TLS handshake; by its certificate the client may turn out to be one that may relay.
     async fn shake_hands(&mut self, stop: &mut oneshot::Receiver<()>) -> Result<(), End> {
-        let facts = handshake(&self.reception, &mut self.stream, stop).await?;
+        let client = (&self.client, &mut self.stream);
+        let (facts, certificate) = handshake(&self.reception, client, stop).await?;
         self.client.tls = Some(facts);
+        if certificate.is_some() {
+            self.client.certificate = certificate.map(Box::new);
+            self.client.connector = self.reception.connector(&self.client);
+        }
         Ok(())
     }
 
@@ -253,6 +242,7 @@ impl Connection {
             recipients = accepted.envelope.recipients.len(),
             octets = accepted.octets,
             tls = self.client.tls.as_deref(),
+            certificate = self.client.subject(),
             "message accepted"
         );
     }
@@ -272,50 +262,6 @@ const fn linger_wait_max(reason: Reason) -> Duration {
         | Reason::Transactions
         | Reason::ForeignProtocol
         | Reason::Refused => Duration::from_secs(2),
-    }
-}
-
-/// Does the TLS handshake: waits for its turn, within the time limit for both. A stop ends it at once, since nothing
-/// is under way before it.
-async fn handshake(
-    reception: &Reception,
-    stream: &mut Stream,
-    stop: &mut oneshot::Receiver<()>,
-) -> Result<Box<str>, End> {
-    let Some(acceptor) = &reception.acceptor else {
-        return Err(End::HandshakeFailed(io::ErrorKind::Unsupported.into()));
-    };
-    let metrics = &reception.metrics;
-    let mut has_turn = false;
-    let under_way = async {
-        // Never closed.
-        let _turn = reception.handshakes.acquire().await;
-        has_turn = true;
-        stream.start_tls(acceptor).await
-    };
-    let wait_max = reception.config.handshake_wait_max.as_duration();
-    let done = tokio::select! {
-        biased;
-        done = timeout(wait_max, under_way) => done,
-        _ = stop => return Err(End::Closed(Reason::ShutDown)),
-    };
-    match done {
-        Ok(Ok(facts)) => {
-            metrics.handshake(Handshake::Done);
-            Ok(facts)
-        }
-        Ok(Err(error)) => {
-            metrics.handshake(Handshake::Failed);
-            Err(End::HandshakeFailed(error))
-        }
-        Err(_) if has_turn => {
-            metrics.handshake(Handshake::TimedOut);
-            Err(End::HandshakeTimedOut)
-        }
-        Err(_) => {
-            metrics.shed(Limit::Handshakes);
-            Err(End::HandshakeTimedOut)
-        }
     }
 }
 

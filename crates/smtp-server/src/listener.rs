@@ -24,7 +24,7 @@ use crate::gate::Gate;
 use crate::metrics::Limit;
 use crate::reception::Reception;
 use crate::reply;
-use crate::slot::{NoSlot, Slot, Slots};
+use crate::slot::{Slot, Slots};
 
 /// Rest after the system gave no connection. Without it a full descriptor table would be asked without end.
 const ACCEPT_REST: Duration = Duration::from_millis(100);
@@ -134,9 +134,8 @@ impl Listening {
             }
         };
         let session = SessionId(self.sessions.fetch_add(1, Ordering::Relaxed));
-        let connector = self.reception.admission.admit(address.ip());
-        let connector = connector.map(|connector| connector.name.as_str().into());
-        let client = Client { session, address, connector, tls: None };
+        let mut client = Client { session, address, connector: None, tls: None, certificate: None };
+        client.connector = self.reception.connector(&client);
         let connection = Connection::new(Arc::clone(&self.reception), socket, client, slot);
         self.connections.begin(|stop| connection.run(stop));
     }
@@ -145,13 +144,12 @@ impl Listening {
         if socket.as_raw_fd() >= self.reserved_from {
             return Err((Limit::Descriptors, reply::descriptors_full()));
         }
-        self.slots.take(client).map_err(|no_slot| match no_slot {
-            NoSlot::Total => (Limit::Connections, reply::connections_full()),
-            NoSlot::Client => {
-                let reply = reply::client_connections_full(client.to_canonical());
-                (Limit::ClientConnections, reply)
-            }
-        })
+        let slot = if self.reception.config.is_proxy(client) {
+            self.slots.take_unknown()
+        } else {
+            self.slots.take(client)
+        };
+        slot.map_err(|no_slot| no_slot.because(client))
     }
 
     /// Says `reply` in the one packet that always fits, and closes.

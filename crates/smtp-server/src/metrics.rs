@@ -57,6 +57,7 @@ pub(crate) struct Metrics {
     handshakes_failed: Counter,
     handshakes_timed_out: Counter,
     accept_failed: Counter,
+    not_proxied: Counter,
     panics: Counter,
 }
 
@@ -106,6 +107,11 @@ impl Metrics {
             accept_failed: registry.counter(
                 "reception_accept_failed_total",
                 "Failed attempts to accept a connection.",
+                &of_listener,
+            ),
+            not_proxied: registry.counter(
+                "reception_proxy_failed_total",
+                "Connections of proxies that began with no header of the PROXY protocol.",
                 &of_listener,
             ),
             panics: registry.counter(
@@ -167,6 +173,11 @@ impl Metrics {
     /// The system did not give a connection.
     pub(crate) fn accept_failed(&self) {
         self.accept_failed.increment(1);
+    }
+
+    /// A proxy's connection began without its header.
+    pub(crate) fn not_proxied(&self) {
+        self.not_proxied.increment(1);
     }
 
     /// A connection's task ended by a panic.

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use channel::{Depth, Sender};
 use mail::{Accepted, Timestamp};
+use parking_lot::Mutex;
 use policy::{Admission, Router};
 use smtp_session::server::{Offers, Security, Session, Settings};
 use spool::Spool;
@@ -13,6 +14,7 @@ use units::Clock;
 
 use crate::client::Client;
 use crate::config::{Extension, Listener, ListenerTls};
+use crate::gate::Gate;
 use crate::metrics::Metrics;
 
 /// The fixed parts of a listener; nothing here is locked on the way of a message.
@@ -33,6 +35,8 @@ pub(crate) struct Reception {
     pub(crate) acceptor: Option<tls::server::Acceptor>,
     /// Permits for handshakes, `handshakes_max` of them.
     pub(crate) handshakes: Semaphore,
+    /// Keeps connections that fail before they begin from flooding the log.
+    pub(crate) gate: Mutex<Gate>,
 }
 
 impl Reception {
@@ -41,13 +45,27 @@ impl Reception {
         self.accepted_depth.is_nearly_full()
     }
 
+    /// The connector that lets `client` relay: by its certificate, else by its address.
+    pub(crate) fn connector(&self, client: &Client) -> Option<Box<str>> {
+        let certificate = client.certificate.as_ref();
+        let by_name = certificate.and_then(|it| self.admission.admit_holder(it.trusted_names()));
+        let connector = by_name.or_else(|| self.admission.admit(client.address.ip()))?;
+        Some(connector.name.as_str().into())
+    }
+
+    /// What sessions with `client` go by.
+    pub(crate) fn settings_for(&self, client: &Client) -> Arc<Settings> {
+        let may_relay = client.connector.is_some();
+        Arc::clone(if may_relay { &self.settings_for_relaying } else { &self.settings })
+    }
+
     /// A session with `client`, in the clear or under implicit TLS.
     pub(crate) fn session(&self, client: &Client, now: Instant) -> Session {
-        let may_relay = client.connector.is_some();
-        let settings = if may_relay { &self.settings_for_relaying } else { &self.settings };
         let wall_clock = Timestamp::from_millis(self.clock.unix_millis());
-        let session = Session::new(Arc::clone(settings), self.security(), now);
+        let session = Session::new(self.settings_for(client), self.security(), now);
         let session = session.with_wall_clock(wall_clock);
+        let takes_xclient = self.config.takes_xclient(client.address.ip());
+        let session = if takes_xclient { session.with_xclient() } else { session };
         if self.config.tls == ListenerTls::Implicit { session.under_tls() } else { session }
     }
 

@@ -3,6 +3,12 @@
 use std::net::IpAddr;
 
 use mail::{EnhancedStatus, Reply};
+use policy::{Missed, Nearest};
+use tls::server::PeerCertificate;
+
+/// Names of a certificate that a reply tells.
+const NAMES_TOLD_MAX: usize = 5;
+const CERTIFICATE_OCTETS_MAX: usize = 270;
 
 /// `connections_max` is reached.
 pub(crate) fn connections_full() -> Reply {
@@ -30,10 +36,47 @@ pub(crate) fn queue_full() -> Reply {
     reply(452, EnhancedStatus::new(4, 3, 1), words)
 }
 
-/// The client is on no list.
-pub(crate) fn relay_denied(client: IpAddr) -> Reply {
-    let words = format!("Relay access denied: {client} is in no network of an inbound connector");
+/// The client is on no list. Says what it is known by, and what would have let it in if little is missing.
+pub(crate) fn relay_denied(
+    client: IpAddr,
+    certificate: Option<&PeerCertificate>,
+    nearest: Option<Nearest<'_>>,
+) -> Reply {
+    let known_by = certificate.map_or_else(String::new, certificate_words);
+    let nearest = nearest.map_or_else(String::new, |Nearest { connector, missed }| {
+        let missed = match missed {
+            Missed::CertificateName => "another certificate name",
+            Missed::Network => "another address",
+            Missed::Enabled => "that connector enabled",
+        };
+        format!("; nearest is connector {connector}, with {missed}")
+    });
+    let words = format!(
+        "Relay access denied: {client} is in no network of an inbound connector{known_by}{nearest}"
+    );
     reply(550, EnhancedStatus::new(5, 7, 1), words)
+}
+
+fn certificate_words(certificate: &PeerCertificate) -> String {
+    let mut words = match certificate {
+        PeerCertificate { fault: Some(fault), .. } => {
+            format!("; its certificate does not count: {fault}")
+        }
+        PeerCertificate { names, .. } if names.is_empty() => {
+            "; its certificate has no name".to_owned()
+        }
+        PeerCertificate { names, .. } => {
+            let (shown, more) = names.split_at(names.len().min(NAMES_TOLD_MAX));
+            let and_more = if more.is_empty() { "" } else { " and others" };
+            format!(
+                "; its certificate is for {}{and_more}, which no connector names",
+                shown.join(", ")
+            )
+        }
+    };
+    // A reply's line has 512 octets (RFC 5321 §4.5.3.1.5); it is ASCII.
+    words.truncate(CERTIFICATE_OCTETS_MAX);
+    words
 }
 
 /// The spool did not take content within `store_wait_max`.

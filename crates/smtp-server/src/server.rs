@@ -135,6 +135,7 @@ impl Server {
                 clock: clock.clone(),
                 metrics: Metrics::register(registry, &config.name),
                 acceptor,
+                gate: parking_lot::Mutex::default(),
                 handshakes: Semaphore::new(config.handshakes_max.min(Semaphore::MAX_PERMITS)),
                 config,
             };
@@ -179,7 +180,13 @@ fn acceptor(config: &Listener) -> Result<Option<Acceptor>, BindError> {
         return Ok(None);
     }
     let files = tls::server::Config { certificate: certificate.clone(), key: key.clone() };
-    Acceptor::open(&files).map(Some).map_err(|source| BindError::Certificate {
+    let options = tls::server::Options {
+        further: config.certificates.clone(),
+        version_min: config.tls_min,
+        client_certificates: config.client_certificates,
+        client_authorities: config.client_authorities.clone(),
+    };
+    Acceptor::open_with(&files, &options).map(Some).map_err(|source| BindError::Certificate {
         listener: config.name.clone(),
         source: Box::new(source),
     })

@@ -4,7 +4,11 @@ use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 
+use mail::Reply;
 use parking_lot::Mutex;
+
+use crate::metrics::Limit;
+use crate::reply;
 
 /// Counts the connections of a listener, in all and per client.
 ///
@@ -32,11 +36,25 @@ pub(crate) enum NoSlot {
     Client,
 }
 
+impl NoSlot {
+    /// The limit, and what a client at this address is told.
+    pub(crate) fn because(self, client: IpAddr) -> (Limit, Reply) {
+        match self {
+            Self::Total => (Limit::Connections, reply::connections_full()),
+            Self::Client => {
+                let reply = reply::client_connections_full(client.to_canonical());
+                (Limit::ClientConnections, reply)
+            }
+        }
+    }
+}
+
 /// A place for one connection; given back when dropped.
 #[derive(Debug)]
 pub(crate) struct Slot {
     slots: Arc<Slots>,
-    client: IpAddr,
+    /// None while a proxy has not said who it is.
+    client: Option<IpAddr>,
 }
 
 impl Slots {
@@ -52,14 +70,57 @@ impl Slots {
         if taken.total >= self.total_max {
             return Err(NoSlot::Total);
         }
-        let of_client = taken.by_client.entry(client).or_insert(0);
-        if *of_client >= self.per_client_max {
+        taken.take(client, self.per_client_max)?;
+        taken.total += 1;
+        drop(taken);
+        Ok(Slot { slots: Arc::clone(self), client: Some(client) })
+    }
+
+    /// Takes a place for a connection whose client is not known yet.
+    pub(crate) fn take_unknown(self: &Arc<Self>) -> Result<Slot, NoSlot> {
+        let mut taken = self.taken.lock();
+        if taken.total >= self.total_max {
+            return Err(NoSlot::Total);
+        }
+        taken.total += 1;
+        drop(taken);
+        Ok(Slot { slots: Arc::clone(self), client: None })
+    }
+}
+
+impl Slot {
+    /// From now on the place counts as one of `client`; if it has its share, all stays as it was.
+    pub(crate) fn change_client(&mut self, client: IpAddr) -> Result<(), NoSlot> {
+        let client = network(client);
+        if self.client == Some(client) {
+            return Ok(());
+        }
+        let mut taken = self.slots.taken.lock();
+        taken.take(client, self.slots.per_client_max)?;
+        if let Some(before) = self.client.replace(client) {
+            taken.give_back(before);
+        }
+        Ok(())
+    }
+}
+
+impl Taken {
+    fn take(&mut self, client: IpAddr, max: usize) -> Result<(), NoSlot> {
+        let of_client = self.by_client.entry(client).or_insert(0);
+        if *of_client >= max {
             return Err(NoSlot::Client);
         }
         *of_client += 1;
-        taken.total += 1;
-        drop(taken);
-        Ok(Slot { slots: Arc::clone(self), client })
+        Ok(())
+    }
+
+    fn give_back(&mut self, client: IpAddr) {
+        if let Some(of_client) = self.by_client.get_mut(&client) {
+            *of_client = of_client.saturating_sub(1);
+            if *of_client == 0 {
+                self.by_client.remove(&client);
+            }
+        }
     }
 }
 
@@ -67,11 +128,8 @@ impl Drop for Slot {
     fn drop(&mut self) {
         let mut taken = self.slots.taken.lock();
         taken.total = taken.total.saturating_sub(1);
-        if let Some(of_client) = taken.by_client.get_mut(&self.client) {
-            *of_client = of_client.saturating_sub(1);
-            if *of_client == 0 {
-                taken.by_client.remove(&self.client);
-            }
+        if let Some(client) = self.client {
+            taken.give_back(client);
         }
     }
 }
@@ -118,6 +176,23 @@ mod tests {
             slots.take(ip(&format!("192.0.2.{last}"))).unwrap_err();
         }
         assert_eq!(slots.taken.lock().by_client.len(), 1);
+    }
+
+    /// A proxy's connection counts as its client's once that is known.
+    #[test]
+    fn a_place_may_change_its_client() {
+        let slots = Slots::new(4, 1);
+        let mut unknown = slots.take_unknown().unwrap();
+        let mut other = slots.take_unknown().unwrap();
+        unknown.change_client(ip("192.0.2.1")).unwrap();
+        unknown.change_client(ip("192.0.2.1")).unwrap();
+        assert_eq!(other.change_client(ip("192.0.2.1")), Err(NoSlot::Client));
+        unknown.change_client(ip("192.0.2.2")).unwrap();
+        other.change_client(ip("192.0.2.1")).unwrap();
+        assert_eq!(slots.taken.lock().by_client.len(), 2);
+        drop((unknown, other));
+        assert_eq!(slots.taken.lock().total, 0);
+        assert!(slots.taken.lock().by_client.is_empty());
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use tls::server::PeerCertificate;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -100,6 +101,14 @@ impl Stream {
         is_there
     }
 
+    /// Fills all of `octets` from a connection in clear.
+    pub(crate) async fn read_exact(&mut self, octets: &mut [u8]) -> io::Result<()> {
+        match &mut self.transport {
+            Transport::Plain(socket) => socket.read_exact(octets).await.map(drop),
+            Transport::Tls(_) | Transport::Gone => Err(io::ErrorKind::NotConnected.into()),
+        }
+    }
+
     /// Writes all of `octets`.
     pub(crate) async fn write(&mut self, octets: &[u8]) -> io::Result<()> {
         match &mut self.transport {
@@ -112,11 +121,12 @@ impl Stream {
         }
     }
 
-    /// Does the handshake and says what it agreed on. What was read before is void (RFC 3207 §4.2).
+    /// Does the handshake and says what it agreed on, and what the client showed. What was read before is void
+    /// (RFC 3207 §4.2).
     pub(crate) async fn start_tls(
         &mut self,
         acceptor: &tls::server::Acceptor,
-    ) -> io::Result<Box<str>> {
+    ) -> io::Result<(Box<str>, Option<PeerCertificate>)> {
         self.input.clear();
         let transport = std::mem::replace(&mut self.transport, Transport::Gone);
         let Transport::Plain(socket) = transport else {
@@ -124,7 +134,8 @@ impl Stream {
         };
         let socket = Buffered::new(socket, COMMAND_READ_OCTETS);
         let stream = acceptor.accept(socket).await?;
-        let facts = tls::facts(stream.get_ref().1);
+        let session = stream.get_ref().1;
+        let facts = (tls::facts(session), acceptor.peer_certificate(session));
         self.transport = Transport::Tls(Box::new(stream));
         Ok(facts)
     }

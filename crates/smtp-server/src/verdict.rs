@@ -17,6 +17,7 @@ impl Connection {
             Question::Mail { octets_declared, .. } => self.may_begin(*octets_declared),
             Question::Recipient { address } => self.may_have(address),
             Question::Content => Box::pin(self.begin_content()).await,
+            Question::Client(told) => self.stand_in(told),
         };
         match answer {
             Ok(()) => Verdict::Accept,
@@ -46,9 +47,18 @@ impl Connection {
     /// RCPT: only listed clients relay, and only where a connector leads.
     fn may_have(&self, address: &Address) -> Result<(), Reply> {
         if self.client.connector.is_none() {
-            return Err(reply::relay_denied(self.client.address.ip().to_canonical()));
+            return Err(self.relay_denied());
         }
         self.reception.router.route(address).map(drop).map_err(|no_route| no_route.reply())
+    }
+
+    /// Says what of the client did not match, and the connector that it was nearest to.
+    fn relay_denied(&self) -> Reply {
+        let client = self.client.address.ip().to_canonical();
+        let certificate = self.client.certificate.as_deref();
+        let names = certificate.map_or(&[][..], |certificate| &certificate.names);
+        let nearest = self.reception.admission.nearest(client, names);
+        reply::relay_denied(client, certificate, nearest)
     }
 
     /// DATA or the first BDAT: takes the place and writes the trace field.
@@ -92,7 +102,7 @@ impl Connection {
                 let sender = self.session.transaction().map(|it| it.sender.clone());
                 self.tell_refusal(sender.as_ref(), Some(address), reply);
             }
-            Question::Content => self.refused(reply),
+            Question::Content | Question::Client(_) => self.refused(reply),
         }
     }
 
@@ -126,6 +136,7 @@ impl Connection {
             recipients = transaction.map(|it| it.recipients.len()),
             octets = transaction.map(|it| it.octets),
             tls = self.client.tls.as_deref(),
+            certificate = self.client.subject(),
             status = reply.code(),
             reply = %reply,
             "transaction refused"

@@ -19,5 +19,5 @@ mod talk;
 
 pub use session::Session;
 pub use settings::{Offers, Security, Settings};
-pub use smtp_codec::{Extension, ExtensionSet};
+pub use smtp_codec::{Extension, ExtensionSet, Proxied, ProxyError, ProxyHeader, Xclient};
 pub use step::{Question, Reason, Step, Transaction, Verdict};

@@ -88,7 +88,7 @@ fn serve(pieces: &[&[u8]], now: Instant) -> Outcome {
                     let is_taken = !address.as_str().starts_with("no");
                     session.decide(if is_taken { server::Verdict::Accept } else { no() }, now);
                 }
-                server::Step::Ask(server::Question::Mail { .. }) => {
+                server::Step::Ask(server::Question::Mail { .. } | server::Question::Client(_)) => {
                     session.decide(server::Verdict::Accept, now);
                 }
                 server::Step::Body(bytes) => body.as_mut().unwrap().extend_from_slice(&bytes),

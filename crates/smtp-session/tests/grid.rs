@@ -313,6 +313,21 @@ const GRID: &[(&str, [&str; 10])] = &[
         ],
     ),
     (
+        "XCLIENT ADDR=192.0.2.1",
+        [
+            "503 5.5.1",
+            "530 5.7.0",
+            "550 5.7.0",
+            "550 5.7.0",
+            "550 5.7.0",
+            "550 5.7.0",
+            "550 5.7.0",
+            "550 5.7.0",
+            "550 5.7.0",
+            "550 5.7.0",
+        ],
+    ),
+    (
         "AUTH PLAIN",
         [
             "503 5.5.1",
@@ -427,7 +442,7 @@ fn run(session: &mut Session, now: Instant) -> String {
                 let is_refused = match &question {
                     Question::Mail { sender, .. } => sender.to_string().contains("refused"),
                     Question::Recipient { address } => address.as_str().contains("refused"),
-                    Question::Content => false,
+                    Question::Content | Question::Client(_) => false,
                 };
                 let no = Reply::new(550, "5.7.1".parse().ok(), "no");
                 session.decide(if is_refused { Verdict::Refuse(no) } else { Verdict::Accept }, now);

@@ -8,10 +8,10 @@
 //! by line. Lines of the other side in a row come in one burst. `+300s` lets time pass.
 //!
 //! Server: `limit: name=value …` (before all else), `offer: EXTENSION[=value] -EXTENSION …` (same; it is
-//! 2026-11-21T18:46:00Z), `tls: offered|required|implicit` (same), `greeting: reply` (same),
+//! 2026-11-21T18:46:00Z), `tls: offered|required|implicit` (same), `proxy: listed` (same), `greeting: reply` (same),
 //! `secured` (the handshake is done), `policy: reply` refuses the next question, `spool: reply` fails the next commit, `write: reply` fails now, `stop`,
 //! `end` (the client sends no more); and what must come of it: `message: sender -> recipients, octets`, `asked: what MAIL
-//! and RCPT asked for`, `content: text` (of that message), `abandon`, `handshake`, `close: Reason`.
+//! and RCPT asked for`, `content: text` (of that message), `client: what XCLIENT told`, `abandon`, `handshake`, `close: Reason`.
 //!
 //! Client: `offers: EHLO lines;…`, `mail: sender -> recipients[; parameters]`, `rcpt: <recipient> parameters` (one more),
 //! `body: text` (each a piece; before all else),
@@ -137,6 +137,7 @@ struct Server {
     settings: server::Settings,
     security: server::Security,
     is_under_tls: bool,
+    is_proxy: bool,
     greeting: Option<Reply>,
     session: Option<server::Session>,
     policy: Option<Reply>,
@@ -167,6 +168,7 @@ impl Server {
             settings,
             security: server::Security::default(),
             is_under_tls: false,
+            is_proxy: false,
             greeting: None,
             session: None,
             policy: None,
@@ -236,6 +238,7 @@ impl Server {
                 None => server::Session::new(settings, self.security, now),
             };
             let session = session.with_wall_clock(Timestamp::from_millis(NOW_MILLIS));
+            let session = if self.is_proxy { session.with_xclient() } else { session };
             if self.is_under_tls { session.under_tls() } else { session }
         })
     }
@@ -249,6 +252,9 @@ impl Server {
                         let transaction = self.session(now).transaction().unwrap();
                         assert!(!transaction.recipients.is_empty());
                         self.body.clear();
+                    }
+                    if let server::Question::Client(client) = &question {
+                        seen.events.push_back(format!("client: {}", told(client)));
                     }
                     let verdict =
                         self.policy.take().map_or(server::Verdict::Accept, server::Verdict::Refuse);
@@ -319,6 +325,17 @@ impl Server {
     }
 }
 
+/// What a proxy told of its client.
+fn told(client: &server::Xclient) -> String {
+    let address = client.address.map(|it| format!("address {it}"));
+    let port = client.port.map(|it| format!("port {it}"));
+    let text =
+        |name: &str, text: &Option<Box<str>>| text.as_ref().map(|it| format!("{name} {it:?}"));
+    let texts =
+        [text("name", &client.name), text("helo", &client.helo), text("login", &client.login)];
+    [address, port].into_iter().chain(texts).flatten().collect::<Vec<_>>().join(", ")
+}
+
 /// What MAIL and RCPT asked for, in words.
 fn asked(transaction: &server::Transaction) -> Vec<String> {
     let wishes = &transaction.wishes;
@@ -368,6 +385,10 @@ impl Side for Server {
             "tls" => {
                 self.security =
                     server::Security { offers_starttls: true, requires_tls: text == "required" };
+                return;
+            }
+            "proxy" => {
+                self.is_proxy = true;
                 return;
             }
             "greeting" => {
@@ -548,10 +569,21 @@ impl Side for Client {
 }
 
 /// What may stand before the conversation begins.
-const SETTINGS: [&str; 8] = ["limit", "offer", "tls", "greeting", "offers", "mail", "rcpt", "body"];
+const SETTINGS: [&str; 9] =
+    ["limit", "offer", "tls", "proxy", "greeting", "offers", "mail", "rcpt", "body"];
 /// What a side tells of itself.
-const EVENTS: [&str; 9] =
-    ["message", "asked", "abandon", "handshake", "close", "answer", "rest", "dead", "over"];
+const EVENTS: [&str; 10] = [
+    "message",
+    "asked",
+    "client",
+    "abandon",
+    "handshake",
+    "close",
+    "answer",
+    "rest",
+    "dead",
+    "over",
+];
 
 fn play(name: &str, text: &str, cut: Cut) {
     let mut lines =

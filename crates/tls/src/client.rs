@@ -111,7 +111,8 @@ fn connector(verifier: Arc<dyn ServerCertVerifier>) -> Result<TlsConnector, Cert
     Ok(TlsConnector::from(Arc::new(config)))
 }
 
-fn roots(config: &Config) -> Result<RootCertStore, CertificateError> {
+/// The authorities that `config` trusts; may be empty.
+pub(crate) fn roots(config: &Config) -> Result<RootCertStore, CertificateError> {
     let mut store = RootCertStore::empty();
     if config.trusts_system {
         let system = rustls_native_certs::load_native_certs();

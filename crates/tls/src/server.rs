@@ -1,54 +1,40 @@
 //! The server's side.
 
+mod clients;
+mod config;
+mod peer;
+mod shown;
+
 use std::io;
-use std::path::PathBuf;
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
-use rustls::ServerConfig;
-use rustls::server::{ClientHello, ResolvesServerCert};
-use rustls::sign::CertifiedKey;
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use rustls::server::ResolvesServerCert;
+use rustls::{CommonState, HandshakeKind, ServerConfig};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsAcceptor;
 
-use crate::pem::{self, CertificateError};
-use crate::provider::{VERSIONS, provider};
+pub use crate::provider::Version;
+pub use crate::server::clients::ClientCertificates;
+pub use crate::server::config::{Config, Options};
+pub use crate::server::peer::PeerCertificate;
+
+use crate::pem::CertificateError;
+use crate::provider::provider;
+use crate::server::clients::Clients;
+use crate::server::shown::Shown;
 use crate::words::HandshakeError;
 
 /// A server's side of a TLS session; `tls::facts(stream.get_ref().1)` says what it runs on.
 pub type Stream<S> = tokio_rustls::server::TlsStream<S>;
 
-/// Where a listener's certificate is.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema, Default)]
-#[serde(deny_unknown_fields, default)]
-pub struct Config {
-    /// PEM file with the certificate, then its intermediates. Read at start and at reload; a file that cannot be
-    /// used stops the start, and leaves the old certificate in use at reload.
-    pub certificate: PathBuf,
-    /// PEM file with the private key (PKCS #8, PKCS #1 or SEC 1, not encrypted).
-    pub key: PathBuf,
-}
-
-impl Config {
-    /// Everything that is wrong with the files, each with the key above that it is about. Blocks on files.
-    pub fn problems(&self) -> Vec<(&'static str, CertificateError)> {
-        match (pem::certificates(&self.certificate), pem::key(&self.key)) {
-            (Ok(_), Ok(_)) => load(self).err().map(|error| ("key", error)).into_iter().collect(),
-            (certificate, key) => {
-                let certificate = certificate.err().map(|error| ("certificate", error));
-                certificate.into_iter().chain(key.err().map(|error| ("key", error))).collect()
-            }
-        }
-    }
-}
-
-/// Takes handshakes with a certificate that can be changed while sessions go on. Cheap to clone.
+/// Takes handshakes with certificates that can be changed while sessions go on. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Acceptor {
-    config: Config,
-    current: Arc<Current>,
+    files: Arc<[Config]>,
+    version_min: Version,
+    shown: Arc<Shown>,
+    /// None if clients are not asked.
+    clients: Option<Arc<Clients>>,
     handshaker: Handshaker,
 }
 
@@ -61,37 +47,45 @@ impl std::fmt::Debug for Handshaker {
     }
 }
 
-/// The certificate that new handshakes show.
-#[derive(Debug)]
-struct Current(ArcSwap<CertifiedKey>);
-
-impl ResolvesServerCert for Current {
-    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(self.0.load_full())
-    }
-}
-
 impl Acceptor {
     /// Reads the certificate and the key.
     pub fn open(config: &Config) -> Result<Self, CertificateError> {
-        let current = Arc::new(Current(ArcSwap::from_pointee(load(config)?)));
-        let mut rustls_config = ServerConfig::builder_with_provider(provider())
-            .with_protocol_versions(VERSIONS)
-            .map_err(CertificateError::Setup)?
-            .with_no_client_auth()
-            .with_cert_resolver(Arc::clone(&current) as Arc<dyn ResolvesServerCert>);
+        Self::open_with(config, &Options::default())
+    }
+
+    /// Reads all certificates, keys and authorities. Blocks on files.
+    pub fn open_with(config: &Config, options: &Options) -> Result<Self, CertificateError> {
+        let files: Arc<[Config]> = [config].into_iter().chain(&options.further).cloned().collect();
+        let shown = Arc::new(Shown::load(&files)?);
+        let clients =
+            Clients::open(options.client_certificates, options.client_authorities.as_deref())?;
+        let clients = clients.map(Arc::new);
+        let builder = ServerConfig::builder_with_provider(provider())
+            .with_protocol_versions(options.version_min.and_newer())
+            .map_err(CertificateError::Setup)?;
+        let builder = match &clients {
+            Some(clients) => builder.with_client_cert_verifier(Arc::clone(clients) as Arc<_>),
+            None => builder.with_no_client_auth(),
+        };
+        let mut rustls_config =
+            builder.with_cert_resolver(Arc::clone(&shown) as Arc<dyn ResolvesServerCert>);
+        // Tickets carry the session, so resumption costs no memory here; ids need the small cache of rustls.
         rustls_config.ticketer =
             rustls::crypto::aws_lc_rs::Ticketer::new().map_err(CertificateError::Setup)?;
         let handshaker = Handshaker(TlsAcceptor::from(Arc::new(rustls_config)));
-        Ok(Self { config: config.clone(), current, handshaker })
+        Ok(Self { files, version_min: options.version_min, shown, clients, handshaker })
     }
 
-    /// Reads the files again; handshakes from now on, by this acceptor and its clones, show what they hold.
+    /// Reads the files again; handshakes from now on, by this acceptor and its clones, use what they hold.
     ///
     /// # Errors
-    /// When a file cannot be used: the old certificate stays in use.
+    /// When a file cannot be used: all old ones stay in use.
     pub fn reload(&self) -> Result<(), CertificateError> {
-        self.current.0.store(Arc::new(load(&self.config)?));
+        let certificates = Shown::load(&self.files)?;
+        if let Some(clients) = &self.clients {
+            clients.reload()?;
+        }
+        self.shown.replace(certificates);
         Ok(())
     }
 
@@ -104,16 +98,25 @@ impl Acceptor {
         S: AsyncRead + AsyncWrite + Unpin,
     {
         let accepted = self.handshaker.0.accept(stream).await;
-        accepted.map_err(|error| HandshakeError::explain(&error).into())
+        let stream =
+            accepted.map_err(|error| HandshakeError::of_client(&error, self.version_min))?;
+        let session = stream.get_ref().1;
+        // A ticket outlives the certificate that it was given for.
+        if session.handshake_kind() == Some(HandshakeKind::Resumed)
+            && self.clients.as_ref().is_some_and(|clients| clients.are_required())
+            && let Some(fault) = self.peer_certificate(session).and_then(|peer| peer.fault)
+        {
+            return Err(HandshakeError::new(format!("the client's certificate: {fault}")).into());
+        }
+        Ok(stream)
     }
-}
 
-fn load(config: &Config) -> Result<CertifiedKey, CertificateError> {
-    let chain = pem::certificates(&config.certificate)?;
-    let key = pem::key(&config.key)?;
-    CertifiedKey::from_der(chain, key, &provider()).map_err(|source| CertificateError::Mismatch {
-        certificate: config.certificate.clone(),
-        key: config.key.clone(),
-        source,
-    })
+    /// What the client of a finished handshake showed, and whether it is trusted. None if it was not asked or showed
+    /// nothing.
+    pub fn peer_certificate(&self, session: &CommonState) -> Option<PeerCertificate> {
+        let clients = self.clients.as_ref()?;
+        let (certificate, intermediates) = session.peer_certificates()?.split_first()?;
+        let fault = clients.check(certificate, intermediates).err();
+        Some(PeerCertificate::read(certificate, fault))
+    }
 }

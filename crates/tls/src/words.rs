@@ -2,7 +2,11 @@
 
 use std::io;
 
-use rustls::{AlertDescription, CertificateError, Error, PeerIncompatible};
+use std::sync::Arc;
+
+use rustls::{AlertDescription, CertificateError, Error, OtherError, PeerIncompatible};
+
+use crate::provider::Version;
 
 /// Why a handshake failed, for the log and for the reply that ends up in a report.
 ///
@@ -19,11 +23,29 @@ impl HandshakeError {
         Self { words: words.into() }
     }
 
+    /// Explains to a server, which speaks `version_min` and newer, why a client's handshake failed.
+    pub(crate) fn of_client(error: &io::Error, version_min: Version) -> Self {
+        let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>());
+        match inner {
+            Some(Error::PeerIncompatible(reason))
+                if *reason != PeerIncompatible::NoCipherSuitesInCommon =>
+            {
+                let spoken = version_min.words();
+                Self::new(format!("no TLS version or parameters in common, {spoken} ({reason:?})"))
+            }
+            Some(Error::NoCertificatesPresented) => Self::new("the client shows no certificate"),
+            Some(Error::InvalidCertificate(error)) => {
+                Self::new(format!("the client's certificate: {}", certificate_words(error)))
+            }
+            _ => Self::explain(error),
+        }
+    }
+
     /// Explains what tokio-rustls gave.
     pub(crate) fn explain(error: &io::Error) -> Self {
         let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>());
         Self::new(match inner {
-            Some(error) => tls_words(error),
+            Some(error) => words_of(error),
             None => match error.kind() {
                 io::ErrorKind::UnexpectedEof
                 | io::ErrorKind::ConnectionReset
@@ -42,7 +64,20 @@ impl From<HandshakeError> for io::Error {
     }
 }
 
-fn tls_words(error: &Error) -> String {
+/// What is wrong with a certificate, on its way through rustls.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Fault(Box<str>);
+
+impl Fault {
+    /// The error that makes rustls end the handshake.
+    pub(crate) fn into_error(words: Box<str>) -> Error {
+        Error::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(Self(words)))))
+    }
+}
+
+/// What rustls says, in words.
+pub(crate) fn words_of(error: &Error) -> String {
     match error {
         Error::InvalidCertificate(error) => certificate_words(error),
         Error::AlertReceived(alert) => alert_words(*alert),
@@ -50,9 +85,8 @@ fn tls_words(error: &Error) -> String {
             "no TLS cipher suite in common".to_owned()
         }
         Error::PeerIncompatible(reason) => {
-            format!(
-                "no TLS version or parameters in common, 1.2 and 1.3 are spoken here ({reason:?})"
-            )
+            let spoken = Version::Tls12.words();
+            format!("no TLS version or parameters in common, {spoken} ({reason:?})")
         }
         Error::InvalidMessage(_) => "what came is not TLS".to_owned(),
         Error::NoCertificatesPresented => "the host shows no certificate".to_owned(),
@@ -82,6 +116,7 @@ fn certificate_words(error: &CertificateError) -> String {
         CertificateError::Revoked => "the certificate has been revoked".to_owned(),
         CertificateError::BadEncoding => "the certificate is malformed".to_owned(),
         CertificateError::BadSignature => "the certificate's signature is wrong".to_owned(),
+        CertificateError::Other(OtherError(error)) if error.is::<Fault>() => error.to_string(),
         // What webpki says of a self-signed certificate that may also sign others.
         error if error.to_string().contains("CaUsedAsEndEntity") => {
             "the certificate is an authority's or self-signed, not one for a host".to_owned()

@@ -26,6 +26,8 @@ pub(super) enum Asked {
     Recipient(Box<Transaction>, Recipient),
     Data(Box<Transaction>),
     Chunk(Box<Transaction>, Chunk),
+    /// Back to where the session was, if the proxy is not believed; what it says that the client called itself.
+    Client(Option<Hello>, Option<Box<str>>),
 }
 
 /// A chunk on its way.

@@ -4,7 +4,7 @@ use std::fmt;
 
 use bytes::BytesMut;
 use mail::{Reply, Timestamp};
-use smtp_codec::{CommandError, Extension, ExtensionSet, LineError, ParamError};
+use smtp_codec::{CommandError, Extension, ExtensionSet, LineError, ParamError, XCLIENT_OFFER};
 
 use crate::server::bad_param::BadParam;
 use crate::server::settings::{Offers, Settings};
@@ -48,6 +48,8 @@ pub(super) const CHUNKS_OPEN: Line =
     bad("503 5.5.1 content is coming by BDAT: finish it or send RSET\r\n");
 pub(super) const TLS_ALREADY: Line = bad("503 5.5.1 TLS is on already\r\n");
 pub(super) const TLS_FIRST: Line = bad("530 5.7.0 STARTTLS comes first\r\n");
+pub(super) const XCLIENT_DENIED: Line = bad("550 5.7.0 XCLIENT is for listed proxies only\r\n");
+pub(super) const XCLIENT_MALFORMED: Line = bad("501 5.5.4 an attribute cannot be read\r\n");
 pub(super) const NO_SERVICE: Line = bad("503 5.5.1 no mail service here, send QUIT\r\n");
 pub(super) const NO_RECIPIENTS: Line = line("554 5.5.1 no valid recipients\r\n");
 pub(super) const TOO_MANY_RECIPIENTS: Line =
@@ -189,6 +191,7 @@ pub(super) struct Ehlo<'a> {
     pub(super) settings: &'a Settings,
     pub(super) offered: ExtensionSet,
     pub(super) offers_starttls: bool,
+    pub(super) offers_xclient: bool,
     /// What the wall clock shows.
     pub(super) now: Timestamp,
 }
@@ -227,6 +230,9 @@ impl Ehlo<'_> {
             write!(out, "\r\n250-MT-PRIORITY{space}{}", offers.priority_profile)?;
         }
         self.plain(out, &[Extension::BinaryMime, Extension::Chunking]);
+        if self.offers_xclient {
+            write!(out, "\r\n250-{XCLIENT_OFFER}")?;
+        }
         out.extend_from_slice(b"\r\n");
         mark_last_line(out);
         Ok(())

@@ -76,6 +76,13 @@ impl Session {
         self
     }
 
+    /// Says that the client is a proxy that is believed when it says whose session it is (XCLIENT).
+    #[must_use]
+    pub const fn with_xclient(mut self) -> Self {
+        self.talk.offer_xclient();
+        self
+    }
+
     /// Says what the wall clock shows as the session begins. Without it, holds and deadlines are not offered.
     #[must_use]
     pub const fn with_wall_clock(mut self, at: Timestamp) -> Self {
@@ -206,6 +213,11 @@ impl Session {
             talk.start_tls();
             State::Fresh
         });
+    }
+
+    /// From now on the session goes by `settings`, since more is known of the client. Changes nothing that was said.
+    pub fn retell(&mut self, settings: Arc<Settings>) {
+        self.talk.settings = settings;
     }
 
     /// Ends the session with 421 if its [`deadline`](Self::deadline) has passed.

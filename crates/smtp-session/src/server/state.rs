@@ -3,6 +3,7 @@
 use mail::{Accepted, Address, BodyType, Recipient, Reply, ReversePath};
 use smtp_codec::{
     BdatDecoder, Command, CommandError, DataDecoder, Extension, ParamError, Params, RcptParam,
+    Xclient,
 };
 
 use crate::server::held::{Asked, Chunk, Hello, Refused, hello_of};
@@ -77,8 +78,13 @@ impl State {
             return self.refuse(&command, replies::TLS_FIRST, talk);
         }
         match command {
-            Command::Ehlo(name) => self.greet(Hello { name: name.into(), is_esmtp: true }, talk),
-            Command::Helo(name) => self.greet(Hello { name: name.into(), is_esmtp: false }, talk),
+            Command::Ehlo(name) => {
+                self.greet(Hello { name: talk.helo(name), is_esmtp: true }, talk)
+            }
+            Command::Helo(name) => {
+                self.greet(Hello { name: talk.helo(name), is_esmtp: false }, talk)
+            }
+            Command::Xclient(attributes) => self.xclient(attributes, talk),
             Command::Mail { path, params } => self.mail(path, params, talk),
             Command::Rcpt { path, params } => self.rcpt(path, params, talk),
             Command::Data => self.data(talk),
@@ -126,6 +132,7 @@ impl State {
         }
         talk.say_reply(&refusal);
         let back = match asked {
+            Asked::Client(hello, _) => hello.map_or(Self::Fresh, Self::Idle),
             Asked::Mail(transaction) => Self::Idle(hello_of(&transaction)),
             Asked::Recipient(transaction, _) if transaction.recipients.is_empty() => {
                 Self::Sender(transaction, Refused::Some)
@@ -222,7 +229,7 @@ impl State {
             Self::Turned
             | Self::Fresh
             | Self::Idle(_)
-            | Self::Asked(Asked::Mail(_))
+            | Self::Asked(Asked::Mail(_) | Asked::Client(..))
             | Self::Storing(_)
             | Self::TlsDue
             | Self::Handshake
@@ -305,6 +312,24 @@ impl State {
         }
         talk.say(replies::TLS_READY);
         (Self::TlsDue, None)
+    }
+
+    /// A proxy says whose session it is (Postfix's `XCLIENT_README`).
+    fn xclient(self, attributes: &str, talk: &mut Talk) -> Next {
+        if !talk.offers_xclient() {
+            return self.answer(replies::XCLIENT_DENIED, talk);
+        }
+        let hello = match self {
+            Self::Fresh => None,
+            Self::Idle(hello) => Some(hello),
+            _ => return self.answer(replies::TRANSACTION_OPEN, talk),
+        };
+        let Some(client) = Xclient::parse(attributes) else {
+            let back = hello.map_or(Self::Fresh, Self::Idle);
+            return back.answer(replies::XCLIENT_MALFORMED, talk);
+        };
+        let asked = Asked::Client(hello, client.helo.clone());
+        (Self::Asked(asked), Some(Step::Ask(Question::Client(Box::new(client)))))
     }
 
     fn mail(self, sender: ReversePath, params: Params<'_>, talk: &mut Talk) -> Next {
@@ -462,6 +487,13 @@ impl Asked {
             }
             Self::Chunk(transaction, chunk) => {
                 State::Chunk(Box::new(Intake::new(transaction, &talk.settings)), chunk)
+            }
+            Self::Client(_, helo) => {
+                if let Some(helo) = helo {
+                    talk.set_helo(helo);
+                }
+                talk.say_greeting();
+                State::Fresh
             }
         }
     }

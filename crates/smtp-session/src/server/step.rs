@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use mail::{Address, BodyType, Recipient, Reply, ReversePath, Wishes};
+use smtp_codec::Xclient;
 
 /// What the driver does next.
 #[derive(Debug, PartialEq, Eq)]
@@ -41,6 +42,9 @@ pub enum Question {
     /// Is there a place for the content? Asked once, before 354 or for the first BDAT;
     /// [`transaction`](super::Session::transaction) tells whose it is.
     Content,
+    /// Whose session it is from now on, as a proxy says. If that is taken, the session begins anew with the greeting;
+    /// the driver may [`retell`](super::Session::retell) it what it goes by before it answers.
+    Client(Box<Xclient>),
 }
 
 /// The answer to a [`Question`].

@@ -20,6 +20,9 @@ pub(super) struct Talk {
     pub(super) settings: Arc<Settings>,
     security: Security,
     is_under_tls: bool,
+    offers_xclient: bool,
+    /// What the client called itself, by the words of a proxy.
+    helo: Option<Box<str>>,
     /// The two clocks at one moment.
     clocks: Option<(Instant, Timestamp)>,
     /// When the command came that is being answered.
@@ -41,6 +44,8 @@ impl Talk {
             settings,
             security,
             is_under_tls: false,
+            offers_xclient: false,
+            helo: None,
             clocks: None,
             now,
             bad_commands: 0,
@@ -85,6 +90,7 @@ impl Talk {
             settings: &self.settings,
             offered: self.offered(),
             offers_starttls: self.offers_starttls(),
+            offers_xclient: self.offers_xclient,
             now: self.wall_clock(),
         };
         ehlo.write(room(&mut self.replies)).unwrap_or_default();
@@ -149,6 +155,23 @@ impl Talk {
 
     pub(super) const fn offers_starttls(&self) -> bool {
         self.security.offers_starttls && !self.is_under_tls
+    }
+
+    pub(super) const fn offer_xclient(&mut self) {
+        self.offers_xclient = true;
+    }
+
+    pub(super) const fn offers_xclient(&self) -> bool {
+        self.offers_xclient
+    }
+
+    /// What the client calls itself: the proxy that speaks for it knows better than its own EHLO.
+    pub(super) fn helo(&self, said: &str) -> Box<str> {
+        self.helo.as_deref().unwrap_or(said).into()
+    }
+
+    pub(super) fn set_helo(&mut self, helo: Box<str>) {
+        self.helo = (!helo.is_empty()).then_some(helo);
     }
 
     pub(super) const fn lacks_tls(&self) -> bool {

@@ -1,0 +1,70 @@
+//! The TLS handshake of a connection.
+
+use std::io;
+
+use smtp_session::server::Reason;
+use tls::server::PeerCertificate;
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+
+use crate::client::Client;
+use crate::end::End;
+use crate::metrics::{Handshake, Limit};
+use crate::reception::Reception;
+use crate::stream::Stream;
+
+/// Does the TLS handshake: waits for its turn, within the time limit for both. A stop ends it at once, since nothing
+/// is under way before it.
+pub(crate) async fn handshake(
+    reception: &Reception,
+    (client, stream): (&Client, &mut Stream),
+    stop: &mut oneshot::Receiver<()>,
+) -> Result<(Box<str>, Option<PeerCertificate>), End> {
+    let Some(acceptor) = &reception.acceptor else {
+        return Err(End::HandshakeFailed(io::ErrorKind::Unsupported.into()));
+    };
+    let metrics = &reception.metrics;
+    let mut has_turn = false;
+    let under_way = async {
+        // Never closed.
+        let _turn = reception.handshakes.acquire().await;
+        has_turn = true;
+        stream.start_tls(acceptor).await
+    };
+    let wait_max = reception.config.handshake_wait_max.as_duration();
+    let done = tokio::select! {
+        biased;
+        done = timeout(wait_max, under_way) => done,
+        _ = stop => return Err(End::Closed(Reason::ShutDown)),
+    };
+    let (end, count) = match done {
+        Ok(Ok(facts)) => {
+            metrics.handshake(Handshake::Done);
+            return Ok(facts);
+        }
+        Ok(Err(error)) => (End::HandshakeFailed(error), Some(Handshake::Failed)),
+        Err(_) if has_turn => (End::HandshakeTimedOut, Some(Handshake::TimedOut)),
+        Err(_) => (End::HandshakeTimedOut, None),
+    };
+    match count {
+        Some(count) => metrics.handshake(count),
+        None => metrics.shed(Limit::Handshakes),
+    }
+    tell(reception, client, &end);
+    Err(end)
+}
+
+/// Logs why there is no TLS; of a flood the first, and how many there were.
+fn tell(reception: &Reception, client: &Client, end: &End) {
+    let others = reception.gate.lock().open(reception.clock.now());
+    if let Some(others) = others {
+        tracing::info!(
+            session = %client.session,
+            listener = %reception.config.name,
+            client = %client.address,
+            error = %end,
+            others,
+            "no tls with a client"
+        );
+    }
+}
