@@ -33,6 +33,8 @@ mod interop;
 #[cfg(test)]
 mod kill;
 #[cfg(test)]
+mod limits;
+#[cfg(test)]
 mod mail_exchangers;
 #[cfg(test)]
 mod next_hop;

@@ -28,6 +28,22 @@ pub struct Status {
     pub queue: Queue,
     /// The queues between its parts.
     pub channels: Vec<Channel>,
+    /// The limits that turned clients away within the last minute.
+    #[serde(default)]
+    pub limits: Vec<Limit>,
+}
+
+/// A limit of a listener that turned clients away of late.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Limit {
+    /// The listener.
+    pub listener: String,
+    /// Its name, as in the metric `chasqui_load_shed_total`.
+    pub cause: String,
+    /// How often since the start.
+    pub count: u64,
+    /// How long ago the last time was.
+    pub seconds_ago: u64,
 }
 
 /// Whether the relay takes mail now, and if not, why.

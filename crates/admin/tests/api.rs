@@ -36,6 +36,7 @@ impl Relay for Fake {
             },
             queue: Queue::default(),
             channels: Vec::new(),
+            limits: Vec::new(),
         })
     }
 

@@ -30,6 +30,8 @@ pub(crate) struct Facts {
     /// [`ORDINARY_OCTETS`], or less where the whole spool holds less.
     pub(crate) ordinary_octets: u64,
     pub(crate) started_at: Instant,
+    /// Tells which limits of the listeners refuse.
+    pub(crate) limits: smtp_server::Limits,
 }
 
 /// How full the queues between the parts are.
@@ -114,6 +116,15 @@ impl Operated {
     }
 }
 
+fn limit(shed: smtp_server::Shed) -> view::Limit {
+    view::Limit {
+        listener: shed.listener,
+        cause: shed.cause.to_owned(),
+        count: shed.count,
+        seconds_ago: shed.ago.as_secs(),
+    }
+}
+
 impl Relay for Operated {
     async fn status(&self) -> Result<view::Status, Failure> {
         let summary = self.asked(self.queue.summary(0)).await?;
@@ -141,6 +152,7 @@ impl Relay for Operated {
                 oldest_seconds: summary.oldest_at.map(age),
             },
             channels: self.channels.view(),
+            limits: self.facts.limits.refusing().into_iter().map(limit).collect(),
         })
     }
 

@@ -206,6 +206,7 @@ fn facts(settings: Settings, server: &smtp_server::Server, clock: &Clock) -> Fac
         spool_path: settings.spool.path,
         ordinary_octets: ORDINARY_OCTETS.min(settings.spool.octets_max.as_octets()),
         started_at: clock.now(),
+        limits: server.limits(),
     }
 }
 

@@ -92,6 +92,9 @@ impl Check<'_> {
                     ConfigError::TooSmall { key, least, .. } => {
                         (*key, format!("write {least} or more"))
                     }
+                    ConfigError::TooBig { key, most, .. } => {
+                        (*key, format!("write {most} or less"))
+                    }
                     _ => ("name", "look at this listener".to_owned()),
                 };
                 self.add(&item("listener", number, name), problem.to_string(), &hint);

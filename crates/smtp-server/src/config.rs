@@ -10,8 +10,10 @@ use tls::server::ClientCertificates;
 use units::{ByteSize, Span};
 
 mod extension;
+mod restraint;
 
 pub use extension::Extension;
+pub use restraint::{Defence, RateLimits, Rates};
 
 /// One address that takes mail, with its own limits.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
@@ -64,6 +66,10 @@ pub struct Listener {
     pub connections_per_client_max: usize,
     /// TLS handshakes going on at once. One more waits; past `handshake_wait_max` it is closed.
     pub handshakes_max: usize,
+    /// How much clients may do in a time.
+    pub rates: RateLimits,
+    /// What becomes of clients that misbehave.
+    pub defence: Defence,
     /// Connections that the system holds until they are accepted.
     pub backlog: u32,
     /// Largest message taken. Announced as `SIZE` (RFC 1870); larger mail is refused with
@@ -140,6 +146,8 @@ impl Default for Listener {
             connections_max: 2000,
             connections_per_client_max: 200,
             handshakes_max: 256,
+            rates: RateLimits::default(),
+            defence: Defence::default(),
             backlog: 1024,
             message_octets_max: ByteSize::mib(50),
             recipients_max: 1000,
@@ -216,6 +224,16 @@ pub enum ConfigError {
         /// What it must be at least.
         least: u64,
     },
+    /// A limit above what it may be.
+    #[error("listener \"{listener}\": {key} is more than {most}")]
+    TooBig {
+        /// The listener.
+        listener: String,
+        /// The setting.
+        key: &'static str,
+        /// What it may be at most.
+        most: &'static str,
+    },
 }
 
 impl Listener {
@@ -258,6 +276,17 @@ impl Listener {
         if !self.priority_profile.bytes().all(is_plain) {
             problems.push(ConfigError::PriorityProfile(name()));
         }
+        let (rates, defence) = (&self.rates, &self.defence);
+        let minute = Span::minutes(1);
+        let most = [
+            ("rates.network_prefix_v4", rates.network_prefix_v4 <= 32, "32"),
+            ("rates.network_prefix_v6", rates.network_prefix_v6 <= 128, "128"),
+            ("defence.greeting_wait", defence.greeting_wait <= minute, "1m"),
+            ("defence.tarpit", defence.tarpit <= minute, "1m"),
+        ];
+        for (key, _, most) in most.into_iter().filter(|(_, is_right, _)| !is_right) {
+            problems.push(ConfigError::TooBig { listener: name(), key, most });
+        }
         let count = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
         let limits = [
             ("connections_max", count(self.connections_max), 1),
@@ -270,6 +299,7 @@ impl Listener {
             ("text_line_octets_max", self.text_line_octets_max.as_octets(), 1000),
             ("hops_max", u64::from(self.hops_max), 1),
             ("transactions_max", u64::from(self.transactions_max), 1),
+            ("rates.remembered_max", count(self.rates.remembered_max), 8),
         ];
         for (key, value, least) in limits {
             if value < least {

@@ -71,6 +71,7 @@ impl Connection {
             };
             self.abandon();
             self.queue().await;
+            self.judge(&end);
             if let End::Closed(reason) = end {
                 Box::pin(self.stream.close(linger_wait_max(reason))).await;
             }
@@ -92,17 +93,35 @@ impl Connection {
             Box::pin(self.shake_hands(stop)).await?;
             self.session = self.reception.session(&self.client, self.now());
         }
+        if self.greets_late() {
+            Box::pin(self.wait_to_greet(stop)).await;
+        }
         self.talk(stop).await
     }
 
     async fn talk(&mut self, stop: &mut oneshot::Receiver<()>) -> Result<Reason, End> {
         let alarm = sleep_until(self.session.deadline().into());
         tokio::pin!(alarm);
-        let mut is_stopping = false;
+        let mut is_stopping = stop.is_terminated();
+        if is_stopping {
+            self.session.shut_down(self.now());
+        }
         loop {
             while let Some(step) = self.session.next_step() {
                 match step {
-                    Step::Send(replies) => self.send(replies).await?,
+                    Step::Send(replies) => {
+                        if !is_stopping && let Some(pause) = self.pause_before(&replies) {
+                            tokio::select! {
+                                biased;
+                                _ = &mut *stop => {
+                                    is_stopping = true;
+                                    self.session.shut_down(self.now());
+                                }
+                                () = pause => {}
+                            }
+                        }
+                        self.send(replies).await?;
+                    }
                     Step::Ask(question) => {
                         let verdict = self.verdict(question).await;
                         self.session.decide(verdict, self.now());
@@ -196,6 +215,7 @@ impl Connection {
                 let now = self.now();
                 self.session.stored(&accepted, now);
                 self.reception.metrics.accepted(accepted.octets, now.duration_since(begun_at));
+                self.took(accepted.octets, now);
                 self.log_accepted(&accepted);
                 // If the queue is gone the relay is stopping: the scan at the next start finds the message.
                 if let Err(TrySendError::Full(accepted)) =

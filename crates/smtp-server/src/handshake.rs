@@ -48,7 +48,7 @@ pub(crate) async fn handshake(
     };
     match count {
         Some(count) => metrics.handshake(count),
-        None => metrics.shed(Limit::Handshakes),
+        None => reception.shed(Limit::Handshakes),
     }
     tell(reception, client, &end);
     Err(end)

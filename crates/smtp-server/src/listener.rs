@@ -149,12 +149,17 @@ impl Listening {
         } else {
             self.slots.take(client)
         };
-        slot.map_err(|no_slot| no_slot.because(client))
+        let slot = slot.map_err(|no_slot| no_slot.because(client))?;
+        // Behind a proxy the client shows later.
+        if !self.reception.config.is_proxy(client) {
+            self.reception.may_connect(client)?;
+        }
+        Ok(slot)
     }
 
     /// Says `reply` in the one packet that always fits, and closes.
     fn turn_away(&mut self, socket: &Socket, client: SocketAddr, limit: Limit, reply: &Reply) {
-        self.reception.metrics.shed(limit);
+        self.reception.shed(limit);
         if self.reception.config.tls != ListenerTls::Implicit {
             // A client that went meanwhile misses nothing.
             socket.send(reply::line(reply).as_bytes()).ok();

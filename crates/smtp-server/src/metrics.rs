@@ -20,16 +20,34 @@ pub(crate) enum Limit {
     Queue,
     /// The spool takes no message.
     Spool,
+    /// `rates`: connections.
+    ConnectionRate,
+    /// `rates`: messages.
+    MessageRate,
+    /// `rates`: recipients.
+    RecipientRate,
+    /// `rates`: octets.
+    OctetRate,
+    /// `defence.ban_after`.
+    Ban,
+    /// `defence.greeting_wait`.
+    EarlyTalker,
 }
 
 impl Limit {
-    const ALL: [(Self, &'static str); 6] = [
+    pub(crate) const ALL: [(Self, &'static str); 12] = [
         (Self::Connections, "connections"),
         (Self::ClientConnections, "client_connections"),
         (Self::Descriptors, "descriptors"),
         (Self::Handshakes, "handshakes"),
         (Self::Queue, "queue"),
         (Self::Spool, "spool"),
+        (Self::ConnectionRate, "connection_rate"),
+        (Self::MessageRate, "message_rate"),
+        (Self::RecipientRate, "recipient_rate"),
+        (Self::OctetRate, "octet_rate"),
+        (Self::Ban, "ban"),
+        (Self::EarlyTalker, "early_talker"),
     ];
 }
 
@@ -58,6 +76,8 @@ pub(crate) struct Metrics {
     handshakes_timed_out: Counter,
     accept_failed: Counter,
     not_proxied: Counter,
+    tarpitted: Counter,
+    banned: Counter,
     panics: Counter,
 }
 
@@ -112,6 +132,16 @@ impl Metrics {
             not_proxied: registry.counter(
                 "reception_proxy_failed_total",
                 "Connections of proxies that began with no header of the PROXY protocol.",
+                &of_listener,
+            ),
+            tarpitted: registry.counter(
+                "reception_tarpitted_total",
+                "Replies that were held back.",
+                &of_listener,
+            ),
+            banned: registry.counter(
+                "reception_bans_total",
+                "Clients that were refused too often and are not talked to for a time.",
                 &of_listener,
             ),
             panics: registry.counter(
@@ -178,6 +208,16 @@ impl Metrics {
     /// A proxy's connection began without its header.
     pub(crate) fn not_proxied(&self) {
         self.not_proxied.increment(1);
+    }
+
+    /// A reply is held back.
+    pub(crate) fn tarpitted(&self) {
+        self.tarpitted.increment(1);
+    }
+
+    /// A client is banned from now on.
+    pub(crate) fn banned(&self) {
+        self.banned.increment(1);
     }
 
     /// A connection's task ended by a panic.

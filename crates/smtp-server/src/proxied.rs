@@ -64,9 +64,9 @@ impl Connection {
     /// Counts the connection as one of `client`, if that is within the limits.
     fn count_as(&mut self, client: SocketAddr) -> Result<(), Reply> {
         let client = client.ip();
-        self.slot.change_client(client).map_err(|no_slot| {
-            let (limit, reply) = no_slot.because(client);
-            self.reception.metrics.shed(limit);
+        let changed = self.slot.change_client(client).map_err(|no_slot| no_slot.because(client));
+        changed.and_then(|()| self.reception.may_connect(client)).map_err(|(limit, reply)| {
+            self.reception.shed(limit);
             reply
         })
     }

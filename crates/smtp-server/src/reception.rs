@@ -15,7 +15,9 @@ use units::Clock;
 use crate::client::Client;
 use crate::config::{Extension, Listener, ListenerTls};
 use crate::gate::Gate;
-use crate::metrics::Metrics;
+use crate::metrics::{Limit, Metrics};
+use crate::rates::Meters;
+use crate::shedding::Shedding;
 
 /// The fixed parts of a listener; nothing here is locked on the way of a message.
 #[derive(Debug)]
@@ -35,6 +37,12 @@ pub(crate) struct Reception {
     pub(crate) acceptor: Option<tls::server::Acceptor>,
     /// Permits for handshakes, `handshakes_max` of them.
     pub(crate) handshakes: Semaphore,
+    /// Rates and bans; none if nothing is limited.
+    pub(crate) meters: Option<Meters>,
+    /// Permits for held-back replies, `defence.tarpits_max` of them; none if no reply is held back.
+    pub(crate) tarpits: Option<Arc<Semaphore>>,
+    /// The limits that turned something away of late.
+    pub(crate) shedding: Arc<Shedding>,
     /// Keeps connections that fail before they begin from flooding the log.
     pub(crate) gate: Mutex<Gate>,
 }
@@ -43,6 +51,12 @@ impl Reception {
     /// Whether the queue is so far behind that a message begun now might find no room at its end.
     pub(crate) fn is_queue_nearly_full(&self) -> bool {
         self.accepted_depth.is_nearly_full()
+    }
+
+    /// `limit` turned a connection or a transaction away.
+    pub(crate) fn shed(&self, limit: Limit) {
+        self.metrics.shed(limit);
+        self.shedding.note(limit, self.clock.now());
     }
 
     /// The connector that lets `client` relay: by its certificate, else by its address.

@@ -30,6 +30,11 @@ pub(crate) fn descriptors_full() -> Reply {
     reply(421, EnhancedStatus::new(4, 3, 2), "Too many open files, try again later")
 }
 
+/// The client spoke within `greeting_wait`.
+pub(crate) fn early_talker() -> Reply {
+    reply(554, EnhancedStatus::new(5, 5, 1), "Protocol error: you spoke before the greeting")
+}
+
 /// The channel to the queue is nearly full.
 pub(crate) fn queue_full() -> Reply {
     let words = "Insufficient system storage: the queue has not caught up with accepted mail";

@@ -20,7 +20,9 @@ use units::Clock;
 use crate::config::{ConfigError, Listener, ListenerTls};
 use crate::listener::{Listening, open};
 use crate::metrics::Metrics;
+use crate::rates::Meters;
 use crate::reception::{Reception, session_settings};
+use crate::shedding::{Limits, Shedding};
 
 /// What reception is made of.
 #[derive(Debug)]
@@ -80,6 +82,7 @@ pub enum BindError {
 pub struct Server {
     listening: Vec<Listening>,
     certificates: Certificates,
+    limits: Limits,
 }
 
 /// The certificates of the listeners, for a reload while they run. Cheap to clone.
@@ -112,6 +115,7 @@ impl Server {
         let sessions = Arc::new(AtomicU64::new(clock.unix_millis() << 16));
         let mut listening = Vec::new();
         let mut acceptors = Vec::new();
+        let mut sheddings = Vec::new();
         for config in listeners {
             if let Some(problem) = config.problems().into_iter().next() {
                 return Err(problem.into());
@@ -124,6 +128,11 @@ impl Server {
                 source,
             })?;
             let [settings, settings_for_relaying] = session_settings(&config, &hostname);
+            let (now, defence) = (clock.now(), &config.defence);
+            let tarpits = (!defence.tarpit.as_duration().is_zero())
+                .then(|| Arc::new(Semaphore::new(defence.tarpits_max.min(Semaphore::MAX_PERMITS))));
+            let shedding = Arc::new(Shedding::new(now));
+            sheddings.push((config.name.clone(), Arc::clone(&shedding)));
             let reception = Reception {
                 settings,
                 settings_for_relaying,
@@ -135,6 +144,9 @@ impl Server {
                 clock: clock.clone(),
                 metrics: Metrics::register(registry, &config.name),
                 acceptor,
+                meters: Meters::new(&config.rates, defence, now),
+                tarpits,
+                shedding,
                 gate: parking_lot::Mutex::default(),
                 handshakes: Semaphore::new(config.handshakes_max.min(Semaphore::MAX_PERMITS)),
                 config,
@@ -142,7 +154,9 @@ impl Server {
             let listener = Listening::new(Arc::new(reception), socket, Arc::clone(&sessions));
             listening.push(listener.map_err(BindError::Descriptor)?);
         }
-        Ok(Self { listening, certificates: Certificates { acceptors: acceptors.into() } })
+        let certificates = Certificates { acceptors: acceptors.into() };
+        let limits = Limits::new(sheddings, clock);
+        Ok(Self { listening, certificates, limits })
     }
 
     /// Names and addresses, in the order of the settings; ports chosen by the system are told here.
@@ -153,6 +167,11 @@ impl Server {
     /// A handle for reloading certificates while the server runs.
     pub fn certificates(&self) -> Certificates {
         self.certificates.clone()
+    }
+
+    /// A handle that tells which limits turn clients away.
+    pub fn limits(&self) -> Limits {
+        self.limits.clone()
     }
 
     /// Takes mail until `stop` turns true or its sender is gone.

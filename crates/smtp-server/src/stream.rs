@@ -109,6 +109,14 @@ impl Stream {
         }
     }
 
+    /// Waits until the client has said something in clear; false if it closed instead.
+    pub(crate) async fn speaks(&mut self) -> bool {
+        match &mut self.transport {
+            Transport::Plain(socket) => socket.peek(&mut [0]).await.is_ok_and(|octets| octets > 0),
+            Transport::Tls(_) | Transport::Gone => false,
+        }
+    }
+
     /// Writes all of `octets`.
     pub(crate) async fn write(&mut self, octets: &[u8]) -> io::Result<()> {
         match &mut self.transport {

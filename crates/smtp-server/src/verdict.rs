@@ -6,6 +6,7 @@ use smtp_session::server::{Question, Verdict};
 use crate::client::Plain;
 use crate::connection::Connection;
 use crate::metrics::Limit;
+use crate::rates::Kind;
 use crate::reply;
 use crate::trace::{Protocol, Received};
 use crate::transaction::Transaction;
@@ -22,6 +23,9 @@ impl Connection {
         match answer {
             Ok(()) => Verdict::Accept,
             Err(reply) => {
+                if reply.is_permanent() {
+                    self.misbehaved();
+                }
                 self.question_refused(&question, &reply);
                 Verdict::Refuse(reply)
             }
@@ -32,12 +36,14 @@ impl Connection {
     /// that goes no further holds none.
     fn may_begin(&mut self, octets_declared: Option<u64>) -> Result<(), Reply> {
         self.transaction = Transaction::new(self.reception.clock.now());
+        self.may_have_one(Kind::Messages)?;
+        self.may_have_one(Kind::Octets)?;
         if self.reception.is_queue_nearly_full() {
-            self.reception.metrics.shed(Limit::Queue);
+            self.reception.shed(Limit::Queue);
             return Err(reply::queue_full());
         }
         let place = self.reception.spool.reserve(octets_declared).map_err(|full| {
-            self.reception.metrics.shed(Limit::Spool);
+            self.reception.shed(Limit::Spool);
             full.reply()
         })?;
         drop(place);
@@ -49,7 +55,8 @@ impl Connection {
         if self.client.connector.is_none() {
             return Err(self.relay_denied());
         }
-        self.reception.router.route(address).map(drop).map_err(|no_route| no_route.reply())
+        self.reception.router.route(address).map_err(|no_route| no_route.reply())?;
+        self.may_have_one(Kind::Recipients)
     }
 
     /// Says what of the client did not match, and the connector that it was nearest to.
@@ -67,7 +74,7 @@ impl Connection {
             return Err(reply::spool_slow());
         };
         let place = self.reception.spool.reserve(transaction.octets_declared).map_err(|full| {
-            self.reception.metrics.shed(Limit::Spool);
+            self.reception.shed(Limit::Spool);
             full.reply()
         })?;
         let writer = self.reception.spool.writer(place);

@@ -52,6 +52,11 @@ fn text(status: &Status) -> String {
     for channel in &status.channels {
         lines.push(format!("channel    {} {}/{}", channel.name, channel.depth, channel.capacity));
     }
+    for limit in &status.limits {
+        let (last, count) = (output::span(limit.seconds_ago), limit.count);
+        let what = format!("{} of {}", limit.cause, limit.listener);
+        lines.push(format!("refusing   {what}: last {last} ago, {count} times since the start"));
+    }
     lines.join("\n")
 }
 
@@ -59,7 +64,7 @@ fn text(status: &Status) -> String {
 mod tests {
     use std::path::PathBuf;
 
-    use admin::view::{Channel, Health, Listener, Queue, Spool};
+    use admin::view::{Channel, Health, Limit, Listener, Queue, Spool};
 
     use super::*;
 
@@ -83,6 +88,12 @@ mod tests {
             },
             queue: Queue { messages: 2, oldest_seconds: Some(5), ..Queue::default() },
             channels: vec![Channel { name: "accepted".to_owned(), depth: 1, capacity: 8 }],
+            limits: vec![Limit {
+                listener: "smtp".to_owned(),
+                cause: "message_rate".to_owned(),
+                count: 12,
+                seconds_ago: 3,
+            }],
         };
         assert_eq!(
             text(&status),
@@ -91,7 +102,8 @@ mod tests {
              listener   smtp on 127.0.0.1:25\n\
              spool      2 messages, 1.5 KiB in /spool; bodies by io-uring\n\
              queue      2 messages for 0 destinations: 0 ready, 0 in flight, 0 resting, oldest 5s\n\
-             channel    accepted 1/8"
+             channel    accepted 1/8\n\
+             refusing   message_rate of smtp: last 3s ago, 12 times since the start"
         );
     }
 }

@@ -1,0 +1,132 @@
+//! What is held against a client: rates, bans, waits.
+
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Instant;
+
+use mail::Reply;
+use smtp_session::server::{Reason, Session};
+use tokio::sync::oneshot;
+use tokio::time::{sleep, timeout};
+
+use crate::config::ListenerTls;
+use crate::connection::Connection;
+use crate::end::End;
+use crate::metrics::Limit;
+use crate::rates::Kind;
+use crate::reception::Reception;
+use crate::reply;
+
+/// Something to wait for.
+type Pause = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+impl Reception {
+    /// Whether a client is not banned, and within its rate of connections.
+    pub(crate) fn may_connect(&self, client: IpAddr) -> Result<(), (Limit, Reply)> {
+        let Some(meters) = &self.meters else { return Ok(()) };
+        let now = self.clock.now();
+        if let Some(ban) = meters.ban(client, now)
+            && self.admission.admit(client).is_none()
+        {
+            return Err(ban);
+        }
+        meters.take(Kind::Connections, client, now)
+    }
+}
+
+impl Connection {
+    /// Counts one of `kind` by the client, if that is within the rates.
+    pub(crate) fn may_have_one(&self, kind: Kind) -> Result<(), Reply> {
+        let Some(meters) = &self.reception.meters else { return Ok(()) };
+        let taken = meters.take(kind, self.client.address.ip(), self.reception.clock.now());
+        taken.map_err(|(limit, reply)| {
+            self.reception.shed(limit);
+            reply
+        })
+    }
+
+    /// Counts accepted content.
+    pub(crate) fn took(&self, octets: u64, now: Instant) {
+        if let Some(meters) = &self.reception.meters {
+            meters.took_octets(self.client.address.ip(), octets, now);
+        }
+    }
+
+    /// Counts how the session ended, if that is held against the client.
+    pub(crate) fn judge(&self, end: &End) {
+        match end {
+            End::Closed(Reason::BadCommands | Reason::ForeignProtocol)
+            | End::HandshakeFailed(_)
+            | End::HandshakeTimedOut => self.misbehaved(),
+            _ => {}
+        }
+    }
+
+    /// Counts a refusal; too many ban the client, unless it is one that may relay.
+    pub(crate) fn misbehaved(&self) {
+        let Some(meters) = &self.reception.meters else { return };
+        if self.client.connector.is_some()
+            || !meters.refused(self.client.address.ip(), self.reception.clock.now())
+        {
+            return;
+        }
+        self.reception.metrics.banned();
+        tracing::warn!(
+            session = %self.client.session,
+            listener = %self.reception.config.name,
+            client = %self.client.address,
+            seconds = self.reception.config.defence.ban_time.as_duration().as_secs(),
+            "client banned"
+        );
+    }
+
+    /// What to wait for before `replies` are sent; none if they refuse nothing, or too many wait already.
+    pub(crate) fn pause_before(&self, replies: &[u8]) -> Option<Pause> {
+        let tarpits = self.reception.tarpits.as_ref()?;
+        if self.client.connector.is_some() || !refuses(replies) {
+            return None;
+        }
+        let permit = Arc::clone(tarpits).try_acquire_owned().ok()?;
+        self.reception.metrics.tarpitted();
+        let wait = self.reception.config.defence.tarpit.as_duration();
+        Some(Box::pin(async move {
+            sleep(wait).await;
+            drop(permit);
+        }))
+    }
+
+    /// Whether the greeting is held back for this client.
+    pub(crate) fn greets_late(&self) -> bool {
+        let config = &self.reception.config;
+        !config.defence.greeting_wait.as_duration().is_zero()
+            && config.tls != ListenerTls::Implicit
+            && self.client.connector.is_none()
+    }
+
+    /// Holds the greeting back; a client that does not wait for it does not speak SMTP but sends it.
+    pub(crate) async fn wait_to_greet(&mut self, stop: &mut oneshot::Receiver<()>) {
+        let wait = self.reception.config.defence.greeting_wait.as_duration();
+        let is_early = tokio::select! {
+            biased;
+            speaks = timeout(wait, self.stream.speaks()) => speaks.unwrap_or(false),
+            // The session is told behind this.
+            _ = stop => false,
+        };
+        let now = self.reception.clock.now();
+        if is_early {
+            self.reception.shed(Limit::EarlyTalker);
+            self.misbehaved();
+            let settings = self.reception.settings_for(&self.client);
+            self.session = Session::refused(settings, &reply::early_talker(), now);
+        } else {
+            // What it may wait for begins with the greeting.
+            self.session = self.reception.session(&self.client, now);
+        }
+    }
+}
+
+/// Whether a burst of replies holds one that refuses.
+fn refuses(replies: &[u8]) -> bool {
+    replies.split(|octet| *octet == b'\n').any(|line| matches!(line, [b'4' | b'5', ..]))
+}
