@@ -3,11 +3,12 @@
 use std::error::Error;
 use std::io;
 
-use delivery::Logins;
+use delivery::{Handshakes, Logins, Wrong};
 use settings::{Finding, Settings};
-use tls::CertificateError;
 use tls::client::Connectors;
 use tls::server::Config;
+use tls::{CertificateError, Description};
+use units::Clock;
 
 /// Tries every certificate, key, root and password file that the settings name.
 pub(crate) fn findings(settings: &Settings) -> Vec<Finding> {
@@ -38,11 +39,41 @@ pub(crate) fn findings(settings: &Settings) -> Vec<Finding> {
         findings.push(Finding::in_section("tls", "roots", words(&error)).hint(hint(&error)));
     }
     for (number, outbound) in settings.outbound.iter().enumerate() {
-        if let Err(error) = Logins::read(std::slice::from_ref(outbound)) {
-            let finding =
-                Finding::in_item("outbound", number, "login.password_file", words(&error));
+        if let Err(error) = Logins::open(std::slice::from_ref(outbound), &Clock::system()) {
+            let finding = Finding::in_item("outbound", number, &error.key, words(&error.source));
             findings.push(finding.hint(error.hint()));
         }
+        if let Err(error) = Handshakes::look(outbound) {
+            let finding = Finding::in_item("outbound", number, error.key, words(&error.source));
+            findings.push(match &error.source {
+                Wrong::File(error) => finding.hint(hint(error)),
+                _ => finding,
+            });
+        }
+    }
+    findings
+}
+
+/// Certificates that nobody takes any more. They do not stop the relay: what needs none of them goes on.
+pub(crate) fn expired(settings: &Settings, now_seconds: u64) -> Vec<Finding> {
+    let words = |shown: &Description| {
+        let ends = &shown.ends;
+        shown.is_over(now_seconds).then(|| format!("the certificate expired on {ends} ({shown})"))
+    };
+    let mut findings = Vec::new();
+    let mut found = |section, number, key, words: Option<String>| {
+        findings.extend(words.map(|words| {
+            Finding::in_item(section, number, key, words).hint("put a new one there")
+        }));
+    };
+    for (number, listener) in settings.listener.iter().enumerate() {
+        let shown =
+            listener.certificate.as_deref().and_then(|path| tls::first_described(path).ok());
+        found("listener", number, "certificate", shown.flatten().as_ref().and_then(words));
+    }
+    for (number, outbound) in settings.outbound.iter().enumerate() {
+        let shown = Handshakes::look(outbound).ok().flatten();
+        found("outbound", number, "client_certificate", shown.as_ref().and_then(words));
     }
     findings
 }
@@ -130,10 +161,7 @@ mod tests {
         };
         mode(0o644);
         let said = settings::load_and_look(&file, findings).unwrap_err().to_string();
-        assert!(
-            said.contains("x.toml:10:1: outbound.login.password_file: password file"),
-            "{said}"
-        );
+        assert!(said.contains("x.toml:10:1: outbound.login.password_file: "), "{said}");
         assert!(said.contains("is open to everybody (mode 644); give it"), "{said}");
         mode(0o640);
         assert!(settings::load_and_look(&file, findings).is_ok());

@@ -9,6 +9,7 @@ mod certificates;
 mod commands;
 mod descriptors;
 mod failure;
+mod files;
 mod log;
 mod metrics;
 mod notify;

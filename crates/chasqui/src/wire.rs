@@ -14,19 +14,18 @@ use std::time::Duration;
 use admin::view;
 use anyhow::{Context, Result};
 use channel::{Receiver, Sender};
-use delivery::Logins;
+use delivery::{Handshakes, Logins};
 use mail::{Accepted, Attempt, AttemptEnd, Domain};
 use policy::{Admission, Router};
 use resolver::Resolver;
 use settings::Settings;
-use smtp_server::Certificates;
 use spool::Spool;
 use telemetry::Registry;
-use tls::client::Connectors;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use units::Clock;
 
+use crate::files::Files;
 use crate::metrics::Metrics;
 use crate::relay::{Channels, Facts, ORDINARY_OCTETS, Operated};
 use crate::services::Services;
@@ -49,7 +48,7 @@ const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 pub struct Running {
     admin_address: Option<std::net::SocketAddr>,
     admin_socket: PathBuf,
-    certificates: Certificates,
+    files: Files,
     metrics: Metrics,
     registry: Arc<Registry>,
     relay: Arc<Operated>,
@@ -119,7 +118,7 @@ pub async fn start(settings: Settings, clock: Clock) -> Result<Running> {
         clock: clock.clone(),
         stopped: stopped.clone(),
     });
-    let certificates = server.certificates();
+    let files = Files::new(server.certificates(), &delivery.handshakes);
     let (admin_address, admin_socket) = (admin.address(), admin.socket().to_owned());
 
     let mut services = Services::default();
@@ -134,7 +133,7 @@ pub async fn start(settings: Settings, clock: Clock) -> Result<Running> {
     Ok(Running {
         admin_address,
         admin_socket,
-        certificates,
+        files,
         metrics,
         registry,
         relay,
@@ -191,8 +190,8 @@ fn delivery(
         spool: common.spool.clone(),
         router: Arc::clone(&common.router),
         resolver: resolver.context("resolver")?,
-        connectors: Connectors::open(&settings.tls).context("tls")?,
-        logins: Logins::read(&settings.outbound)?,
+        handshakes: Handshakes::open(&settings.tls, &settings.outbound)?,
+        logins: Logins::open(&settings.outbound, &common.clock)?,
         attempts,
         ends,
     })
@@ -242,8 +241,8 @@ impl Running {
     }
 
     /// Handles for reading certificates again.
-    pub(crate) const fn certificates(&self) -> &Certificates {
-        &self.certificates
+    pub(crate) const fn files(&self) -> &Files {
+        &self.files
     }
 
     /// What the program itself counts.

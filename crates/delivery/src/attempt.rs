@@ -4,8 +4,10 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use mail::{Attempt, AttemptEnd, Fate, Outcome, Peer, RecipientOutcome, Reply, Timestamp};
-use policy::config::OutboundConnector;
+use mail::{
+    Attempt, AttemptEnd, BodyType, Fate, Outcome, Peer, RecipientOutcome, Reply, Timestamp,
+};
+use policy::config::{OutboundConnector, Protocol};
 use smtp_session::client::{After, Answer, Outgoing, Timeouts, Transaction};
 use spool::{LoadError, ReadError, Stored};
 
@@ -13,6 +15,7 @@ use crate::connection::Connection;
 use crate::dial::{Dial, NoConnection, stopping};
 use crate::drive::{Driven, drive};
 use crate::metrics::ConnectorMetrics;
+use crate::seven_bit::{self, Body};
 use crate::shared::Shared;
 use crate::words::{BAD_CONNECTION, NO_ROUTE, OUR_SIDE, later};
 
@@ -163,21 +166,38 @@ impl<'a> Sending<'a> {
         mut connection: Connection,
         batch: Vec<usize>,
     ) -> Result<(), ReadError> {
+        let mut outgoing = self.outgoing(&batch);
+        let mut body = Body::Stored(self.stored.content());
+        if !connection.extensions.eight_bit_mime && is_of_octets(&outgoing) {
+            // Boxed: it is rare, and each attempt would hold room for it.
+            let room = &self.shared.conversions;
+            match Box::pin(seven_bit::body(&self.stored, &mut outgoing, room)).await {
+                Ok(Ok(seven_bit)) => body = seven_bit,
+                Ok(Err(reply)) => {
+                    let reply = with_host(&reply, &connection.peer);
+                    self.answer(&batch, Fate::Failed, &reply, None);
+                    self.connection = Some(connection);
+                    return Ok(());
+                }
+                Err(error) => {
+                    self.batches.push_front(batch);
+                    return Err(error);
+                }
+            }
+        }
         let is_reused = connection.is_reused();
         if is_reused {
             self.metrics.reused();
         }
         connection.used();
         let start = self.shared.clock.now();
-        let mut transaction = Box::new(Transaction::new(
-            self.outgoing(&batch),
-            connection.extensions,
-            timeouts(self.connector),
-            start,
-        ));
-        let mut content = self.stored.content();
-        let driven =
-            drive(&mut connection, &mut transaction, &mut content, &self.shared.clock).await;
+        let begin = match self.connector.protocol {
+            Protocol::Smtp => Transaction::new,
+            Protocol::Lmtp => Transaction::lmtp,
+        };
+        let mut transaction =
+            Box::new(begin(outgoing, connection.extensions, timeouts(self.connector), start));
+        let driven = drive(&mut connection, &mut transaction, &mut body, &self.shared.clock).await;
         self.transmit_wait += self.since(start);
         let end = match driven {
             Driven::Ended(end) => end,
@@ -194,7 +214,7 @@ impl<'a> Sending<'a> {
         };
         if end.was_dead_before_first_reply {
             if let Some(answer) = end.recipients.first().filter(|_| !is_reused) {
-                self.dial.failed(&connection.peer, &in_our_words(answer, &connection.peer));
+                self.dial.failed(&connection, &in_our_words(answer, &connection.peer));
             }
             // Not a try: the next connection takes over at once. Idle ones are few and hosts are counted, so this ends.
             self.batches.push_front(batch);
@@ -202,7 +222,7 @@ impl<'a> Sending<'a> {
         }
         self.was_answered = true;
         let is_lost = end.connection == After::Close && !end.was_content_sent;
-        self.sort(&batch, end.recipients, &end.retry_rest, (is_lost, &connection.peer));
+        self.sort(&batch, end.recipients, &end.retry_rest, (is_lost, &connection));
         if end.connection == After::Reuse {
             // This host works: should its connection reach its limits, it is the first to be dialled again.
             self.dial =
@@ -218,8 +238,9 @@ impl<'a> Sending<'a> {
         batch: &[usize],
         answers: Vec<Answer>,
         retry_rest: &[usize],
-        (is_lost, peer): (bool, &Arc<Peer>),
+        (is_lost, connection): (bool, &Connection),
     ) {
+        let peer = &connection.peer;
         let (mut too_many, mut lost) = (Vec::new(), Vec::new());
         for (at, (place, answer)) in batch.iter().zip(answers).enumerate() {
             let is_gone = is_lost
@@ -237,7 +258,7 @@ impl<'a> Sending<'a> {
         }
         if let Some((_, reply)) = lost.first() {
             // Another host may take them now (RFC 5321 §4.5.4.1); if none is left, this is what they are told.
-            self.dial.failed(peer, reply);
+            self.dial.failed(connection, reply);
             self.batches.push_front(lost.into_iter().map(|(place, _)| place).collect());
         }
         if !too_many.is_empty() {
@@ -346,8 +367,17 @@ fn in_words(answer: &Answer, peer: &Peer) -> Reply {
     if answer.is_remote {
         return answer.reply.clone();
     }
-    let (code, status) = (answer.reply.code(), answer.reply.status());
-    Reply::new(code, status, format!("{peer}: {}", answer.reply.text()))
+    with_host(&answer.reply, peer)
+}
+
+fn with_host(reply: &Reply, peer: &Peer) -> Reply {
+    Reply::new(reply.code(), reply.status(), format!("{peer}: {}", reply.text()))
+}
+
+/// Whether it is a message of lines whose octets a next hop without 8BITMIME may not take. What needs SMTPUTF8 cannot
+/// go there at all, and chunks carry anything.
+const fn is_of_octets(outgoing: &Outgoing) -> bool {
+    !outgoing.needs_smtputf8 && !matches!(outgoing.body_type, BodyType::BinaryMime)
 }
 
 fn timeouts(connector: &OutboundConnector) -> Timeouts {

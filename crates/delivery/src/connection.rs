@@ -14,6 +14,7 @@ use policy::config::Limits;
 use smtp_session::client::Extensions;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 
+use crate::address::Address;
 use crate::metrics::Open;
 use crate::socket::Socket;
 
@@ -29,6 +30,8 @@ pub(crate) struct Connection {
     buffer: Box<[u8]>,
     /// Who is there.
     pub(crate) peer: Arc<Peer>,
+    /// Where.
+    pub(crate) address: Address,
     /// What it offers.
     pub(crate) extensions: Extensions,
     opened_at: Instant,
@@ -92,7 +95,7 @@ impl Connection {
     pub(crate) fn new(
         socket: Socket,
         extensions: Extensions,
-        peer: Arc<Peer>,
+        (peer, address): (Arc<Peer>, Address),
         open: Open,
         now: Instant,
     ) -> Self {
@@ -101,6 +104,7 @@ impl Connection {
             socket,
             buffer,
             peer,
+            address,
             extensions,
             opened_at: now,
             idle_since: now,

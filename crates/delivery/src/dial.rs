@@ -1,7 +1,6 @@
 //! Gets a fresh connection to one of a destination's hosts.
 
 use std::collections::VecDeque;
-use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use futures_util::future::join_all;
@@ -9,6 +8,7 @@ use mail::{Destination, EnhancedStatus, Peer, Reply};
 use policy::config::OutboundConnector;
 use resolver::LookupError;
 
+use crate::address::Address;
 use crate::connection::Connection;
 use crate::hosts::{Host, NoHost, hosts, no_host};
 use crate::metrics::{ConnectorMetrics, Stage};
@@ -29,9 +29,9 @@ pub(crate) struct Dial<'a> {
     hosts: Option<VecDeque<Host>>,
     /// Hosts to look up next time.
     look_ups: usize,
-    addresses: VecDeque<(Box<str>, SocketAddr)>,
+    addresses: VecDeque<(Box<str>, Address)>,
     /// Addresses that failed a short while ago.
-    resting: VecDeque<(Box<str>, SocketAddr)>,
+    resting: VecDeque<(Box<str>, Address)>,
     tries_left: u16,
     last: Option<Failure>,
     /// Every host looked up so far has no address.
@@ -88,9 +88,10 @@ impl<'a> Dial<'a> {
         }
     }
 
-    /// Remembers that `peer`, to whom a fresh connection stood, did not get as far as one reply.
-    pub(crate) fn failed(&mut self, peer: &Arc<Peer>, reply: &Reply) {
-        self.shared.rests.failed(peer.address, self.shared.clock.now());
+    /// Remembers that the peer of `connection`, a fresh one, did not get as far as one reply.
+    pub(crate) fn failed(&mut self, connection: &Connection, reply: &Reply) {
+        self.shared.rests.failed(connection.address.clone(), self.shared.clock.now());
+        let peer = &connection.peer;
         let reply = reply.clone();
         self.last = Some(Failure { reply, peer: Some(Arc::clone(peer)), is_permanent: false });
     }
@@ -111,7 +112,7 @@ impl<'a> Dial<'a> {
         while self.tries_left > 0 {
             let Some((host, address)) = self.next_address().await else { break };
             self.tries_left -= 1;
-            match self.try_address(&host, address).await {
+            match self.try_address(&host, &address).await {
                 Ok(connection) => return Ok(connection),
                 Err(failure) => self.last = Some(failure),
             }
@@ -139,10 +140,10 @@ impl<'a> Dial<'a> {
         }
     }
 
-    async fn next_address(&mut self) -> Option<(Box<str>, SocketAddr)> {
+    async fn next_address(&mut self) -> Option<(Box<str>, Address)> {
         loop {
             if let Some((host, address)) = self.addresses.pop_front() {
-                if !self.shared.rests.is_resting(address, self.shared.clock.now()) {
+                if !self.shared.rests.is_resting(&address, self.shared.clock.now()) {
                     return Some((host, address));
                 }
                 self.resting.push_back((host, address));
@@ -161,7 +162,7 @@ impl<'a> Dial<'a> {
         let count = self.look_ups.min(hosts.len());
         let hosts: Vec<_> = hosts.drain(..count).collect();
         self.look_ups = LOOK_UPS_MAX;
-        let look_ups = hosts.iter().map(|host| self.shared.resolver.addresses(&host.name));
+        let look_ups = hosts.iter().map(|host| host.addresses(&self.shared.resolver));
         let found = join_all(look_ups).await;
         for (host, found) in hosts.into_iter().zip(found) {
             self.found(&host, found);
@@ -169,11 +170,11 @@ impl<'a> Dial<'a> {
         true
     }
 
-    fn found(&mut self, host: &Host, found: Result<Vec<IpAddr>, LookupError>) {
+    fn found(&mut self, host: &Host, found: Result<Vec<Address>, LookupError>) {
         match found {
             Ok(addresses) => {
                 self.are_all_without_address = false;
-                let named = |ip| (host.name.clone(), SocketAddr::new(ip, host.port));
+                let named = |address| (host.name.clone(), address);
                 self.addresses.extend(addresses.into_iter().map(named));
             }
             Err(error) => {
@@ -194,7 +195,7 @@ impl<'a> Dial<'a> {
         }
     }
 
-    async fn try_address(&self, host: &str, address: SocketAddr) -> Result<Connection, Failure> {
+    async fn try_address(&self, host: &str, address: &Address) -> Result<Connection, Failure> {
         let (shared, connector, metrics) = (self.shared, self.connector, self.metrics);
         let result = Opener { shared, connector, metrics }.open(host, address).await;
         let refused = match result {
@@ -204,9 +205,15 @@ impl<'a> Dial<'a> {
             }
             Err(refused) => refused,
         };
-        let peer = Arc::new(Peer { host: host.into(), address, tls: None, offers_dsn: false });
+        let peer = Arc::new(Peer {
+            host: host.into(),
+            address: address.as_tcp(),
+            tls: None,
+            offers_dsn: false,
+            is_final: false,
+        });
         self.metrics.host_failed(refused.stage);
-        self.shared.rests.failed(address, self.shared.clock.now());
+        self.shared.rests.failed(address.clone(), self.shared.clock.now());
         let words = match refused.stage {
             // These begin with who logs in, and name the host behind.
             Stage::Login => refused.words,

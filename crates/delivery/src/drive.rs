@@ -3,10 +3,11 @@
 use std::time::Instant;
 
 use smtp_session::client::{End, Step, Transaction};
-use spool::{Content, ReadError};
+use spool::ReadError;
 use units::Clock;
 
 use crate::connection::{Connection, Event, Pieces};
+use crate::seven_bit::Body;
 
 /// So much is put together before it is written.
 const PIECES_OCTETS_MAX: usize = 64 << 10;
@@ -26,7 +27,7 @@ pub(crate) enum Driven {
 pub(crate) async fn drive(
     connection: &mut Connection,
     transaction: &mut Transaction,
-    content: &mut Content,
+    body: &mut Body<'_>,
     clock: &Clock,
 ) -> Driven {
     let mut pieces = Pieces::default();
@@ -39,7 +40,7 @@ pub(crate) async fn drive(
                 continue;
             }
             Some(Step::NeedBody) => {
-                match content.next().await {
+                match body.next().await {
                     Ok(Some(chunk)) => transaction.body(chunk, clock.now()),
                     Ok(None) => transaction.body_ended(clock.now()),
                     Err(error) => return Driven::Unreadable(error),

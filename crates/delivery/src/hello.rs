@@ -1,10 +1,10 @@
-//! Greeting, EHLO, STARTTLS and AUTH, carried by mail-send over our own socket.
+//! Greeting, EHLO or LHLO, STARTTLS and other single commands, carried by mail-send over our own socket.
 
 use std::time::Duration;
 
 use mail::{EnhancedStatus, Reply};
-use mail_send::{Credentials, SmtpClient};
-use smtp_proto::{AUTH_CRAM_MD5, AUTH_LOGIN, AUTH_PLAIN, EhloResponse};
+use mail_send::SmtpClient;
+use policy::config::Protocol;
 use smtp_session::client::Extensions;
 use tokio::net::TcpStream;
 
@@ -12,28 +12,11 @@ use crate::lines::Lines;
 use crate::socket::Socket;
 use crate::words::span;
 
-/// The mechanisms that are known here, best first: one keeps the password to itself, the others send it.
-const MECHANISMS: [(&str, u64); 3] =
-    [("CRAM-MD5", AUTH_CRAM_MD5), ("PLAIN", AUTH_PLAIN), ("LOGIN", AUTH_LOGIN)];
-
 /// A connection before its first transaction.
 pub(crate) struct Hello {
     client: SmtpClient<Lines>,
-    /// What the last EHLO offers of [`MECHANISMS`].
-    offered: u64,
-}
-
-/// Why nobody is logged in.
-#[derive(Debug)]
-pub(crate) enum NoLogin {
-    /// EHLO offers no mechanism that is known here.
-    NotOffered,
-    /// The peer says no.
-    Refused(Reply),
-    /// The peer asks for something that is no part of the mechanism.
-    Challenge,
-    /// The connection is of no use any more.
-    Silent(NoReply),
+    /// What stood behind AUTH in the reply to EHLO.
+    offered_logins: String,
 }
 
 /// Why there is no reply to go by.
@@ -59,7 +42,10 @@ pub(crate) enum NoReply {
 impl Hello {
     /// Begins on a fresh connection.
     pub(crate) fn new(socket: Socket, wait: Duration) -> Self {
-        Self { client: SmtpClient { stream: Lines::new(socket), timeout: wait }, offered: 0 }
+        Self {
+            client: SmtpClient { stream: Lines::new(socket), timeout: wait },
+            offered_logins: String::new(),
+        }
     }
 
     /// Waits for the greeting.
@@ -77,62 +63,34 @@ impl Hello {
         self.take(read)
     }
 
-    /// Says EHLO, or HELO to one that does not know EHLO (RFC 5321 §3.2).
+    /// Says EHLO, or HELO to one that does not know EHLO (RFC 5321 §3.2); LHLO in LMTP (RFC 2033 §4.1).
     ///
-    /// Gives the refusal as it came when both are refused.
+    /// Gives the refusal as it came when all are refused.
     pub(crate) async fn ehlo(
         &mut self,
+        protocol: Protocol,
         hostname: &str,
         wait: Duration,
     ) -> Result<Result<Extensions, Reply>, NoReply> {
-        let reply = self.command(&format!("EHLO {hostname}"), wait).await?;
+        let verb = match protocol {
+            Protocol::Smtp => "EHLO",
+            Protocol::Lmtp => "LHLO",
+        };
+        let reply = self.command(&format!("{verb} {hostname}"), wait).await?;
         if reply.is_success() {
-            self.offered = mechanisms(reply.text());
+            self.offered_logins = logins(reply.text());
             return Ok(Ok(Extensions::parse(reply.text().split('\n'))));
         }
-        if !reply.is_permanent() {
+        if !reply.is_permanent() || protocol == Protocol::Lmtp {
             return Ok(Err(reply));
         }
         let reply = self.command(&format!("HELO {hostname}"), wait).await?;
         Ok(if reply.is_success() { Ok(Extensions::default()) } else { Err(reply) })
     }
 
-    /// Logs in by the best mechanism that EHLO offers (RFC 4954).
-    pub(crate) async fn login(
-        &mut self,
-        credentials: &Credentials<String>,
-        wait: Duration,
-    ) -> Result<(), NoLogin> {
-        let mut refused = None;
-        for (_, mechanism) in MECHANISMS.iter().filter(|(_, one)| self.offered & one != 0) {
-            // One at a time: by itself mail-send would go on behind a 421, too.
-            let mut offer = EhloResponse::new(String::new());
-            offer.auth_mechanisms = *mechanism;
-            self.client.stream.expect_reply();
-            self.client.timeout = wait;
-            match self.client.authenticate(credentials, offer).await.map(drop) {
-                Ok(()) if self.client.stream.has_more() => {
-                    return Err(NoLogin::Silent(NoReply::TooMuch));
-                }
-                Ok(()) => return Ok(()),
-                Err(mail_send::Error::AuthenticationFailed(response)) => {
-                    // Only what is wrong with the mechanism is worth a further one (RFC 4954 §6).
-                    let is_over = !matches!(response.code, 504 | 534);
-                    refused = Some(reply(response));
-                    if is_over {
-                        break;
-                    }
-                }
-                Err(mail_send::Error::Auth(_) | mail_send::Error::Base64(_)) => {
-                    return Err(NoLogin::Challenge);
-                }
-                Err(error) => {
-                    let error = self.take(Err(error)).err();
-                    return Err(error.map_or(NoLogin::Challenge, NoLogin::Silent));
-                }
-            }
-        }
-        Err(refused.map_or(NoLogin::NotOffered, NoLogin::Refused))
+    /// The mechanisms that the host offers for logins, with spaces between.
+    pub(crate) fn offered_logins(&self) -> &str {
+        &self.offered_logins
     }
 
     /// The socket for the transactions or for the handshake; nothing is left unread in between.
@@ -144,7 +102,7 @@ impl Hello {
     pub(crate) fn into_tcp(self) -> Option<TcpStream> {
         match self.into_socket() {
             Socket::Clear(tcp) => Some(tcp),
-            Socket::Tls(_) => None,
+            Socket::Unix(_) | Socket::Tls(_) => None,
         }
     }
 
@@ -172,14 +130,16 @@ fn reply(response: smtp_proto::Response<String>) -> Reply {
     Reply::new(response.code, status, response.message)
 }
 
-/// What the lines of an EHLO reply offer of [`MECHANISMS`]; some old servers write `AUTH=LOGIN`.
-fn mechanisms(text: &str) -> u64 {
-    let mut offered = 0;
+/// What the lines of an EHLO reply offer for logins; some old servers write `AUTH=LOGIN`.
+fn logins(text: &str) -> String {
+    let mut offered = String::new();
     for line in text.lines().skip(1) {
         let mut words = line.split([' ', '=']);
         if words.next().is_some_and(|word| word.eq_ignore_ascii_case("AUTH")) {
-            let known = |word: &str| MECHANISMS.iter().find(|one| one.0.eq_ignore_ascii_case(word));
-            offered |= words.filter_map(known).fold(0, |all, (_, one)| all | one);
+            for word in words {
+                offered.push_str(word);
+                offered.push(' ');
+            }
         }
     }
     offered

@@ -1,9 +1,13 @@
 //! Which hosts of a destination are tried, in which order.
 
+use std::net::SocketAddr;
+use std::path::Path;
+
 use mail::{Destination, Domain, EnhancedStatus, Reply};
 use policy::config::{OutboundConnector, SmartHost};
 use resolver::{Dice, Exchanger, LookupError, Resolver};
 
+use crate::address::Address;
 use crate::words::{LOOK_UP, later, never};
 
 /// A host to try.
@@ -13,6 +17,18 @@ pub(crate) struct Host {
     pub(crate) name: Box<str>,
     /// Its port.
     pub(crate) port: u16,
+}
+
+impl Host {
+    /// Where it listens.
+    pub(crate) async fn addresses(&self, resolver: &Resolver) -> Result<Vec<Address>, LookupError> {
+        if let Some(path) = self.name.strip_prefix(SmartHost::UNIX) {
+            return Ok(vec![Address::Unix(Path::new(path).into())]);
+        }
+        let found = resolver.addresses(&self.name).await?;
+        let tcp = |ip| Address::Tcp(SocketAddr::new(ip, self.port));
+        Ok(found.into_iter().map(tcp).collect())
+    }
 }
 
 /// Why there is no host to try.

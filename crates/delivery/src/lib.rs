@@ -4,13 +4,15 @@
 //! or that no host could be talked to.
 //! **Never** schedules, never writes to the spool, never decides whether a report is sent; never holds a whole message
 //! in memory; never sends clear text where a connector asks for TLS; never shows or logs a password.
-//! RFC 5321 §3.3, §4.2.1, §4.5.3.2, §5.1, RFC 2920, RFC 3207, RFC 4954, RFC 7435.
+//! RFC 5321 §3.3, §4.2.1, §4.5.3.2, §5.1, RFC 2920, RFC 3207, RFC 4954, RFC 7435, RFC 2033.
 
+mod address;
 mod attempt;
 mod config;
 mod connection;
 mod dial;
 mod drive;
+mod handshakes;
 mod hello;
 mod hosts;
 mod lines;
@@ -20,10 +22,12 @@ mod open;
 mod pool;
 mod rests;
 mod service;
+mod seven_bit;
 mod shared;
 mod socket;
 mod words;
 
 pub use config::Config;
+pub use handshakes::{DemandError, Handshakes, HandshakesError, Wrong};
 pub use login::{LoginError, Logins};
 pub use service::{Parts, run};

@@ -2,100 +2,74 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::fs::File;
-use std::io::{self, Read};
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
 
-use mail::Reply;
-use mail_send::Credentials;
-use policy::config::OutboundConnector;
-use smtp_proto::{AUTH_LOGIN, AUTH_PLAIN};
+use policy::config::{self, OutboundConnector};
+use sasl::Mechanism;
+use sasl::client::{ClientError, Exchange, Facts, Login};
+use units::Clock;
 
-/// A longer file holds no password.
-const PASSWORD_OCTETS_MAX: u64 = 1024;
-/// What everybody but owner and group may do to a file: read and write.
-const BY_EVERYBODY: u32 = 0o006;
-/// So many letters of an encoded login in a reply are no accident.
-const ECHO_OCTETS: usize = 8;
-/// `Password:` as a server asks for it in the mechanism LOGIN.
-const PASSWORD_CHALLENGE: &str = "UGFzc3dvcmQ6";
+use crate::hello::{Hello, NoReply};
+
+/// What a host says of a mechanism that it does not take from us; another may do (RFC 4954 §6).
+const NOT_THIS_MECHANISM: [u16; 2] = [504, 534];
+/// What a host says of a wrong password or token (RFC 4954 §6).
+const WRONG_PROOF: u16 = 535;
+/// What asks for the next message of a login.
+const GO_ON: u16 = 334;
 
 /// The logins of the outbound connectors. Its `Debug` names the connectors only.
 #[derive(Clone, Default)]
-pub struct Logins(HashMap<Box<str>, Login>);
+pub struct Logins(HashMap<Box<str>, Arc<Login>>);
 
-/// Why a password could not be read; the operator mends the file or the settings.
+/// Why a login cannot be used; the operator mends the file or the settings.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum LoginError {
-    /// The file cannot be read.
-    #[error("password file {} of outbound connector `{connector}` cannot be read", file.display())]
-    Unreadable {
-        /// Whose.
-        connector: String,
-        /// Which.
-        file: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// Everybody may read or write the file.
-    #[error(
-        "password file {} of outbound connector `{connector}` is open to everybody (mode {mode:03o})",
-        file.display()
-    )]
-    Open {
-        /// Whose.
-        connector: String,
-        /// Which.
-        file: PathBuf,
-        /// Its permissions.
-        mode: u32,
-    },
-    /// What the file holds is no password.
-    #[error("password file {} of outbound connector `{connector}` {reason}", file.display())]
-    NoPassword {
-        /// Whose.
-        connector: String,
-        /// Which.
-        file: PathBuf,
-        /// What is wrong with it.
-        reason: &'static str,
-    },
+#[error("the login of outbound connector `{connector}` cannot be used")]
+pub struct LoginError {
+    /// Whose.
+    pub connector: String,
+    /// The key of the settings that is wrong, from the connector on.
+    pub key: String,
+    /// Why.
+    pub source: sasl::client::LoginError,
 }
 
 impl LoginError {
     /// What to do about it.
     pub const fn hint(&self) -> &'static str {
-        match self {
-            Self::Unreadable { .. } => "let it be there, readable by the relay's user",
-            Self::Open { .. } => {
-                "give it the group of the relay's user and mode 640, and change the password"
+        match self.source {
+            sasl::client::LoginError::File(_) => {
+                "let it be there with one line, readable by the relay's user and not by everybody"
             }
-            Self::NoPassword { .. } => "write the password into it, in one line and nothing else",
+            _ => "look at this login",
         }
     }
 }
 
 impl Logins {
-    /// Reads the passwords of all enabled connectors that log in.
+    /// Reads the secrets of all enabled connectors that log in. Blocks on files.
     ///
     /// # Errors
-    /// At the first file that holds no password or that everybody may read.
-    pub fn read(connectors: &[OutboundConnector]) -> Result<Self, LoginError> {
+    /// At the first login that cannot be used.
+    pub fn open(connectors: &[OutboundConnector], clock: &Clock) -> Result<Self, LoginError> {
         let mut logins = HashMap::new();
         for connector in connectors.iter().filter(|connector| connector.enabled) {
-            if let Some(login) = &connector.login {
-                let password = password(&connector.name, &login.password_file)?;
-                let login = Login::new(login.user.clone(), password);
-                logins.insert(connector.name.as_str().into(), login);
-            }
+            let Some(settings) = &connector.login else { continue };
+            let login = Login::open(&of_settings(settings), clock.clone());
+            let login = login.map_err(|source| LoginError {
+                connector: connector.name.clone(),
+                key: format!("login.{}", key(settings, &source)),
+                source,
+            })?;
+            logins.insert(connector.name.as_str().into(), login);
         }
         Ok(Self(logins))
     }
 
     /// The login of the connector called `name`.
-    pub(crate) fn of(&self, name: &str) -> Option<&Login> {
+    pub(crate) fn of(&self, name: &str) -> Option<&Arc<Login>> {
         self.0.get(name)
     }
 }
@@ -106,156 +80,211 @@ impl fmt::Debug for Logins {
     }
 }
 
-/// A user and a password. Has no `Debug`, so that nothing shows it by accident.
-#[derive(Clone)]
-pub(crate) struct Login {
-    credentials: Credentials<String>,
-    password: String,
-    /// The forms in which it goes over the wire.
-    encoded: Vec<String>,
+fn of_settings(login: &config::Login) -> sasl::config::Login {
+    let mechanism = |it: &config::Mechanism| Mechanism::called(it.name());
+    let token = |it: &config::Token| sasl::config::Token {
+        file: it.file.clone(),
+        url: it.url.clone(),
+        client_id: it.client_id.clone(),
+        client_secret_file: it.client_secret_file.clone(),
+        refresh_token_file: it.refresh_token_file.clone(),
+        scope: it.scope.clone(),
+        early: it.early,
+        wait_max: it.wait_max,
+    };
+    sasl::config::Login {
+        user: login.user.clone(),
+        act_for: login.act_for.clone(),
+        password_file: login.password_file.clone(),
+        token: login.token.as_ref().map(token),
+        mechanisms: login.mechanisms.iter().filter_map(mechanism).collect(),
+        login_without_tls: login.login_without_tls,
+    }
 }
 
-impl Login {
-    fn new(user: String, password: String) -> Self {
-        let credentials = Credentials::new(user, password.clone());
-        let plain = credentials.encode(AUTH_PLAIN, "");
-        let login = credentials.encode(AUTH_LOGIN, PASSWORD_CHALLENGE);
-        Self { credentials, password, encoded: [plain, login].into_iter().flatten().collect() }
-    }
-
-    pub(crate) const fn credentials(&self) -> &Credentials<String> {
-        &self.credentials
-    }
-
-    /// The reply; without its words if they repeat what was sent, as some servers do with a line that they do not
-    /// understand.
-    pub(crate) fn without_secrets(&self, reply: Reply) -> Reply {
-        let text = reply.text().as_bytes();
-        let holds = |part: &[u8]| text.windows(part.len()).any(|piece| piece == part);
-        let is_echoed =
-            |form: &String| form.as_bytes().windows(ECHO_OCTETS.min(form.len())).any(holds);
-        if holds(self.password.as_bytes()) || self.encoded.iter().any(is_echoed) {
-            return Reply::new(reply.code(), reply.status(), "(words that repeat the login)");
+/// The key that an error is about.
+fn key(login: &config::Login, error: &sasl::client::LoginError) -> &'static str {
+    match error {
+        sasl::client::LoginError::Settings { key, .. } => key,
+        sasl::client::LoginError::File(error) => {
+            let token = login.token.as_ref();
+            let is = |file: Option<&PathBuf>| file.is_some_and(|file| file == error.file());
+            if is(token.and_then(|token| token.file.as_ref())) {
+                "token.file"
+            } else if is(token.and_then(|token| token.client_secret_file.as_ref())) {
+                "token.client_secret_file"
+            } else if is(token.and_then(|token| token.refresh_token_file.as_ref())) {
+                "token.refresh_token_file"
+            } else {
+                "password_file"
+            }
         }
-        reply
+        _ => "user",
     }
 }
 
-fn password(connector: &str, file: &Path) -> Result<String, LoginError> {
-    let names = || (connector.to_owned(), file.to_owned());
-    let unreadable = |source| {
-        let (connector, file) = names();
-        LoginError::Unreadable { connector, file, source }
-    };
-    let no_password = |reason| {
-        let (connector, file) = names();
-        LoginError::NoPassword { connector, file, reason }
-    };
-    // Opening a pipe would wait for whoever writes into it.
-    let facts = std::fs::metadata(file).map_err(unreadable)?;
-    if !facts.is_file() {
-        return Err(no_password("is not a file"));
+/// Why nobody is logged in.
+#[derive(Debug)]
+pub(crate) enum NoLogin {
+    /// The login came to a no, or cannot go on.
+    Not(ClientError),
+    /// The connection is of no use any more.
+    Silent(NoReply),
+}
+
+/// Logs in by the strongest mechanism that host and login have in common (RFC 4954).
+///
+/// A host that does not want a mechanism that it offers is asked for the next one; a token that is refused is replaced
+/// once. After an error the connection is of no use.
+pub(crate) async fn log_in(
+    hello: &mut Hello,
+    login: &Arc<Login>,
+    facts: Facts,
+    wait: Duration,
+) -> Result<(), NoLogin> {
+    let mut offered = hello.offered_logins().to_owned();
+    let mut is_renewed = false;
+    loop {
+        let exchange = Exchange::begin(login, &offered, facts.clone()).await;
+        let exchange = exchange.map_err(NoLogin::Not)?;
+        let mechanism = exchange.mechanism();
+        let refused = match one(hello, exchange, wait).await {
+            Err(NoLogin::Not(refused)) => refused,
+            end => return end,
+        };
+        let code = match &refused {
+            ClientError::Refused { reply, .. } => reply.code(),
+            _ => 0,
+        };
+        if NOT_THIS_MECHANISM.contains(&code) {
+            offered = without(&offered, mechanism);
+            if login.choose(&offered, &facts).is_err() {
+                return Err(NoLogin::Not(refused));
+            }
+        } else if code == WRONG_PROOF && login.is_renewable() && !is_renewed {
+            is_renewed = true;
+        } else {
+            return Err(NoLogin::Not(refused));
+        }
     }
-    let mode = facts.permissions().mode() & 0o777;
-    if mode & BY_EVERYBODY != 0 {
-        let (connector, file) = names();
-        return Err(LoginError::Open { connector, file, mode });
+}
+
+async fn one(hello: &mut Hello, mut exchange: Exchange, wait: Duration) -> Result<(), NoLogin> {
+    let command = exchange.command().map_err(NoLogin::Not)?;
+    let mut reply = hello.command(&command, wait).await.map_err(NoLogin::Silent)?;
+    while reply.code() == GO_ON {
+        // Where the login cannot go on the connection is closed; nobody waits for what a cancelled one is answered.
+        let line = exchange.answer(reply.text()).await.map_err(NoLogin::Not)?;
+        reply = hello.command(&line, wait).await.map_err(NoLogin::Silent)?;
     }
-    let mut octets = Vec::new();
-    let opened = File::open(file).map_err(unreadable)?;
-    opened.take(PASSWORD_OCTETS_MAX + 1).read_to_end(&mut octets).map_err(unreadable)?;
-    if octets.len() as u64 > PASSWORD_OCTETS_MAX {
-        return Err(no_password("is longer than 1024 octets"));
-    }
-    let text = String::from_utf8(octets).map_err(|_| no_password("is not UTF-8"))?;
-    let password = text.strip_suffix('\n').unwrap_or(&text);
-    let password = password.strip_suffix('\r').unwrap_or(password);
-    if password.is_empty() {
-        return Err(no_password("is empty"));
-    }
-    if password.chars().any(char::is_control) {
-        return Err(no_password("holds more than one line, or a control character"));
-    }
-    Ok(password.to_owned())
+    exchange.finish(reply).map_err(NoLogin::Not)
+}
+
+fn without(offered: &str, mechanism: Mechanism) -> String {
+    let others = offered.split_ascii_whitespace();
+    let others = others.filter(|name| !name.eq_ignore_ascii_case(mechanism.name()));
+    others.collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]
 mod tests {
     use std::fs::Permissions;
+    use std::os::unix::fs::PermissionsExt;
+    use std::path::Path;
 
     use super::*;
 
-    const SECRET: &str = "open sesame";
-
-    fn connector(file: &Path) -> OutboundConnector {
+    fn connector(login: config::Login) -> OutboundConnector {
         OutboundConnector {
             name: "partner".to_owned(),
-            login: Some(policy::config::Login {
-                user: "relay".to_owned(),
-                password_file: file.to_owned(),
-                login_without_tls: false,
-            }),
+            login: Some(login),
             ..OutboundConnector::default()
         }
     }
 
-    fn read(content: &[u8], mode: u32) -> Result<Logins, LoginError> {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), content).unwrap();
-        std::fs::set_permissions(file.path(), Permissions::from_mode(mode)).unwrap();
-        Logins::read(&[connector(file.path())])
-    }
-
-    #[test]
-    fn a_password_is_read_without_its_line_end() {
-        for content in ["open sesame", "open sesame\n", "open sesame\r\n"] {
-            let logins = read(content.as_bytes(), 0o640).unwrap();
-            assert_eq!(logins.of("partner").unwrap().password, SECRET);
-            assert!(logins.of("other").is_none());
-            assert_eq!(format!("{logins:?}"), "{\"partner\"}");
+    fn by_password(file: &Path) -> config::Login {
+        config::Login {
+            user: "relay".to_owned(),
+            password_file: Some(file.to_owned()),
+            ..config::Login::default()
         }
     }
 
+    fn open(login: config::Login) -> Result<Logins, LoginError> {
+        Logins::open(&[connector(login)], &Clock::manual(0))
+    }
+
     #[test]
-    fn what_is_no_password_is_refused_without_showing_it() {
-        for (content, mode, want) in [
-            (&b"open sesame"[..], 0o644, "is open to everybody (mode 644)"),
-            (b"open sesame", 0o602, "is open to everybody (mode 602)"),
-            (b"\n", 0o600, "is empty"),
-            (b"open sesame\n\n", 0o600, "more than one line"),
-            (b"open\0sesame", 0o600, "control character"),
-            (b"open sesame \xff", 0o600, "is not UTF-8"),
-            (&[b'x'; 1025], 0o600, "longer than 1024"),
+    fn logins_are_shown_by_their_connectors() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "open sesame\n").unwrap();
+        let logins = open(by_password(file.path())).unwrap();
+        assert_eq!(logins.of("partner").unwrap().user(), "relay");
+        assert!(logins.of("other").is_none());
+        assert_eq!(format!("{logins:?}"), "{\"partner\"}");
+    }
+
+    #[test]
+    fn errors_name_the_key_and_show_no_secret() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "open sesame\n").unwrap();
+        std::fs::set_permissions(file.path(), Permissions::from_mode(0o644)).unwrap();
+        let token = |change: fn(&mut config::Token)| {
+            let mut token = config::Token {
+                url: Some("https://a.example/".to_owned()),
+                client_id: "relay".to_owned(),
+                client_secret_file: Some("/nowhere/secret".into()),
+                ..config::Token::default()
+            };
+            change(&mut token);
+            config::Login {
+                user: "relay".to_owned(),
+                token: Some(token),
+                ..config::Login::default()
+            }
+        };
+        for (login, key) in [
+            (by_password(file.path()), "login.password_file"),
+            (by_password(Path::new("/nowhere/password")), "login.password_file"),
+            (
+                config::Login { password_file: None, ..by_password(file.path()) },
+                "login.password_file",
+            ),
+            (
+                config::Login {
+                    mechanisms: vec![config::Mechanism::XOAuth2],
+                    password_file: None,
+                    ..by_password(file.path())
+                },
+                "login.password_file",
+            ),
+            (token(|_| ()), "login.token.client_secret_file"),
+            (token(|token| token.client_id.clear()), "login.token.client_id"),
+            (token(|token| token.url = None), "login.token.file"),
+            (
+                token(|token| {
+                    (token.url, token.file) = (None, Some("/nowhere/token".into()));
+                }),
+                "login.token.file",
+            ),
         ] {
-            let error = read(content, mode).unwrap_err();
-            assert!(error.to_string().contains(want), "{error}");
+            let error = open(login).unwrap_err();
+            assert_eq!(error.key, key, "{error:?}");
             assert!(!format!("{error:?} {error}").contains("sesame"), "{error:?}");
         }
-        let error = Logins::read(&[connector(Path::new("/nowhere/password"))]).unwrap_err();
-        assert!(matches!(error, LoginError::Unreadable { .. }), "{error}");
-        let error = Logins::read(&[connector(Path::new("/"))]).unwrap_err();
-        assert!(error.to_string().contains("is not a file"), "{error}");
+        let disabled = OutboundConnector {
+            enabled: false,
+            ..connector(by_password(Path::new("/nowhere/password")))
+        };
+        assert!(Logins::open(&[disabled], &Clock::manual(0)).is_ok());
     }
 
     #[test]
-    fn the_file_of_a_disabled_connector_is_left_alone() {
-        let connector =
-            OutboundConnector { enabled: false, ..connector(Path::new("/nowhere/password")) };
-        assert!(Logins::read(&[connector]).is_ok());
-    }
-
-    #[test]
-    fn a_reply_that_repeats_the_login_loses_its_words() {
-        let login = Login::new("relay".to_owned(), SECRET.to_owned());
-        let said = |text: &str| login.without_secrets(Reply::new(500, None, text)).to_string();
-        for text in [
-            "what is AUTH PLAIN AHJlbGF5AG9wZW4gc2VzYW1l",
-            "what is AUTH PLAIN AHJlbGF5AG9wZW4g...",
-            "unknown command b3BlbiBzZXNhbWU=",
-            "wrong password: open sesame",
-        ] {
-            assert_eq!(said(text), "500 (words that repeat the login)", "{text}");
+    fn mechanisms_have_the_same_names_everywhere() {
+        for mechanism in Mechanism::ALL {
+            let text = format!("\"{mechanism}\"");
+            let read: config::Mechanism = serde_json::from_str(&text).unwrap();
+            assert_eq!(Mechanism::called(read.name()), Some(mechanism));
         }
-        assert_eq!(said("no such user: relay"), "500 no such user: relay");
     }
 }

@@ -1,17 +1,20 @@
 //! Opens a connection to one address: TCP, greeting, EHLO, TLS, login.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use mail::{EnhancedStatus, Peer, Reply};
-use policy::config::{OutboundConnector, TlsLevel};
+use policy::config::{OutboundConnector, Protocol, TlsLevel};
+use sasl::ChannelBindings;
+use sasl::client::{ClientError, Facts};
 use smtp_session::client::Extensions;
 use tls::client::Verification;
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream};
 
+use crate::address::Address;
 use crate::connection::Connection;
-use crate::hello::{Hello, NoLogin, NoReply};
+use crate::hello::{Hello, NoReply};
+use crate::login::{NoLogin, log_in};
 use crate::metrics::{ConnectorMetrics, Open, Stage, TlsResult};
 use crate::shared::Shared;
 use crate::socket::Socket;
@@ -52,12 +55,9 @@ impl Refused {
 impl Opener<'_> {
     /// Opens a connection to `host` at `address`; in clear text on a second one where the connector lets it and TLS
     /// fails on the first (RFC 7435).
-    pub(crate) async fn open(
-        &self,
-        host: &str,
-        address: SocketAddr,
-    ) -> Result<Connection, Refused> {
+    pub(crate) async fn open(&self, host: &str, address: &Address) -> Result<Connection, Refused> {
         let level = match self.connector.tls {
+            TlsLevel::Opportunistic if matches!(address, Address::Unix(_)) => TlsLevel::None,
             // Without TLS there would be no login either.
             TlsLevel::Opportunistic if self.connector.login_needs_tls() => TlsLevel::Encrypt,
             level => level,
@@ -75,7 +75,7 @@ impl Opener<'_> {
                 tracing::info!(host, %address, error = refused.words, "TLS failed, clear text follows");
                 let result = self.open_at_level(host, address, TlsLevel::None).await;
                 if result.is_ok() {
-                    without_tls.failed(address, self.shared.clock.now());
+                    without_tls.failed(address.clone(), self.shared.clock.now());
                 }
                 result
             }
@@ -86,24 +86,24 @@ impl Opener<'_> {
     async fn open_at_level(
         &self,
         host: &str,
-        address: SocketAddr,
+        address: &Address,
         level: TlsLevel,
     ) -> Result<Connection, Refused> {
         let timeouts = &self.connector.timeouts;
         let ehlo_wait = timeouts.ehlo.as_duration();
-        let tcp = connect(address, timeouts.connect.as_duration()).await?;
-        let mut hello = Hello::new(Socket::Clear(tcp), timeouts.greeting.as_duration());
+        let socket = connect(address, timeouts.connect.as_duration()).await?;
+        let mut hello = Hello::new(socket, timeouts.greeting.as_duration());
         let greeting = hello.greeting().await;
         let greeting = greeting.map_err(|error| Refused::silent(Stage::Greeting, &error))?;
         if !greeting.is_success() {
             return Err(Refused::said(Stage::Greeting, &greeting));
         }
         let extensions = self.ehlo(&mut hello).await?;
-        let (hello, mut extensions, tls) =
+        let (hello, mut extensions, tls, exporter) =
             match self.starttls(&mut hello, &extensions, level).await? {
-                None => (hello, extensions, None),
+                None => (hello, extensions, None, None),
                 Some(verification) => {
-                    let connectors = &self.shared.connectors;
+                    let connectors = self.shared.handshakes.of(&self.connector.name);
                     let tcp = hello
                         .into_tcp()
                         .ok_or_else(|| Refused::new(Stage::Tls, NO_TLS, "wants TLS inside TLS"))?;
@@ -119,28 +119,36 @@ impl Opener<'_> {
                     };
                     self.metrics.tls_ended(TlsResult::Encrypted);
                     let facts = tls::facts(stream.get_ref().1);
+                    let exporter = self.connector.login.as_ref().map(|_| stream.get_ref().1);
+                    let exporter = exporter.and_then(|session| tls::exporter(session));
                     let mut hello = Hello::new(Socket::Tls(Box::new(stream)), ehlo_wait);
                     // What was said before the handshake counts no more (RFC 3207 §4.2).
                     let mut extensions = self.ehlo(&mut hello).await?;
                     // Only a host that is who it should be can promise it (RFC 8689 §4.2.1).
                     extensions.require_tls &= verification == Verification::AuthorityAndName;
-                    (hello, extensions, Some(facts))
+                    (hello, extensions, Some(facts), exporter)
                 }
             };
-        let peer = Arc::new(Peer { host: host.into(), address, tls, offers_dsn: extensions.dsn });
+        let peer = Arc::new(Peer {
+            host: host.into(),
+            address: address.as_tcp(),
+            tls,
+            offers_dsn: extensions.dsn,
+            is_final: self.connector.protocol == Protocol::Lmtp,
+        });
         let mut hello = hello;
-        self.login(&mut hello, &peer).await?;
+        self.login(&mut hello, &peer, exporter).await?;
         extensions.auth &= self.connector.login.is_some();
         extensions.chunking &= self.connector.chunking;
         extensions.require_tls &= peer.tls.is_some();
         let now = self.shared.clock.now();
         let open = Open::new(self.metrics);
-        Ok(Connection::new(hello.into_socket(), extensions, peer, open, now))
+        Ok(Connection::new(hello.into_socket(), extensions, (peer, address.clone()), open, now))
     }
 
     async fn ehlo(&self, hello: &mut Hello) -> Result<Extensions, Refused> {
         let wait = self.connector.timeouts.ehlo.as_duration();
-        match hello.ehlo(&self.shared.hostname, wait).await {
+        match hello.ehlo(self.connector.protocol, &self.shared.hostname, wait).await {
             Ok(Ok(extensions)) => Ok(extensions),
             Ok(Err(reply)) => Err(Refused::said(Stage::Ehlo, &reply)),
             Err(error) => Err(Refused::silent(Stage::Ehlo, &error)),
@@ -196,36 +204,44 @@ impl Opener<'_> {
     }
 
     /// Logs in where the connector says so; the words of a refusal name the host.
-    async fn login(&self, hello: &mut Hello, peer: &Peer) -> Result<(), Refused> {
+    async fn login(
+        &self,
+        hello: &mut Hello,
+        peer: &Peer,
+        exporter: Option<Box<[u8]>>,
+    ) -> Result<(), Refused> {
         let Some(settings) = &self.connector.login else { return Ok(()) };
-        let user = &settings.user;
+        let who = match settings.user.as_str() {
+            "" => "login by certificate".to_owned(),
+            user => format!("login as {user}"),
+        };
         let refused = |status, words| Err(Refused::new(Stage::Login, status, words));
         if peer.tls.is_none() && !settings.login_without_tls {
-            return refused(NO_TLS, format!("login as {user} is not sent to {peer} without TLS"));
+            return refused(NO_TLS, format!("{who} is not sent to {peer} without TLS"));
         }
         let Some(login) = self.shared.logins.of(&self.connector.name) else {
-            return refused(NO_LOGIN, format!("login as {user} to {peer} has no password"));
+            return refused(NO_LOGIN, format!("{who} at {peer} is not set up"));
+        };
+        let facts = Facts {
+            is_tls: peer.tls.is_some(),
+            bindings: ChannelBindings { exporter, end_point: None },
+            has_certificate: self.connector.client_certificate.is_some(),
         };
         let wait = self.connector.timeouts.ehlo.as_duration();
-        let Err(error) = hello.login(login.credentials(), wait).await else { return Ok(()) };
+        let Err(error) = log_in(hello, login, facts, wait).await else { return Ok(()) };
         match error {
-            NoLogin::NotOffered => {
-                let words = "offers no AUTH by CRAM-MD5, PLAIN or LOGIN";
-                refused(NO_LOGIN, format!("login as {user} is not possible: {peer} {words}"))
-            }
             // A wrong password is ours to mend, so the mail waits, whatever the class of the reply.
-            NoLogin::Refused(reply) => {
-                let reply = login.without_secrets(reply);
+            NoLogin::Not(ClientError::Refused { mechanism, reply, words }) => {
                 let status = reply.status().filter(|status| status.is_transient());
-                let words = format!("login as {user} refused by {peer}: {reply}");
+                let details = words.map(|words| format!(" ({words})")).unwrap_or_default();
+                let words = format!("{who} by {mechanism} refused by {peer}: {reply}{details}");
                 refused(status.unwrap_or(NO_LOGIN), words)
             }
-            NoLogin::Challenge => {
-                let words = "asks for something other than user and password";
-                refused(NO_LOGIN, format!("login as {user} is not possible: {peer} {words}"))
+            NoLogin::Not(error) => {
+                refused(NO_LOGIN, format!("{who} at {peer} is not possible: {error}"))
             }
             NoLogin::Silent(error) => {
-                refused(BAD_CONNECTION, format!("login as {user} broke off: {peer} {error}"))
+                refused(BAD_CONNECTION, format!("{who} broke off: {peer} {error}"))
             }
         }
     }
@@ -239,15 +255,23 @@ impl Opener<'_> {
     }
 }
 
-async fn connect(address: SocketAddr, wait: Duration) -> Result<TcpStream, Refused> {
+async fn connect(address: &Address, wait: Duration) -> Result<Socket, Refused> {
     let refused = |words: String| Refused::new(Stage::Connect, NO_ANSWER, words);
-    let tcp = tokio::time::timeout(wait, TcpStream::connect(address))
+    let connecting = async {
+        match address {
+            Address::Tcp(address) => {
+                let tcp = TcpStream::connect(address).await?;
+                // Small writes are put together before they go out; waiting for more only adds time.
+                tcp.set_nodelay(true)?;
+                Ok(Socket::Clear(tcp))
+            }
+            Address::Unix(path) => UnixStream::connect(path).await.map(Socket::Unix),
+        }
+    };
+    tokio::time::timeout(wait, connecting)
         .await
         .map_err(|_| refused(format!("did not answer within {}", span(wait))))?
-        .map_err(|error| refused(format!("cannot be connected to: {}", plain(&error))))?;
-    // Small writes are put together before they go out; waiting for more only adds time.
-    tcp.set_nodelay(true).map_err(|error| refused(error.to_string()))?;
-    Ok(tcp)
+        .map_err(|error| refused(format!("cannot be connected to: {}", plain(&error))))
 }
 
 /// The system's words without its error number.

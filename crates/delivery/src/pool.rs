@@ -104,6 +104,7 @@ mod tests {
     use units::{Clock, Span};
 
     use super::*;
+    use crate::address::Address;
     use crate::metrics::{Metrics, Open};
     use crate::socket::Socket;
 
@@ -141,11 +142,22 @@ mod tests {
             let address = self.listener.local_addr().unwrap();
             let tcp = TcpStream::connect(address).await.unwrap();
             self.peers.push(self.listener.accept().await.unwrap().0);
-            let peer =
-                Arc::new(Peer { host: "h.example".into(), address, tls: None, offers_dsn: false });
+            let peer = Arc::new(Peer {
+                host: "h.example".into(),
+                address,
+                tls: None,
+                offers_dsn: false,
+                is_final: false,
+            });
             let open = Open::new(self.metrics.connector("out").unwrap());
             let now = self.clock.now();
-            Connection::new(Socket::Clear(tcp), Extensions::default(), peer, open, now)
+            Connection::new(
+                Socket::Clear(tcp),
+                Extensions::default(),
+                (peer, Address::Tcp(address)),
+                open,
+                now,
+            )
         }
     }
 

@@ -11,7 +11,6 @@ use policy::Router;
 use resolver::{Dice, Resolver};
 use spool::Spool;
 use telemetry::Registry;
-use tls::client::Connectors;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use units::Clock;
@@ -19,10 +18,12 @@ use units::Clock;
 use crate::attempt::{self, Finished, end_of};
 use crate::config::Config;
 use crate::connection::Connection;
+use crate::handshakes::Handshakes;
 use crate::login::Logins;
 use crate::metrics::Metrics;
 use crate::pool::Pool;
 use crate::rests::Rests;
+use crate::seven_bit::Room;
 use crate::shared::Shared;
 use crate::words::{OUR_SIDE, later};
 
@@ -53,7 +54,7 @@ pub struct Parts {
     /// Who the hosts are.
     pub resolver: Resolver,
     /// How TLS is started.
-    pub connectors: Connectors,
+    pub handshakes: Handshakes,
     /// How to log in to smart hosts.
     pub logins: Logins,
     /// What to try.
@@ -77,7 +78,7 @@ pub async fn run(parts: Parts, stop: watch::Receiver<bool>) {
         dice: Dice::new(parts.seed),
         spool: parts.spool,
         resolver: parts.resolver,
-        connectors: parts.connectors,
+        handshakes: parts.handshakes,
         logins: parts.logins,
         pool: Pool::new(idle_max),
         rests: Rests::new(config.host_rest.as_duration()),
@@ -85,6 +86,7 @@ pub async fn run(parts: Parts, stop: watch::Receiver<bool>) {
         router,
         metrics,
         config,
+        conversions: Room::default(),
         stopping: stop,
     });
     let (mut tasks, mut goodbyes) = (JoinSet::new(), JoinSet::new());

@@ -5,15 +5,17 @@ use std::sync::Arc;
 use policy::Router;
 use resolver::{Dice, Resolver};
 use spool::Spool;
-use tls::client::Connectors;
 use tokio::sync::watch;
 use units::Clock;
 
+use crate::address::Address;
 use crate::config::Config;
+use crate::handshakes::Handshakes;
 use crate::login::Logins;
 use crate::metrics::Metrics;
 use crate::pool::Pool;
 use crate::rests::Rests;
+use crate::seven_bit::Room;
 
 /// Handed to each attempt's task by `Arc`.
 pub(crate) struct Shared {
@@ -24,13 +26,14 @@ pub(crate) struct Shared {
     pub(crate) spool: Spool,
     pub(crate) router: Arc<Router>,
     pub(crate) resolver: Resolver,
-    pub(crate) connectors: Connectors,
+    pub(crate) handshakes: Handshakes,
     pub(crate) logins: Logins,
     pub(crate) metrics: Metrics,
     pub(crate) pool: Pool,
-    pub(crate) rests: Rests,
+    pub(crate) rests: Rests<Address>,
     /// Hosts that could be talked to in clear text after TLS had failed.
-    pub(crate) without_tls: Rests,
+    pub(crate) without_tls: Rests<Address>,
+    pub(crate) conversions: Room,
     pub(crate) stopping: watch::Receiver<bool>,
 }
 

@@ -5,14 +5,17 @@ use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream};
 
 /// The stream of a connection.
 #[derive(Debug)]
 pub(crate) enum Socket {
     /// As it came.
     Clear(TcpStream),
+    /// As it came, on this machine.
+    Unix(UnixStream),
     /// Behind a handshake.
     Tls(Box<tls::client::Stream<TcpStream>>),
 }
@@ -22,19 +25,23 @@ impl Socket {
     ///
     /// The runtime knows whether anything came; only then the system is asked what.
     pub(crate) fn is_dead(&mut self) -> bool {
-        let tcp = match self {
-            Self::Clear(tcp) => tcp,
-            Self::Tls(tls) => tls.get_ref().0,
-        };
         let mut context = Context::from_waker(Waker::noop());
-        if tcp.poll_read_ready(&mut context).is_pending() {
+        let (ready, socket) = match self {
+            Self::Clear(tcp) => (tcp.poll_read_ready(&mut context), SockRef::from(&*tcp)),
+            Self::Unix(unix) => (unix.poll_read_ready(&mut context), SockRef::from(&*unix)),
+            Self::Tls(tls) => {
+                let tcp = tls.get_ref().0;
+                (tcp.poll_read_ready(&mut context), SockRef::from(tcp))
+            }
+        };
+        if ready.is_pending() {
             return false;
         }
         let mut octet = [MaybeUninit::uninit()];
-        let peeked = socket2::SockRef::from(tcp).peek(&mut octet);
+        let peeked = socket.peek(&mut octet);
         match (peeked, self) {
             (Err(error), _) => error.kind() != io::ErrorKind::WouldBlock,
-            (Ok(0), _) | (Ok(_), Self::Clear(_)) => true,
+            (Ok(0), _) | (Ok(_), Self::Clear(_) | Self::Unix(_)) => true,
             // It may be a session ticket; then no content comes of it.
             (Ok(_), Self::Tls(tls)) => {
                 let mut octet = [0];
@@ -53,6 +60,7 @@ impl AsyncRead for Socket {
     ) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Clear(tcp) => Pin::new(tcp).poll_read(context, buffer),
+            Self::Unix(unix) => Pin::new(unix).poll_read(context, buffer),
             Self::Tls(tls) => Pin::new(tls).poll_read(context, buffer),
         }
     }
@@ -66,6 +74,7 @@ impl AsyncWrite for Socket {
     ) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Self::Clear(tcp) => Pin::new(tcp).poll_write(context, octets),
+            Self::Unix(unix) => Pin::new(unix).poll_write(context, octets),
             Self::Tls(tls) => Pin::new(tls).poll_write(context, octets),
         }
     }
@@ -77,6 +86,7 @@ impl AsyncWrite for Socket {
     ) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Self::Clear(tcp) => Pin::new(tcp).poll_write_vectored(context, pieces),
+            Self::Unix(unix) => Pin::new(unix).poll_write_vectored(context, pieces),
             Self::Tls(tls) => Pin::new(tls).poll_write_vectored(context, pieces),
         }
     }
@@ -88,6 +98,7 @@ impl AsyncWrite for Socket {
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Clear(tcp) => Pin::new(tcp).poll_flush(context),
+            Self::Unix(unix) => Pin::new(unix).poll_flush(context),
             Self::Tls(tls) => Pin::new(tls).poll_flush(context),
         }
     }
@@ -95,6 +106,7 @@ impl AsyncWrite for Socket {
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Clear(tcp) => Pin::new(tcp).poll_shutdown(context),
+            Self::Unix(unix) => Pin::new(unix).poll_shutdown(context),
             Self::Tls(tls) => Pin::new(tls).poll_shutdown(context),
         }
     }

@@ -30,19 +30,24 @@ impl fmt::Display for Fate {
 /// The host that answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Peer {
-    /// Its name as looked up: an MX name or the smart host's name.
+    /// Its name as looked up: an MX name or the smart host's name; `unix:` and a path for a Unix socket.
     pub host: Box<str>,
-    /// The address that was connected to.
+    /// The address that was connected to; unspecified for a Unix socket.
     pub address: SocketAddr,
     /// TLS version and cipher suite, if there was TLS.
     pub tls: Option<Box<str>>,
     /// Whether it takes over who is told of what (DSN, RFC 3461); if not, the relay tells it.
     pub offers_dsn: bool,
+    /// Whether mail rests there (LMTP, RFC 2033): its yes means delivered, not handed on (RFC 3464 §2.3.3).
+    pub is_final: bool,
 }
 
 impl fmt::Display for Peer {
-    /// `mx.example.com[192.0.2.1]:25`.
+    /// `mx.example.com[192.0.2.1]:25`, or `unix:/run/lmtp`.
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.address.ip().is_unspecified() {
+            return out.write_str(&self.host);
+        }
         write!(out, "{}[{}]:{}", self.host, self.address.ip(), self.address.port())
     }
 }

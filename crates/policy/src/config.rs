@@ -1,5 +1,6 @@
 //! The connectors as an operator writes them.
 
+mod login;
 mod outbound;
 
 use std::net::IpAddr;
@@ -8,7 +9,11 @@ use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 
-pub use outbound::{Limits, Login, OutboundConnector, SmartHost, Timeouts, TlsLevel};
+pub use login::{Login, Mechanism, Token};
+pub use outbound::{
+    ClientCertificate, Limits, OutboundConnector, Protocol, SmartHost, Timeouts, TlsLevel,
+    TlsVersion,
+};
 
 /// Who may relay: mail from these networks, and from these holders of certificates, is taken for any
 /// recipient that has a route.

@@ -5,7 +5,10 @@ use std::net::IpAddr;
 
 use mail::{Address, Destination, Domain, EnhancedStatus, Reply};
 
-use crate::config::OutboundConnector;
+use crate::config::{OutboundConnector, Protocol, SmartHost};
+
+/// What fits into a socket address (unix(7)).
+const UNIX_OCTETS_MAX: usize = 107;
 
 /// The outbound connectors by recipient domain. Made once, shared by `Arc`.
 #[derive(Clone, Debug)]
@@ -72,6 +75,9 @@ pub enum RouterError {
         /// What stood there.
         host: String,
     },
+    /// Mail exchangers do not speak LMTP.
+    #[error("outbound connector `{0}` speaks LMTP but has no `hosts`")]
+    LmtpByMx(String),
     /// A login that any mail exchanger would get to see.
     #[error("outbound connector `{0}` has a `login` but no `hosts`")]
     LoginByMx(String),
@@ -158,6 +164,9 @@ impl Router {
             let host = host.host.clone();
             return Err(RouterError::Host { connector: connector.name, host });
         }
+        if connector.protocol == Protocol::Lmtp && connector.hosts.is_empty() {
+            return Err(RouterError::LmtpByMx(connector.name));
+        }
         if connector.login.is_some() && connector.hosts.is_empty() {
             return Err(RouterError::LoginByMx(connector.name));
         }
@@ -205,14 +214,16 @@ fn parse(pattern: &str) -> Option<Pattern> {
 }
 
 fn is_host(host: &str) -> bool {
-    host.parse::<IpAddr>().is_ok()
+    host.strip_prefix(SmartHost::UNIX)
+        .is_some_and(|path| path.starts_with('/') && path.len() <= UNIX_OCTETS_MAX)
+        || host.parse::<IpAddr>().is_ok()
         || Domain::parse(host).is_ok_and(|domain| domain.literal().is_none())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Login, SmartHost};
+    use crate::config::Login;
 
     fn connector(name: &str, domains: &[&str], hosts: &[&str]) -> OutboundConnector {
         let host = |host: &&str| SmartHost { host: (*host).to_owned(), ..SmartHost::default() };
@@ -289,11 +300,28 @@ mod tests {
     }
 
     #[test]
+    fn lmtp_is_for_smart_hosts_only_and_they_may_be_sockets() {
+        let with = |hosts: &[&str]| OutboundConnector {
+            protocol: Protocol::Lmtp,
+            ..connector("a", &["*"], hosts)
+        };
+        let error = Router::new(vec![with(&[])]).unwrap_err();
+        assert_eq!(error, RouterError::LmtpByMx("a".to_owned()));
+        for host in ["unix:/run/dovecot/lmtp", "mail.example", "127.0.0.1"] {
+            assert!(Router::new(vec![with(&[host])]).is_ok(), "{host}");
+        }
+        let long = format!("unix:/{}", "x".repeat(107));
+        for host in ["unix:run/lmtp", "unix:", "/run/lmtp", long.as_str()] {
+            assert!(Router::new(vec![with(&[host])]).is_err(), "{host}");
+        }
+    }
+
+    #[test]
     fn a_login_is_for_smart_hosts_only() {
         let login = Login {
             user: "relay".to_owned(),
-            password_file: "/etc/chasqui/password".into(),
-            login_without_tls: false,
+            password_file: Some("/etc/chasqui/password".into()),
+            ..Login::default()
         };
         let with = |hosts| OutboundConnector {
             login: Some(login.clone()),

@@ -191,6 +191,7 @@ fn outcome(recipient: u32, fate: Fate, reply: Reply) -> RecipientOutcome {
         address: "192.0.2.1:25".parse().unwrap(),
         tls: None,
         offers_dsn: false,
+        is_final: false,
     };
     RecipientOutcome { recipient, fate, reply, peer: Some(Arc::new(peer)) }
 }

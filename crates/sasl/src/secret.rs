@@ -66,6 +66,17 @@ pub enum SecretFileError {
     },
 }
 
+impl SecretFileError {
+    /// Which file it is about.
+    pub fn file(&self) -> &Path {
+        match self {
+            Self::Unreadable { file, .. }
+            | Self::Open { file, .. }
+            | Self::NoSecret { file, .. } => file,
+        }
+    }
+}
+
 /// Reads a file that only owner and group may read, at most `octets_max` long. Blocks.
 pub(crate) fn read_file(file: &Path, octets_max: u64) -> Result<Secret, SecretFileError> {
     let unreadable = |source| SecretFileError::Unreadable { file: file.to_owned(), source };

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use mail::Domain;
-use policy::config::{OutboundConnector, TlsLevel};
+use policy::config::{Mechanism, OutboundConnector, TlsLevel};
 use policy::{Router, RouterError};
 use smtp_server::config::ConfigError;
 use tls::server::ClientCertificates;
@@ -188,14 +188,16 @@ impl Check<'_> {
             );
         }
         // NUL stands between user and password (RFC 4616).
-        if login.user.is_empty() || login.user.chars().any(char::is_control) {
+        let by_certificate = login.mechanisms == [Mechanism::External];
+        let is_missing = login.user.is_empty() && !by_certificate;
+        if is_missing || login.user.chars().any(char::is_control) {
             self.add(
                 &way("user"),
                 "is empty or holds a control character",
                 "write the name that the smart hosts know this relay by",
             );
         }
-        if login.password_file.as_os_str().is_empty() {
+        if login.password_file.as_ref().is_some_and(|file| file.as_os_str().is_empty()) {
             self.add(
                 &way("password_file"),
                 "is empty",

@@ -172,15 +172,6 @@ name = "internet"
     }
 
     #[test]
-    fn a_login_without_its_file_is_incomplete() {
-        let hosts = "hosts = [{ host = \"mx.x.example\" }]";
-        let text = format!("{GOOD}{hosts}\nlogin = {{ user = \"relay\" }}\n");
-        let problems = parse(&text, Path::new("x.toml")).unwrap_err();
-        assert_eq!(problems.list[0].key.as_deref(), Some("outbound.login"));
-        assert!(problems.to_string().contains("`password_file`"), "{problems}");
-    }
-
-    #[test]
     fn a_login_is_shown_by_its_file_and_can_be_read_again() {
         let text = format!(
             "{GOOD}hosts = [{{ host = \"mx.x.example\" }}]\ntls = \"none\"\n\

@@ -204,7 +204,7 @@ proptest! {
 /// Sends a message with its content at once; gives what was sent and the end.
 fn hand_over(
     replies: &[&[u8]],
-    extensions: client::Extensions,
+    (extensions, is_lmtp): (client::Extensions, bool),
     now: Instant,
 ) -> (Vec<u8>, Option<client::End>) {
     let address = |text| mail::Recipient::from(mail::Address::parse(text).unwrap());
@@ -217,8 +217,8 @@ fn hand_over(
         wishes: Box::default(),
         now: Timestamp::default(),
     };
-    let mut transaction =
-        client::Transaction::new(outgoing, extensions, client::Timeouts::default(), now);
+    let begin = if is_lmtp { client::Transaction::lmtp } else { client::Transaction::new };
+    let mut transaction = begin(outgoing, extensions, client::Timeouts::default(), now);
     let (mut sent, mut end, mut has_body) = (Vec::new(), None, true);
     let mut replies = replies.iter();
     loop {
@@ -253,7 +253,7 @@ proptest! {
             1 => Just("452 4.5.3 too many\r\n"), 1 => Just("552 full\r\n"), 1 => Just("421 4.4.2 bye\r\n"), 1 => Just("ok\r\n"), 1 => Just("25"),
         ], 0..7),
         cuts in prop::collection::vec(any::<usize>(), 0..6),
-        (is_pipelining, is_chunking) in any::<(bool, bool)>(),
+        (is_pipelining, is_chunking, is_lmtp) in any::<(bool, bool, bool)>(),
     ) {
         let now = now();
         let mut each: Vec<&[u8]> = replies.iter().map(|reply| reply.as_bytes()).collect();
@@ -266,8 +266,8 @@ proptest! {
             chunking: is_chunking,
             ..client::Extensions::default()
         };
-        let whole = hand_over(&each, extensions, now);
-        prop_assert_eq!(&hand_over(&cut, extensions, now), &whole);
+        let whole = hand_over(&each, (extensions, is_lmtp), now);
+        prop_assert_eq!(&hand_over(&cut, (extensions, is_lmtp), now), &whole);
         let end = whole.1.unwrap();
         prop_assert_eq!(end.recipients.len(), 2);
         prop_assert!(end.retry_rest.len() < 2);

@@ -14,7 +14,7 @@
 //! and RCPT asked for`, `content: text` (of that message), `client: what XCLIENT told`, `abandon`, `handshake`, `close: Reason`.
 //!
 //! Client: `offers: EHLO lines;…`, `mail: sender -> recipients[; parameters]`, `rcpt: <recipient> parameters` (one more),
-//! `body: text` (each a piece; before all else),
+//! `body: text` (each a piece; before all else), `lmtp` (what is spoken instead of SMTP; before all else),
 //! `drop` (the connection goes); and what must come of it: `answer: fate reply` for each recipient, `rest: places`,
 //! `dead`, `over: Reuse|Close`.
 
@@ -421,6 +421,7 @@ struct Client {
     outgoing: client::Outgoing,
     extensions: client::Extensions,
     body: VecDeque<Vec<u8>>,
+    is_lmtp: bool,
     transaction: Option<client::Transaction>,
 }
 
@@ -436,7 +437,7 @@ impl Client {
             now: Timestamp::from_millis(NOW_MILLIS),
         };
         let extensions = client::Extensions::default();
-        Self { outgoing, extensions, body: VecDeque::new(), transaction: None }
+        Self { outgoing, extensions, body: VecDeque::new(), is_lmtp: false, transaction: None }
     }
 
     fn ask(&mut self, text: &str) {
@@ -472,9 +473,9 @@ impl Client {
 
     fn transaction(&mut self, now: Instant) -> &mut client::Transaction {
         let (outgoing, extensions) = (self.outgoing.clone(), self.extensions);
-        self.transaction.get_or_insert_with(|| {
-            client::Transaction::new(outgoing, extensions, client::Timeouts::default(), now)
-        })
+        let begin = if self.is_lmtp { client::Transaction::lmtp } else { client::Transaction::new };
+        self.transaction
+            .get_or_insert_with(|| begin(outgoing, extensions, client::Timeouts::default(), now))
     }
 
     fn run(&mut self, now: Instant, seen: &mut Seen) {
@@ -517,6 +518,10 @@ impl Side for Client {
             "offers" => {
                 let lines = ["mx.example"].into_iter().chain(text.split(';').map(str::trim));
                 self.extensions = client::Extensions::parse(lines);
+                return;
+            }
+            "lmtp" => {
+                self.is_lmtp = true;
                 return;
             }
             "mail" => {
@@ -569,8 +574,8 @@ impl Side for Client {
 }
 
 /// What may stand before the conversation begins.
-const SETTINGS: [&str; 9] =
-    ["limit", "offer", "tls", "proxy", "greeting", "offers", "mail", "rcpt", "body"];
+const SETTINGS: [&str; 10] =
+    ["limit", "offer", "tls", "proxy", "greeting", "offers", "lmtp", "mail", "rcpt", "body"];
 /// What a side tells of itself.
 const EVENTS: [&str; 10] = [
     "message",

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::{ClientSessionMemoryCache, Resumption, WebPkiServerVerifier};
+use rustls::client::{ClientSessionMemoryCache, Resumption};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use schemars::JsonSchema;
@@ -13,7 +14,9 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsConnector;
 
 use crate::pem::{self, CertificateError};
-use crate::provider::{VERSIONS, provider};
+pub use crate::provider::Version;
+use crate::provider::provider;
+use crate::verifier::Verifier;
 use crate::words::HandshakeError;
 
 /// A client's side of a TLS session; `tls::facts(stream.get_ref().1)` says what it runs on.
@@ -49,6 +52,18 @@ pub enum Verification {
     AuthorityAndName,
 }
 
+/// What is asked of some hosts besides, and shown to them.
+#[derive(Clone, Debug, Default)]
+pub struct Demands {
+    /// The name that a verified certificate must be for, instead of the host's: a name, or `*.` and a name for any with
+    /// one label in front.
+    pub name: Option<Box<str>>,
+    /// The lowest version that is spoken.
+    pub lowest: Version,
+    /// What we show to hosts that ask for a certificate.
+    pub certificate: Option<Arc<CertifiedKey>>,
+}
+
 /// Starts TLS to hosts; one shared configuration, thus one session cache, per verification. Cheap to clone.
 #[derive(Clone)]
 pub struct Connectors {
@@ -63,20 +78,20 @@ impl std::fmt::Debug for Connectors {
 }
 
 impl Connectors {
-    /// Reads the roots of trust. Blocks on files; done once at start.
+    /// Reads the roots of trust. Blocks on files.
     pub fn open(config: &Config) -> Result<Self, CertificateError> {
-        let provider = provider();
-        let schemes = provider.signature_verification_algorithms.supported_schemes();
-        let any: Arc<dyn ServerCertVerifier> = Arc::new(AnyCertificate { schemes });
-        let roots = roots(config)?;
-        let verified: Arc<dyn ServerCertVerifier> = if roots.is_empty() {
-            Arc::new(NoCertificate)
-        } else {
-            WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build().map_err(
-                |error| CertificateError::Setup(rustls::Error::General(error.to_string())),
-            )?
-        };
-        Ok(Self { unverified: connector(any)?, verified: connector(verified)? })
+        Self::open_with(config, &Demands::default())
+    }
+
+    /// As [`Self::open`], for hosts of which more is asked.
+    pub fn open_with(config: &Config, demands: &Demands) -> Result<Self, CertificateError> {
+        let algorithms = provider().signature_verification_algorithms;
+        let schemes = algorithms.supported_schemes();
+        let (roots, name) = (roots(config)?, demands.name.clone());
+        Ok(Self {
+            unverified: connector(Arc::new(AnyCertificate { schemes }), demands)?,
+            verified: connector(Arc::new(Verifier { roots, name, algorithms }), demands)?,
+        })
     }
 
     /// Does the handshake with `host` (a name in A-labels or an IP address) on `stream`. The caller
@@ -100,13 +115,22 @@ impl Connectors {
     }
 }
 
-fn connector(verifier: Arc<dyn ServerCertVerifier>) -> Result<TlsConnector, CertificateError> {
-    let mut config = ClientConfig::builder_with_provider(provider())
-        .with_protocol_versions(VERSIONS)
+fn connector(
+    verifier: Arc<dyn ServerCertVerifier>,
+    demands: &Demands,
+) -> Result<TlsConnector, CertificateError> {
+    let builder = ClientConfig::builder_with_provider(provider())
+        .with_protocol_versions(demands.lowest.and_newer())
         .map_err(CertificateError::Setup)?
         .dangerous()
-        .with_custom_certificate_verifier(verifier)
-        .with_no_client_auth();
+        .with_custom_certificate_verifier(verifier);
+    let mut config = match &demands.certificate {
+        Some(certificate) => {
+            let shown = SingleCertAndKey::from(Arc::clone(certificate));
+            builder.with_client_cert_resolver(Arc::new(shown))
+        }
+        None => builder.with_no_client_auth(),
+    };
     config.resumption = Resumption::store(Arc::new(ClientSessionMemoryCache::new(SESSIONS_MAX)));
     Ok(TlsConnector::from(Arc::new(config)))
 }
@@ -172,49 +196,5 @@ impl ServerCertVerifier for AnyCertificate {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.schemes.clone()
-    }
-}
-
-/// Stands in where no authority is trusted at all: verification fails closed.
-#[derive(Debug)]
-struct NoCertificate;
-
-impl NoCertificate {
-    const REFUSAL: rustls::Error =
-        rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer);
-}
-
-impl ServerCertVerifier for NoCertificate {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Err(Self::REFUSAL)
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Err(Self::REFUSAL)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Err(Self::REFUSAL)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        vec![SignatureScheme::ECDSA_NISTP256_SHA256]
     }
 }

@@ -8,13 +8,16 @@
 
 pub mod client;
 mod client_certificate;
+mod description;
 mod facts;
 mod pem;
 mod provider;
 pub mod server;
+mod verifier;
 mod words;
 
 pub use client_certificate::{ClientCertificate, client_certificate};
-pub use facts::facts;
-pub use pem::CertificateError;
+pub use description::Description;
+pub use facts::{exporter, facts};
+pub use pem::{CertificateError, first_described};
 pub use words::HandshakeError;

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use rustls_pki_types::pem::{Error as PemError, PemObject};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
+use crate::description::Description;
+
 /// Why a certificate or a key cannot be used; the operator mends the file and tries again.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -72,6 +74,11 @@ pub(crate) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, 
         .collect::<Result<Vec<_>, _>>()
         .map_err(|source| CertificateError::Pem { path: path.to_owned(), source })?;
     if chain.is_empty() { Err(CertificateError::NoCertificate(path.to_owned())) } else { Ok(chain) }
+}
+
+/// What the first certificate of a PEM file says. Blocks on files.
+pub fn first_described(path: &Path) -> Result<Option<Description>, CertificateError> {
+    Ok(certificates(path)?.first().and_then(Description::read))
 }
 
 /// The first private key of a file.

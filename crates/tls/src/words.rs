@@ -94,7 +94,7 @@ pub(crate) fn words_of(error: &Error) -> String {
     }
 }
 
-fn certificate_words(error: &CertificateError) -> String {
+pub(crate) fn certificate_words(error: &CertificateError) -> String {
     match error {
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
             "the certificate has expired".to_owned()

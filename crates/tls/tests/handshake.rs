@@ -4,9 +4,9 @@
 use std::path::Path;
 
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
-use tls::client::{Connectors, Verification};
+use tls::client::{Connectors, Demands, Verification, Version};
 use tls::server::{self, Acceptor};
-use tls::{CertificateError, facts};
+use tls::{CertificateError, ClientCertificate, Description, client_certificate, exporter, facts};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 struct Authority {
@@ -95,10 +95,25 @@ async fn verification_names_what_is_wrong_and_none_takes_it_all() {
     let (folder, authority) = (tempfile::tempdir().unwrap(), authority());
     let stranger = named("Somebody Else");
     let cases = [
-        (&authority, "other.example", (2020, 2999), "not for mx.example but for"),
-        (&stranger, "mx.example", (2020, 2999), "no authority that is trusted"),
-        (&authority, "mx.example", (2020, 2021), "has expired"),
-        (&authority, "mx.example", (2998, 2999), "not valid yet"),
+        (
+            &authority,
+            "other.example",
+            (2020, 2999),
+            "is not for mx.example (it is for other.example, issued by CN=Test Authority, good from 2020-01-01 to 2999-01-01)",
+        ),
+        (
+            &stranger,
+            "mx.example",
+            (2020, 2999),
+            "no authority that is trusted here, or the chain is incomplete: it came without intermediates (it is for mx.example, issued by CN=Somebody Else,",
+        ),
+        (
+            &authority,
+            "mx.example",
+            (2020, 2021),
+            "has expired (it is for mx.example, issued by CN=Test Authority, good from 2020-01-01 to 2021-01-01)",
+        ),
+        (&authority, "mx.example", (2998, 2999), "not valid yet (it is for"),
     ];
     for (issuer, name, years, words) in cases {
         let connectors = trusting(folder.path(), &authority);
@@ -202,4 +217,152 @@ async fn a_second_session_with_the_same_host_is_resumed() {
         kinds.push(tokio::join!(client, server).0);
     }
     assert_eq!(kinds, [rustls::HandshakeKind::Full, rustls::HandshakeKind::Resumed]);
+}
+
+fn demanding(folder: &Path, authority: &Authority, demands: &Demands) -> Connectors {
+    trusting(folder, authority);
+    let config =
+        tls::client::Config { roots: Some(folder.join("roots.pem")), trusts_system: false };
+    Connectors::open_with(&config, demands).unwrap()
+}
+
+#[tokio::test]
+async fn a_name_may_be_asked_for_in_place_of_the_hosts() {
+    let (folder, authority) = (tempfile::tempdir().unwrap(), authority());
+    for (shown, expected, is_right) in [
+        ("mx.partner.example", "mx.partner.example", true),
+        ("mx.partner.example", "*.partner.example", true),
+        ("*.partner.example", "*.partner.example", true),
+        ("*.partner.example", "mx.partner.example", true),
+        ("mx.partner.example", "*.example", false),
+        ("a.mx.partner.example", "*.partner.example", false),
+        ("partner.example", "*.partner.example", false),
+        ("host.example", "mx.partner.example", false),
+    ] {
+        let demands = Demands { name: Some(expected.into()), ..Demands::default() };
+        let connectors = demanding(folder.path(), &authority, &demands);
+        let acceptor =
+            Acceptor::open(&issue(folder.path(), &authority, shown, (2020, 2999))).unwrap();
+        let verified = Verification::AuthorityAndName;
+        let (client, _) = shake(&acceptor, &connectors, verified, "host.example").await;
+        assert_eq!(client.is_ok(), is_right, "{shown} {expected}: {client:?}");
+        if let Err(error) = client {
+            let want = format!("is not for {expected} (it is for {shown}, issued by");
+            assert!(error.contains(&want), "{error}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_older_than_the_lowest_version_is_not_spoken() {
+    let (folder, authority) = (tempfile::tempdir().unwrap(), authority());
+    let config = issue(folder.path(), &authority, "mx.example", (2020, 2999));
+    let key = client_certificate(ClientCertificate::Pem {
+        certificate: &config.certificate,
+        key: &config.key,
+    });
+    let provider = std::sync::Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let old = rustls::ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS12])
+        .unwrap()
+        .with_no_client_auth()
+        .with_cert_resolver(std::sync::Arc::new(rustls::sign::SingleCertAndKey::from(
+            key.unwrap(),
+        )));
+    let old = tokio_rustls::TlsAcceptor::from(std::sync::Arc::new(old));
+    for (lowest, is_spoken) in [(Version::Tls12, true), (Version::Tls13, false)] {
+        let demands = Demands { lowest, ..Demands::default() };
+        let connectors = demanding(folder.path(), &authority, &demands);
+        let (near, far) = tokio::io::duplex(1 << 16);
+        let (client, _) = tokio::join!(
+            connectors.connect(Verification::AuthorityAndName, "mx.example", near),
+            old.accept(far)
+        );
+        assert_eq!(client.is_ok(), is_spoken, "{:?}", client.map(drop));
+        if let Ok(stream) = client {
+            assert!(exporter(stream.get_ref().1).is_none(), "not unique for sure in TLS 1.2");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_client_shows_its_certificate_and_both_sides_bind_alike() {
+    let (folder, authority) = (tempfile::tempdir().unwrap(), authority());
+    let theirs = issue(folder.path(), &authority, "relay.example", (2020, 2021));
+    let key = client_certificate(ClientCertificate::Pem {
+        certificate: &theirs.certificate,
+        key: &theirs.key,
+    })
+    .unwrap();
+    let shown = Description::of(&key).unwrap();
+    assert_eq!((shown.names[0].as_str(), shown.ends.as_str()), ("relay.example", "2021-01-01"));
+    assert!(shown.is_over(1_700_000_000) && !shown.is_over(1_600_000_000));
+    let demands = Demands { certificate: Some(key), ..Demands::default() };
+    let connectors = demanding(folder.path(), &authority, &demands);
+    let ours = issue(folder.path(), &authority, "mx.example", (2020, 2999));
+    let config = rustls::ServerConfig::builder_with_provider(std::sync::Arc::new(
+        rustls::crypto::aws_lc_rs::default_provider(),
+    ))
+    .with_safe_default_protocol_versions()
+    .unwrap()
+    .with_client_cert_verifier(std::sync::Arc::new(TakesAny))
+    .with_cert_resolver(std::sync::Arc::new(rustls::sign::SingleCertAndKey::from(
+        client_certificate(ClientCertificate::Pem {
+            certificate: &ours.certificate,
+            key: &ours.key,
+        })
+        .unwrap(),
+    )));
+    let acceptor = tokio_rustls::TlsAcceptor::from(std::sync::Arc::new(config));
+    let (near, far) = tokio::io::duplex(1 << 16);
+    let (client, server) = tokio::join!(
+        connectors.connect(Verification::AuthorityAndName, "mx.example", near),
+        acceptor.accept(far)
+    );
+    let (client, server) = (client.unwrap(), server.unwrap());
+    assert_eq!(server.get_ref().1.peer_certificates().unwrap().len(), 1);
+    let bound = exporter(client.get_ref().1).unwrap();
+    assert_eq!(exporter(server.get_ref().1).unwrap(), bound);
+    assert_eq!(bound.len(), 32);
+}
+
+/// Asks for a certificate and takes whatever comes.
+#[derive(Debug)]
+struct TakesAny;
+
+impl rustls::server::danger::ClientCertVerifier for TakesAny {
+    fn root_hint_subjects(&self) -> &[rustls::DistinguishedName] {
+        &[]
+    }
+
+    fn verify_client_cert(
+        &self,
+        _: &rustls_pki_types::CertificateDer<'_>,
+        _: &[rustls_pki_types::CertificateDer<'_>],
+        _: rustls_pki_types::UnixTime,
+    ) -> Result<rustls::server::danger::ClientCertVerified, rustls::Error> {
+        Ok(rustls::server::danger::ClientCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &rustls_pki_types::CertificateDer<'_>,
+        _: &rustls::DigitallySignedStruct,
+    ) -> Result<rustls::client::danger::HandshakeSignatureValid, rustls::Error> {
+        Ok(rustls::client::danger::HandshakeSignatureValid::assertion())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        _: &[u8],
+        _: &rustls_pki_types::CertificateDer<'_>,
+        _: &rustls::DigitallySignedStruct,
+    ) -> Result<rustls::client::danger::HandshakeSignatureValid, rustls::Error> {
+        Ok(rustls::client::danger::HandshakeSignatureValid::assertion())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<rustls::SignatureScheme> {
+        vec![rustls::SignatureScheme::ECDSA_NISTP256_SHA256]
+    }
 }

@@ -2,7 +2,8 @@
 
 use anyhow::Context;
 use serde::Serialize;
-use settings::{LoadError, Problem};
+use settings::{LoadError, Problem, Settings};
+use units::Clock;
 
 use crate::arguments::{Config, ConfigFile};
 use crate::failure::{Failure, Result};
@@ -34,7 +35,14 @@ pub(crate) fn run(config: &Config) -> Result {
 }
 
 fn check(file: &ConfigFile) -> Result {
-    let checked = settings::load_and_look(&file.config, certificates::findings);
+    let look = |settings: &Settings| {
+        let mut findings = certificates::findings(settings);
+        if findings.is_empty() {
+            findings.extend(certificates::expired(settings, Clock::system().unix_millis() / 1000));
+        }
+        findings
+    };
+    let checked = settings::load_and_look(&file.config, look);
     match (file.json, checked.map_err(Failure::from)) {
         (false, Ok(_)) => output::line(format!("{} is good", file.config.display())),
         (false, Err(failure)) => Err(failure),

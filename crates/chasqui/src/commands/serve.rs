@@ -8,6 +8,7 @@ use units::Clock;
 
 use crate::arguments::Serve;
 use crate::failure::Result;
+use crate::files::Failed;
 use crate::reach::service_runtime;
 use crate::relay::Operated;
 use crate::signals::{Signals, Wish};
@@ -93,20 +94,24 @@ async fn watch(relay: Arc<Operated>) {
 }
 
 async fn reload(relay: &Running) {
-    let certificates = relay.certificates().clone();
-    let done = tokio::task::spawn_blocking(move || certificates.reload()).await;
-    match &done {
-        Ok(Ok(())) => relay.metrics().reloaded(),
-        Ok(Err(_)) | Err(_) => relay.metrics().not_reloaded(),
-    }
+    let files = relay.files().clone();
+    let done = tokio::task::spawn_blocking(move || files.reload()).await;
     match done {
-        Ok(Ok(())) => tracing::info!("certificates reloaded"),
-        Ok(Err(failures)) => {
-            for (listener, error) in failures {
-                tracing::error!(%listener, error = %Causes(&error), "certificate not reloaded, old one stays");
+        Ok(failed) if failed.is_empty() => {
+            relay.metrics().reloaded();
+            tracing::info!("certificates reloaded");
+        }
+        Ok(failed) => {
+            relay.metrics().not_reloaded();
+            for Failed { whose, error } in failed {
+                let error = Causes(&*error);
+                tracing::error!(of = whose, %error, "certificate not reloaded, old one stays");
             }
         }
-        Err(error) => tracing::error!(%error, "certificates not reloaded"),
+        Err(error) => {
+            relay.metrics().not_reloaded();
+            tracing::error!(%error, "certificates not reloaded");
+        }
     }
 }
 

@@ -7,10 +7,13 @@
     reason = "a test may stop"
 )]
 
+mod demands;
 mod failures;
 mod hosts;
+mod lmtp;
 mod login;
 mod plain;
 mod pools;
 mod relay;
+mod seven_bit;
 mod starttls;

@@ -103,7 +103,7 @@ async fn what_the_peer_cannot_take_fails_here() {
     let mut eight_bit = envelope(&["a@x.example"]);
     eight_bit.body_type = BodyType::EightBitMime;
     eight_bit.sender = ReversePath::Null;
-    let id = relay.store_as(eight_bit, CONTENT).await;
+    let id = relay.store_as(eight_bit, "Subject: x\r\n\r\n\u{e9}\r\n".as_bytes()).await;
     relay.hand_out(id, "a@x.example").await;
     let outcomes = answered(relay.end().await.outcome);
     assert_eq!(outcomes[0].reply.status().unwrap().to_string(), "5.6.3");

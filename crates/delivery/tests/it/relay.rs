@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use channel::{Receiver, Sender};
-use delivery::{Config, Logins, Parts};
+use delivery::{Config, Handshakes, Logins, Parts};
 use mail::{
     Address, Attempt, AttemptEnd, BodyType, Destination, Domain, Envelope, Fate, MessageId, Origin,
     Outcome, Recipient, RecipientOutcome, Reply, ReversePath, Timestamp,
@@ -18,7 +18,6 @@ use spool::Spool;
 use telemetry::Registry;
 use testkit::dns::DnsServer;
 use testkit::peer::Peer;
-use tls::client::Connectors;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use units::{Clock, Span};
@@ -92,6 +91,7 @@ fn connector() -> OutboundConnector {
 pub(crate) struct Relay {
     spool: Spool,
     pub(crate) registry: Arc<Registry>,
+    pub(crate) handshakes: Handshakes,
     router: Arc<Router>,
     attempts: Sender<Attempt>,
     ends: Receiver<AttemptEnd>,
@@ -126,6 +126,7 @@ impl Relay {
         let (attempts, attempts_out) = channel::bounded(64);
         let (ends_in, ends) = channel::bounded(64);
         let (stop, stopping) = watch::channel(false);
+        let handshakes = Handshakes::open(&setup.connectors, router.connectors()).unwrap();
         let parts = Parts {
             config: setup.config,
             hostname: "relay.example".into(),
@@ -135,8 +136,8 @@ impl Relay {
             spool: spool.clone(),
             router: Arc::clone(&router),
             resolver,
-            connectors: Connectors::open(&setup.connectors).unwrap(),
-            logins: Logins::read(router.connectors()).unwrap(),
+            handshakes: handshakes.clone(),
+            logins: Logins::open(router.connectors(), &Clock::system()).unwrap(),
             attempts: attempts_out,
             ends: ends_in,
         };
@@ -144,6 +145,7 @@ impl Relay {
         Self {
             spool,
             registry,
+            handshakes,
             router,
             attempts,
             ends,

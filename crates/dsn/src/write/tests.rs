@@ -27,6 +27,7 @@ fn failure(recipient: &str, reply: Reply) -> Failure {
             address: "192.0.2.1:25".parse().unwrap(),
             tls: None,
             offers_dsn: false,
+            is_final: false,
         }),
         tries: 1,
         last_try_at: Timestamp::from_millis(1_795_286_770_000),

@@ -6,6 +6,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use units::Span;
 
+use crate::config::login::Login;
+
 /// Where mail for some recipient domains goes, and how.
 ///
 /// The most specific recipient domain wins: an exact name, then the longest `*.` pattern, then `*`.
@@ -19,6 +21,8 @@ pub struct OutboundConnector {
     /// Recipient domains that go this way: `example.com` itself, `*.example.com` for every name
     /// below it, `*` for all others. A domain may stand in one enabled connector only.
     pub recipient_domains: Vec<String>,
+    /// What is spoken with the hosts. LMTP needs `hosts`.
+    pub protocol: Protocol,
     /// The smart hosts that take this mail. Empty: the mail exchangers (MX) of the recipient's
     /// domain take it.
     pub hosts: Vec<SmartHost>,
@@ -28,6 +32,18 @@ pub struct OutboundConnector {
     pub port: u16,
     /// How much TLS is asked for before mail is handed over.
     pub tls: TlsLevel,
+    /// The lowest version of TLS that is spoken. A host that speaks older ones only gets mail in clear text with
+    /// `tls = "opportunistic"`, and none otherwise.
+    pub tls_version_min: TlsVersion,
+    /// The name that the host's certificate must show, instead of the host's own: `mx.partner.example`, or
+    /// `*.partner.example` for any name with just one label in front. Only with `tls = "verify"`.
+    pub tls_name: Option<String>,
+    /// PEM file with the certificate authorities that the host's certificate must come from; no others are trusted here
+    /// then. Only with `tls = "verify"`. Read at start and at reload.
+    pub ca_file: Option<PathBuf>,
+    /// The certificate that we show to hosts that ask for one. Read at start and at reload; a file that cannot be used
+    /// stops the start, and leaves the old certificate in use at reload.
+    pub client_certificate: Option<ClientCertificate>,
     /// Whether content goes in chunks (BDAT) to hosts that offer CHUNKING (RFC 3030): a small message
     /// then takes one round trip instead of two. Turn it off for hosts that do it badly; a message with
     /// `BODY=BINARYMIME` then cannot go there.
@@ -44,10 +60,15 @@ impl Default for OutboundConnector {
             name: String::new(),
             enabled: true,
             recipient_domains: vec!["*".to_owned()],
+            protocol: Protocol::default(),
             hosts: Vec::new(),
             login: None,
             port: 25,
             tls: TlsLevel::default(),
+            tls_version_min: TlsVersion::default(),
+            tls_name: None,
+            ca_file: None,
+            client_certificate: None,
             chunking: true,
             limits: Limits::default(),
             timeouts: Timeouts::default(),
@@ -62,39 +83,37 @@ impl OutboundConnector {
     }
 }
 
-/// A user and a password (RFC 4954), sent by the first of CRAM-MD5, PLAIN and LOGIN that the host
-/// offers.
-///
-/// Only with `hosts`. A host that refuses the login, or offers none of these, gets no mail: the mail
-/// waits and is not returned for that. With `tls = "verify"` nobody but the right host sees the
-/// password.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Login {
-    /// Who logs in.
-    pub user: String,
-    /// The file that holds the password and nothing else; a line end behind it does not count. Read
-    /// once, at the start, as the relay's user. A file that everybody may read or write is refused.
-    pub password_file: PathBuf,
-    /// Whether the login is also sent in clear text. Otherwise a host without TLS gets neither login
-    /// nor mail, even with `tls = "opportunistic"`.
-    #[serde(default)]
-    pub login_without_tls: bool,
+/// What is spoken with a next hop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Protocol {
+    /// SMTP (RFC 5321).
+    #[default]
+    Smtp,
+    /// LMTP (RFC 2033), as mailbox servers take mail: each recipient has its own answer to the
+    /// content, so one full mailbox keeps nobody else waiting.
+    Lmtp,
 }
 
 /// A next hop given by name or address.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct SmartHost {
-    /// A host name, whose addresses are looked up (A, AAAA), or an address.
+    /// A host name, whose addresses are looked up (A, AAAA), or an address; or `unix:` and the path of
+    /// a Unix socket, such as `unix:/run/dovecot/lmtp`, over which TLS is not spoken.
     pub host: String,
-    /// The port.
+    /// The port. LMTP mostly is at 24. Means nothing to a Unix socket.
     pub port: u16,
     /// Hosts of the smallest order are tried first; the next order is tried when none of them
     /// could be talked to.
     pub order: u16,
     /// The share of mail among hosts of the same order; 0 takes mail only when the others fail.
     pub weight: u16,
+}
+
+impl SmartHost {
+    /// What stands before the path of a Unix socket.
+    pub const UNIX: &str = "unix:";
 }
 
 impl Default for SmartHost {
@@ -118,6 +137,33 @@ pub enum TlsLevel {
     /// STARTTLS with a certificate that names the host and chains to a trusted root; without it
     /// the mail waits.
     Verify,
+}
+
+/// A version of TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default, Serialize, Deserialize, JsonSchema)]
+pub enum TlsVersion {
+    /// TLS 1.2 (RFC 5246).
+    #[default]
+    #[serde(rename = "1.2")]
+    Tls12,
+    /// TLS 1.3 (RFC 8446).
+    #[serde(rename = "1.3")]
+    Tls13,
+}
+
+/// Where a client certificate is: either `certificate` and `key`, or `pfx`.
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ClientCertificate {
+    /// PEM file with the certificate, then its intermediates.
+    pub certificate: Option<PathBuf>,
+    /// PEM file with the private key (PKCS #8, PKCS #1 or SEC 1, not encrypted).
+    pub key: Option<PathBuf>,
+    /// PKCS #12 file (`.pfx`, `.p12`) with certificate, intermediates and key.
+    pub pfx: Option<PathBuf>,
+    /// The file that holds the password of `pfx` and nothing else; a line end behind it does not count. Left out if there
+    /// is no password. A file that everybody may read or write is refused.
+    pub password_file: Option<PathBuf>,
 }
 
 /// What is asked of one destination at most.

@@ -154,7 +154,7 @@ impl Exchange {
             };
         }
         if let Proof::Token(source) = &self.login.proof {
-            source.forget();
+            source.forget(&self.proof);
         }
         let words = self.learnt.lock().refusal.take().map(|words| shown(&words));
         let (mechanism, reply) = (self.mechanism, self.without_secrets(reply));

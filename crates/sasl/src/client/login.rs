@@ -141,6 +141,19 @@ impl Login {
         }
     }
 
+    /// Whether a login that was refused is worth a second one at once: there may be a fresh token.
+    pub const fn is_renewable(&self) -> bool {
+        match &self.proof {
+            Proof::Token(source) => source.is_renewable(),
+            Proof::Password(_) | Proof::Certificate => false,
+        }
+    }
+
+    /// Who logs in; empty if only the certificate says so.
+    pub fn user(&self) -> &str {
+        &self.user
+    }
+
     /// The password after the rounds that a server asks for: worked through once, then remembered.
     pub(super) async fn salted(&self, rounds: Rounds) -> Result<Secret, ClientError> {
         let Proof::Password(password) = &self.proof else { return Err(ClientError::Internal) };

@@ -4,7 +4,6 @@ use std::fmt;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use parking_lot::Mutex;
@@ -78,12 +77,17 @@ impl TokenSource {
         }
     }
 
-    /// Says that a server refused the token: the next one is asked for anew.
-    pub(super) fn forget(&self) {
+    /// Says that a server refused `token`: it is not used again, unless the service gives the same once more.
+    pub(super) fn forget(&self, token: &Secret) {
         match &self.place {
             Place::File { read, .. } => *read.lock() = None,
-            Place::Service(service) => service.is_refused.store(true, Ordering::Relaxed),
+            Place::Service(service) => *service.refused.lock() = Some(token.clone()),
         }
+    }
+
+    /// Whether there may be another token at once.
+    pub(super) const fn is_renewable(&self) -> bool {
+        matches!(self.place, Place::Service(_))
     }
 }
 
@@ -110,8 +114,8 @@ struct Service {
     refresh_token_file: Option<PathBuf>,
     scope: String,
     early: Duration,
-    /// Set when a server has refused the token at hand.
-    is_refused: AtomicBool,
+    /// The token that a server refused last, until it is replaced. Logins that used it before know only this one.
+    refused: Mutex<Option<Secret>>,
     /// Held while a token is asked for, so that one asks for all.
     state: tokio::sync::Mutex<State>,
 }
@@ -119,6 +123,8 @@ struct Service {
 struct State {
     refresh_token: Option<Secret>,
     last: Option<Last>,
+    /// When a refused token was replaced last.
+    replaced_at: Option<Instant>,
 }
 
 enum Last {
@@ -173,14 +179,14 @@ impl Service {
             refresh_token_file: config.refresh_token_file.clone(),
             scope: config.scope.clone(),
             early: config.early.as_duration(),
-            is_refused: AtomicBool::new(false),
-            state: tokio::sync::Mutex::new(State { refresh_token, last: None }),
+            refused: Mutex::default(),
+            state: tokio::sync::Mutex::new(State { refresh_token, last: None, replaced_at: None }),
         })
     }
 
     async fn token(&self, clock: &Clock) -> Result<Secret, TokenError> {
         let mut state = self.state.lock().await;
-        let is_refused = self.is_refused.swap(false, Ordering::Relaxed);
+        let is_refused = self.takes_refusal(&mut state, clock.now());
         match &state.last {
             Some(Last::Token { token, until }) if clock.now() < *until && !is_refused => {
                 return Ok(token.clone());
@@ -202,6 +208,19 @@ impl Service {
                 Err(error)
             }
         }
+    }
+
+    /// Whether the token at hand was refused and is to be replaced. A host that refuses every token does not make us ask
+    /// for a new one at each connection.
+    fn takes_refusal(&self, state: &mut State, now: Instant) -> bool {
+        let Some(refused) = self.refused.lock().take() else { return false };
+        let Some(Last::Token { token, .. }) = &state.last else { return false };
+        let is_resting = state.replaced_at.is_some_and(|at| now < at + REFUSED_REST);
+        if token.as_bytes() != refused.as_bytes() || is_resting {
+            return false;
+        }
+        state.replaced_at = Some(now);
+        true
     }
 
     async fn ask(&self, state: &mut State) -> Result<(Secret, Duration), TokenError> {
@@ -345,9 +364,17 @@ mod tests {
         assert_eq!(got(&source).await, "one");
         clock.advance(Duration::from_secs(1));
         assert_eq!(got(&source).await, "two");
-        source.forget();
+        source.forget(&Secret::new("one"));
+        assert_eq!(got(&source).await, "two", "another one was refused");
+        source.forget(&Secret::new("two"));
         server.answers(200, r#"{"access_token":"three","expires_in":3600}"#);
         assert_eq!(got(&source).await, "three", "a refused token is not used again");
+        source.forget(&Secret::new("three"));
+        assert_eq!(got(&source).await, "three", "the service is not asked all the time");
+        source.forget(&Secret::new("three"));
+        server.answers(200, r#"{"access_token":"four","expires_in":3600}"#);
+        clock.advance(REFUSED_REST);
+        assert_eq!(got(&source).await, "four");
     }
 
     #[tokio::test]

@@ -1,9 +1,7 @@
-//! How the relay logs in to other hosts.
+//! How the relay logs in to other hosts; operators write it as `login` of an outbound connector.
 
 use std::path::PathBuf;
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 use units::Span;
 
 use crate::mechanism::Mechanism;
@@ -12,8 +10,7 @@ use crate::mechanism::Mechanism;
 ///
 /// The strongest mechanism that host and login have in common is used. A host that refuses the login, or offers none of
 /// them, gets no mail: the mail waits and is not returned for that.
-#[derive(Clone, Debug, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Login {
     /// Who logs in. Not needed for EXTERNAL.
     pub user: String,
@@ -32,8 +29,7 @@ pub struct Login {
 }
 
 /// Where tokens come from: a file that something else keeps fresh, or a service (RFC 6749).
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Token {
     /// The file that holds the token and nothing else; read again when it has changed.
     pub file: Option<PathBuf>,

@@ -88,6 +88,19 @@ impl Answers {
         }
     }
 
+    /// `reply` decides the first recipient that is open.
+    pub(super) fn decide_next(&mut self, reply: &Reply) {
+        let open = self.by_recipient.iter_mut().find(|slot| matches!(slot, Slot::Open));
+        if let Some(slot) = open {
+            slot.decide(answer(reply, By::NextHop));
+        }
+    }
+
+    /// Whether a recipient that RCPT named is open.
+    pub(super) fn is_open(&self) -> bool {
+        self.by_recipient.iter().any(|slot| matches!(slot, Slot::Open))
+    }
+
     /// `reply`, a no, is for those too that are for another transaction.
     pub(super) fn decide_all(&mut self, reply: &Reply, by: By) {
         self.by_recipient.iter_mut().for_each(|slot| slot.decide(answer(reply, by)));

@@ -102,6 +102,11 @@ impl Chunks {
         self.last != Last::ToCome && self.open == 0
     }
 
+    /// Whether only the last chunk, given out whole, is to be answered.
+    pub(super) fn awaits_last(&self) -> bool {
+        self.due == 1 && self.is_given_out()
+    }
+
     /// Whether there was more content than was said.
     pub(super) fn is_too_long(&self) -> bool {
         self.is_given_out() && !self.held.is_empty()

@@ -1,16 +1,16 @@
 //! One MAIL…end of content as its driver sees it.
 
 mod ends;
+mod replies;
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
-use mail::Reply;
 use smtp_codec::{DotStuffer, ReplyReader, write_bdat, write_mail, write_rcpt};
 
 use crate::client::answers::{Answers, By};
-use crate::client::chunks::{Answered, Chunks, Pace, Part};
+use crate::client::chunks::{Chunks, Pace, Part};
 use crate::client::commands::{Fit, fits, mail_params, rcpt_params};
 use crate::client::extensions::Extensions;
 use crate::client::outgoing::{After, Outgoing, Step, Timeouts};
@@ -30,6 +30,7 @@ pub struct Transaction {
     places: Vec<usize>,
     phase: Phase,
     answers: Answers,
+    answering: Answering,
     replies: ReplyReader,
     sends: VecDeque<Bytes>,
     tail: BytesMut,
@@ -73,6 +74,15 @@ enum Sender {
     Refused,
 }
 
+/// Who answers to the content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Answering {
+    /// The next hop, once for all (SMTP).
+    Once,
+    /// Each recipient that was taken (LMTP, RFC 2033 §4.2).
+    EachRecipient,
+}
+
 /// What follows the last RCPT.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Next {
@@ -102,11 +112,32 @@ impl Transaction {
         timeouts: Timeouts,
         now: Instant,
     ) -> Self {
+        Self::begin(outgoing, extensions, (timeouts, Answering::Once), now)
+    }
+
+    /// As [`new`](Self::new), in LMTP (RFC 2033): each recipient has an answer of its own to the content. Where they end
+    /// in the middle, those that were answered keep their answers.
+    pub fn lmtp(
+        outgoing: Outgoing,
+        extensions: Extensions,
+        timeouts: Timeouts,
+        now: Instant,
+    ) -> Self {
+        Self::begin(outgoing, extensions, (timeouts, Answering::EachRecipient), now)
+    }
+
+    fn begin(
+        outgoing: Outgoing,
+        extensions: Extensions,
+        (timeouts, answering): (Timeouts, Answering),
+        now: Instant,
+    ) -> Self {
         let begun = Envelope { sent: 0, answered: 0, sender: Sender::Open };
         let mut transaction = Self {
             places: Vec::with_capacity(outgoing.recipients.len()),
             phase: Phase::Envelope(begun),
             answers: Answers::new(outgoing.recipients.len()),
+            answering,
             replies: ReplyReader::new(),
             sends: VecDeque::new(),
             tail: BytesMut::with_capacity(512),
@@ -337,7 +368,9 @@ impl Transaction {
         if !self.extensions.chunking {
             return Next::Data;
         }
-        let is_small = self.outgoing.octets <= FLIGHT_OCTETS_MAX;
+        // How many answers there will be depends on who is taken.
+        let is_small =
+            self.outgoing.octets <= FLIGHT_OCTETS_MAX && self.answering == Answering::Once;
         if is_answered || (is_small && self.extensions.pipelining) {
             Next::Chunks
         } else {
@@ -368,106 +401,12 @@ impl Transaction {
         }
     }
 
-    /// Takes one reply for what it was due for.
-    fn take(&mut self, reply: &Reply, now: Instant) {
-        self.waiting_since = now;
-        match self.phase {
-            Phase::Over(_) => {}
-            Phase::Reset if reply.is_success() => self.end(After::Reuse, reply),
-            Phase::Reset => self.end(After::Close, reply),
-            _ if reply.code() == 421 => self.give_up(reply),
-            Phase::Envelope(envelope) => self.take_in_envelope(envelope, reply),
-            Phase::Chunks(envelope, _) if envelope.answered <= self.places.len() => {
-                self.take_in_flight(envelope, reply);
-            }
-            Phase::Chunks(envelope, _) => self.take_for_chunk(envelope, reply),
-            // An answer before the dot is a no, or none.
-            Phase::Body(_) if matches!(reply.code() / 100, 4 | 5) => {
-                self.give_up(reply);
-            }
-
-            Phase::Body(_) => self.lose(Loss::Malformed),
-            Phase::Dot | Phase::LoneDot if reply.code() / 100 == 3 => self.lose(Loss::Malformed),
-            Phase::Dot => {
-                self.answers.decide_rest(reply, By::NextHop);
-                self.end(After::Reuse, reply);
-            }
-            Phase::LoneDot => self.end(After::Reuse, reply),
-        }
-    }
-
-    fn take_in_envelope(&mut self, mut envelope: Envelope, reply: &Reply) {
-        let is_data = envelope.answered > self.places.len();
-        match reply.code() / 100 {
-            3 if is_data && reply.code() == 354 => return self.begin_body(),
-            3 => return self.lose(Loss::Malformed),
-            // A yes to DATA is none: nothing was handed over.
-            2 if is_data => return self.lose(Loss::Malformed),
-            _ if is_data && envelope.sender == Sender::Refused => {}
-            _ if is_data => self.answers.decide_rest(reply, By::NextHop),
-            _ => self.note(&mut envelope, reply),
-        }
-        envelope.answered += 1;
-        self.send_commands(envelope);
-    }
-
-    /// A reply to MAIL or RCPT while content goes out.
-    fn take_in_flight(&mut self, mut envelope: Envelope, reply: &Reply) {
-        if reply.code() / 100 == 3 {
-            return self.lose(Loss::Malformed);
-        }
-        self.note(&mut envelope, reply);
-        envelope.answered += 1;
-        if let Phase::Chunks(known, _) = &mut self.phase {
-            *known = envelope;
-        }
-    }
-
-    /// Notes what a 2yz, 4yz or 5yz to MAIL or RCPT means.
-    fn note(&mut self, envelope: &mut Envelope, reply: &Reply) {
-        let answered = envelope.answered;
-        match (envelope.sender, reply.is_success()) {
-            (Sender::Refused, _) => {}
-            (Sender::Open, true) if answered == 0 => {}
-            (Sender::Open, true) => self.answers.take(),
-            (Sender::Open, false) if answered == 0 => {
-                envelope.sender = Sender::Refused;
-                self.answers.decide_all(reply, By::NextHop);
-            }
-            (Sender::Open, false) => {
-                if let Some(place) = self.places.get(answered - 1) {
-                    self.answers.refuse(*place, reply.clone());
-                }
-            }
-        }
-    }
-
-    /// A reply to BDAT.
-    fn take_for_chunk(&mut self, envelope: Envelope, reply: &Reply) {
-        let Phase::Chunks(_, chunks) = &mut self.phase else { return };
-        let answered = chunks.answered();
-        let is_in_vain = envelope.sender == Sender::Refused || self.answers.taken() == 0;
-        match (reply.code() / 100, answered) {
-            (4 | 5, Answered::Whole | Answered::AllSoFar) => {
-                self.answers.decide_rest(reply, By::NextHop);
-                // Where the next hop stands after a refused chunk is not defined (RFC 3030 §4.1).
-                self.reset();
-            }
-            // More is on the way, so that the connection cannot be made use of.
-            (4 | 5, Answered::Early | Answered::Chunk) => self.give_up(reply),
-            (2, Answered::Whole) if is_in_vain => self.reset(),
-            (2, Answered::Whole) => {
-                self.answers.decide_rest(reply, By::NextHop);
-                self.end(After::Reuse, reply);
-            }
-            (2, Answered::AllSoFar | Answered::Chunk) => self.send_chunks(),
-            _ => self.lose(Loss::Malformed),
-        }
-    }
-
     fn begin_body(&mut self) {
         if self.answers.taken() > 0 {
             self.phase = Phase::Body(DotStuffer::new());
+        } else if self.answering == Answering::EachRecipient {
+            // It should have been a no (RFC 2033 §4.2); what it says to a lone dot is anybody's guess.
+            self.lose(Loss::Malformed);
         } else {
             self.tail.extend_from_slice(b".\r\n");
             self.phase = Phase::LoneDot;

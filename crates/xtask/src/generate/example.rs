@@ -31,6 +31,18 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("outbound.name", "\"internet\""),
     ("outbound.login.user", "\"relay.example.com\""),
     ("outbound.login.password_file", "\"/etc/chasqui/partner.password\""),
+    ("outbound.login.act_for", "\"postmaster@example.com\""),
+    ("outbound.login.token.file", "\"/run/chasqui/partner.token\""),
+    ("outbound.login.token.url", "\"https://login.example.com/token\""),
+    ("outbound.login.token.client_id", "\"chasqui\""),
+    ("outbound.login.token.client_secret_file", "\"/etc/chasqui/client.secret\""),
+    ("outbound.login.token.refresh_token_file", "\"/var/lib/chasqui/refresh.token\""),
+    ("outbound.tls_name", "\"*.partner.example\""),
+    ("outbound.ca_file", "\"/etc/chasqui/partner-ca.pem\""),
+    ("outbound.client_certificate.certificate", "\"/etc/chasqui/relay.example.com.pem\""),
+    ("outbound.client_certificate.key", "\"/etc/chasqui/relay.example.com.key\""),
+    ("outbound.client_certificate.pfx", "\"/etc/chasqui/relay.example.com.pfx\""),
+    ("outbound.client_certificate.password_file", "\"/etc/chasqui/relay.pfx.password\""),
     ("outbound.hosts.host", "\"mx.partner.example\""),
 ];
 const LINE_MAX: usize = 100;

@@ -1,0 +1,107 @@
+//! Content for next hops that take no octets above 127 (RFC 6152 §3).
+
+mod mime;
+
+use bytes::Bytes;
+use mail::{BodyType, EnhancedStatus, Reply};
+use smtp_session::client::Outgoing;
+use spool::{Content, ReadError, Stored};
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+use crate::words::never;
+
+/// A larger message is not converted.
+const CONVERTED_OCTETS_MAX: u64 = 32 << 20;
+/// Memory that all conversions together may take.
+const MEMORY_OCTETS_MAX: usize = 256 << 20;
+/// What one takes, by the size of its message: the message, and what comes of it in quoted-printable at worst.
+const MEMORY_FACTOR: u64 = 4;
+const KIB: u64 = 1024;
+/// Conversion is needed and not possible (RFC 3463 §3.7).
+const NO_CONVERSION: EnhancedStatus = EnhancedStatus::new(5, 6, 3);
+
+/// Bounds the memory of conversions; a message waits until there is room.
+#[derive(Debug)]
+pub(crate) struct Room(Semaphore);
+
+impl Default for Room {
+    fn default() -> Self {
+        Self(Semaphore::new(MEMORY_OCTETS_MAX / 1024))
+    }
+}
+
+/// Content on its way out.
+#[derive(Debug)]
+pub(crate) enum Body<'a> {
+    /// As it was taken.
+    Stored(Content),
+    /// Given out once. Holds its room until it is dropped.
+    Converted {
+        /// All of it.
+        octets: Bytes,
+        _room: SemaphorePermit<'a>,
+    },
+}
+
+impl Body<'_> {
+    /// The next piece; none at the end.
+    pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, ReadError> {
+        match self {
+            Self::Stored(content) => content.next().await,
+            Self::Converted { octets, .. } => {
+                Ok(Some(std::mem::take(octets)).filter(|octets| !octets.is_empty()))
+            }
+        }
+    }
+}
+
+/// What goes to a next hop without 8BITMIME, and what MAIL says of it.
+///
+/// # Errors
+/// The inner one is for the recipients: the message cannot go there.
+pub(crate) async fn body<'a>(
+    stored: &Stored,
+    outgoing: &mut Outgoing,
+    room: &'a Room,
+) -> Result<Result<Body<'a>, Reply>, ReadError> {
+    let mut content = stored.content();
+    let mut is_wide = false;
+    while let Some(piece) = content.next().await? {
+        is_wide = !piece.is_ascii();
+        if is_wide {
+            break;
+        }
+    }
+    outgoing.body_type = BodyType::SevenBit;
+    if !is_wide {
+        return Ok(Ok(Body::Stored(stored.content())));
+    }
+    if stored.octets > CONVERTED_OCTETS_MAX {
+        return Ok(Err(refusal("it is larger than 32 MiB")));
+    }
+    let kib = (stored.octets * MEMORY_FACTOR).div_ceil(KIB);
+    let permits = room.0.acquire_many(u32::try_from(kib).unwrap_or(u32::MAX)).await;
+    // Nobody closes it.
+    let Ok(permit) = permits else { return Ok(Err(refusal("there is no room for it"))) };
+    let mut whole = Vec::with_capacity(usize::try_from(stored.octets).unwrap_or_default());
+    let mut content = stored.content();
+    while let Some(piece) = content.next().await? {
+        whole.extend_from_slice(&piece);
+    }
+    let converting = tokio::task::spawn_blocking(move || mime::converted(&whole));
+    Ok(match converting.await {
+        Ok(Ok(converted)) => {
+            tracing::info!(message = %stored.id, "content converted to 7 bits");
+            outgoing.octets = u64::try_from(converted.len()).unwrap_or(u64::MAX);
+            Ok(Body::Converted { octets: converted.into(), _room: permit })
+        }
+        Ok(Err(reason)) => Err(refusal(&reason.to_string())),
+        Err(_) => Err(refusal("its parts cannot be told apart")),
+    })
+}
+
+fn refusal(reason: &str) -> Reply {
+    let words =
+        "the next hop takes 7-bit content only (no 8BITMIME), and the message cannot be converted";
+    never(554, NO_CONVERSION, format!("{words}: {reason}"))
+}

@@ -1,0 +1,119 @@
+//! How the relay logs in to smart hosts.
+
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use units::Span;
+
+/// With a password, a token or the client certificate (RFC 4954).
+///
+/// The strongest mechanism that host and login have in common is used. Only with `hosts`. A host that
+/// refuses the login, or offers none of them, gets no mail: the mail waits and is not returned for
+/// that. With `tls = "verify"` nobody but the right host sees the password.
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Login {
+    /// Who logs in. Not needed for EXTERNAL.
+    pub user: String,
+    /// For whom the user acts, if that is somebody else.
+    pub act_for: Option<String>,
+    /// The file that holds the password and nothing else; a line end behind it does not count. Read
+    /// once, at the start, as the relay's user. A file that everybody may read or write is refused.
+    pub password_file: Option<PathBuf>,
+    /// Where tokens for XOAUTH2 and OAUTHBEARER come from, instead of a password.
+    pub token: Option<Token>,
+    /// The mechanisms that may be used; empty for all that fit. `["EXTERNAL"]` logs in with
+    /// `client_certificate`, and needs neither password nor token.
+    pub mechanisms: Vec<Mechanism>,
+    /// Whether the login is also sent in clear text. Otherwise a host without TLS gets neither login
+    /// nor mail, even with `tls = "opportunistic"`.
+    pub login_without_tls: bool,
+}
+
+/// From a file that something else keeps fresh, or from a service (RFC 6749).
+///
+/// A token is kept until shortly before its end. One that a host refuses (535) is replaced and tried
+/// once more at once.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Token {
+    /// The file that holds the token and nothing else; read again when it has changed.
+    pub file: Option<PathBuf>,
+    /// The service that gives tokens: an `https` address, or an `http` address of this machine.
+    pub url: Option<String>,
+    /// Our name at the service.
+    pub client_id: String,
+    /// The file with our secret at the service, if it has given us one.
+    pub client_secret_file: Option<PathBuf>,
+    /// The file with the refresh token (RFC 6749 §6); left out, tokens are asked for in our own name
+    /// (§4.4). A new one that the service gives is written back, so the relay's user must be able to
+    /// write into its folder.
+    pub refresh_token_file: Option<PathBuf>,
+    /// What the tokens are to be good for; empty leaves it to the service.
+    pub scope: String,
+    /// How long before its end a token is replaced.
+    pub early: Span,
+    /// How long the service has to answer.
+    pub wait_max: Span,
+}
+
+impl Default for Token {
+    fn default() -> Self {
+        Self {
+            file: None,
+            url: None,
+            client_id: String::new(),
+            client_secret_file: None,
+            refresh_token_file: None,
+            scope: String::new(),
+            early: Span::minutes(2),
+            wait_max: Span::seconds(20),
+        }
+    }
+}
+
+/// A way to log in, as EHLO names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Mechanism {
+    /// The password is not sent, and the login is tied to the TLS session (RFC 7677, RFC 9266).
+    #[serde(rename = "SCRAM-SHA-256-PLUS")]
+    ScramSha256Plus,
+    /// The password is not sent (RFC 7677).
+    #[serde(rename = "SCRAM-SHA-256")]
+    ScramSha256,
+    /// The password is not sent; for older hosts (RFC 5802).
+    #[serde(rename = "SCRAM-SHA-1")]
+    ScramSha1,
+    /// The client certificate of the TLS session (RFC 4422).
+    #[serde(rename = "EXTERNAL")]
+    External,
+    /// A token (RFC 7628).
+    #[serde(rename = "OAUTHBEARER")]
+    OAuthBearer,
+    /// A token, as Google and Microsoft began it.
+    #[serde(rename = "XOAUTH2")]
+    XOAuth2,
+    /// The password (RFC 4616).
+    #[serde(rename = "PLAIN")]
+    Plain,
+    /// The password, as the oldest hosts want it.
+    #[serde(rename = "LOGIN")]
+    Login,
+}
+
+impl Mechanism {
+    /// As it stands in EHLO.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::ScramSha256Plus => "SCRAM-SHA-256-PLUS",
+            Self::ScramSha256 => "SCRAM-SHA-256",
+            Self::ScramSha1 => "SCRAM-SHA-1",
+            Self::External => "EXTERNAL",
+            Self::OAuthBearer => "OAUTHBEARER",
+            Self::XOAuth2 => "XOAUTH2",
+            Self::Plain => "PLAIN",
+            Self::Login => "LOGIN",
+        }
+    }
+}
