@@ -67,6 +67,11 @@ impl Encoder {
         put_field(&mut self.0, tag, value);
     }
 
+    /// Appends octets that may be no fields.
+    pub(crate) fn raw(&mut self, octets: &[u8]) {
+        self.0.extend_from_slice(octets);
+    }
+
     pub(crate) fn finish(mut self) -> Vec<u8> {
         let crc = checksum(&self.0);
         if let Some(place) = self.0.get_mut(CRC_AT..HEADER_OCTETS) {

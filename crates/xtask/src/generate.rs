@@ -6,6 +6,7 @@ mod metrics;
 mod notice;
 mod schema;
 mod settings;
+mod smtp;
 
 use anyhow::Result;
 
@@ -17,5 +18,6 @@ pub(crate) fn documents() -> Result<Vec<(&'static str, String)>> {
         ("config/chasqui.toml", example::file(&sections)?),
         ("docs/reference/metrics.md", metrics::page()?),
         ("docs/reference/cli.md", cli::page()),
+        ("docs/reference/smtp.md", smtp::page()?),
     ])
 }
