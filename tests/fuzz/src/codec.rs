@@ -7,7 +7,7 @@ use smtp_codec::{
     LineScan, MailParam, RcptParam, ReplyReader, write_mail, write_rcpt, write_reply,
 };
 
-use crate::cut;
+use crate::cut::cut;
 
 const EXTENSIONS: [Extension; 12] = [
     Extension::Size,

@@ -7,6 +7,7 @@
 #![expect(clippy::panic, reason = "a panic is a finding")]
 
 mod codec;
+mod cut;
 mod kept;
 mod sessions;
 
@@ -47,25 +48,4 @@ pub fn target(name: &str) -> Option<Target> {
 /// All names, for a message.
 pub fn names() -> String {
     TARGETS.map(|target| target.name).join(", ")
-}
-
-/// Cuts the rest of `input` where its first octets say: up to four cuts, two octets each.
-fn cut(input: &[u8]) -> (&[u8], Vec<&[u8]>) {
-    let (head, rest) = input.split_at(input.len().min(8));
-    let mut cuts: Vec<usize> = head
-        .chunks_exact(2)
-        .map(|pair| pair.iter().fold(0, |sum, octet| sum * 256 + usize::from(*octet)))
-        .map(|cut| cut % (rest.len() + 1))
-        .collect();
-    cuts.sort_unstable();
-    let mut pieces = Vec::new();
-    let mut left = rest;
-    let mut taken = 0;
-    for cut in cuts {
-        let (piece, behind) = left.split_at(cut - taken);
-        pieces.push(piece);
-        (left, taken) = (behind, cut);
-    }
-    pieces.push(left);
-    (rest, pieces)
 }

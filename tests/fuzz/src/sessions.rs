@@ -10,7 +10,7 @@ use mail::{
 };
 use smtp_session::{client, server};
 
-use crate::cut;
+use crate::cut::cut;
 
 /// What came of a session.
 #[derive(Debug, Default, PartialEq)]
