@@ -40,6 +40,7 @@ impl Fill<'_> {
                 tries: 3,
                 next_try_at: now.plus(self.due_in.saturating_sub(earlier)),
                 last: Some("451 4.7.1 greylisted, please try again later".into()),
+                is_told: false,
             };
             filler.put(self.envelope(number)?, content.as_bytes(), &waiting)?;
         }

@@ -120,6 +120,7 @@ fn entry(number: usize, destination: &Destination, now: Instant) -> Entry {
         received_at: Timestamp::from_millis(BEGAN_MILLIS + number),
         tries: 1,
         due: now + rest,
-        expires: now + EXPIRES_AFTER,
+        deadline: now + EXPIRES_AFTER,
+        is_exact: false,
     }
 }

@@ -119,7 +119,7 @@ pub struct QueueList {
 pub struct QueueEntry {
     /// Its id.
     pub id: String,
-    /// `ready`, `resting` or `in_flight`.
+    /// `ready`, `resting`, `in_flight`, or `held` if it rests because its sender wants it to go out later.
     pub state: String,
     /// When it came.
     pub received_at: String,
@@ -154,10 +154,25 @@ pub struct Message {
     pub body_type: String,
     /// Whether its next hop must know SMTPUTF8.
     pub needs_smtputf8: bool,
+    /// When it may go out, if its sender said so.
+    #[serde(default)]
+    pub hold_until: Option<String>,
+    /// When it shall have been delivered, if its sender said so.
+    #[serde(default)]
+    pub deliver_by: Option<DeliverBy>,
     /// Where it came in.
     pub origin: Origin,
     /// Its recipients, in the order given.
     pub recipients: Vec<Recipient>,
+}
+
+/// A time that a sender set.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct DeliverBy {
+    /// The time.
+    pub at: String,
+    /// What follows if it is missed: `return` or `notify`.
+    pub mode: String,
 }
 
 /// Where a message came in.
@@ -180,7 +195,7 @@ pub struct Origin {
 pub struct Recipient {
     /// The address.
     pub address: String,
-    /// `waiting`, `delivered`, `deferred` or `failed`.
+    /// `waiting`, `ready`, `resting`, `held`, `in_flight`, `delivered` or `failed`.
     pub state: String,
     /// Where it goes, if a connector covers it.
     pub destination: Option<String>,

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use admin::{Failure, Relay, view};
 use channel::Depth;
-use mail::{MessageId, ReversePath, Timestamp};
+use mail::{ByMode, MessageId, ReversePath, Timestamp};
 use queue::{Gone, Handle, Selection, State};
 use spool::{Health, RecipientState, Spool};
 use telemetry::Registry;
@@ -207,6 +207,9 @@ fn read_selection(selection: view::Selection) -> Result<Selection, Failure> {
     Ok(Selection { ids, destination, ..Selection::default() })
 }
 
+/// The state of what rests because its sender wants it to go out later.
+const HELD: &str = "held";
+
 fn state_name(state: State) -> &'static str {
     match state {
         State::Ready => "ready",
@@ -218,7 +221,7 @@ fn state_name(state: State) -> &'static str {
 fn entry(line: queue::Line) -> view::QueueEntry {
     view::QueueEntry {
         id: line.id.to_string(),
-        state: state_name(line.state).to_owned(),
+        state: if line.is_held { HELD } else { state_name(line.state) }.to_owned(),
         received_at: line.received_at.to_string(),
         octets: line.octets,
         sender: line.sender.as_ref().map(sender),
@@ -236,6 +239,7 @@ fn sender(path: &ReversePath) -> String {
 
 fn message(shown: queue::Shown) -> view::Message {
     let (envelope, origin) = (&shown.envelope, &shown.envelope.origin);
+    let wishes = &envelope.wishes;
     view::Message {
         id: shown.id.to_string(),
         sender: sender(&envelope.sender),
@@ -243,6 +247,14 @@ fn message(shown: queue::Shown) -> view::Message {
         octets: shown.octets,
         body_type: envelope.body_type.as_str().to_owned(),
         needs_smtputf8: envelope.needs_smtputf8,
+        hold_until: wishes.hold_until.map(|at| at.to_string()),
+        deliver_by: wishes.deliver_by.map(|by| view::DeliverBy {
+            at: by.at.to_string(),
+            mode: match by.mode {
+                ByMode::Return => "return".to_owned(),
+                ByMode::Notify => "notify".to_owned(),
+            },
+        }),
         origin: view::Origin {
             client: origin.client.map(|client| client.to_string()),
             helo: origin.helo.to_string(),
@@ -258,9 +270,13 @@ fn recipient(shown: queue::ShownRecipient) -> view::Recipient {
     let destination = shown.destination.map(|destination| destination.to_string());
     let address = shown.address.to_string();
     match shown.written {
-        RecipientState::Waiting { tries, next_try_at, last } => view::Recipient {
+        RecipientState::Waiting { tries, next_try_at, last, .. } => view::Recipient {
             address,
-            state: shown.state.map_or("waiting", state_name).to_owned(),
+            state: match shown.state {
+                Some(_) if shown.is_held => HELD,
+                state => state.map_or("waiting", state_name),
+            }
+            .to_owned(),
             destination,
             tries: Some(u32::from(tries)),
             next_try_at: Some(next_try_at.to_string()),

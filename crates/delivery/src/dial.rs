@@ -211,6 +211,7 @@ impl<'a> Dial<'a> {
             tls: None,
             offers_dsn: false,
             is_final: false,
+            offers_deliver_by: false,
         });
         self.metrics.host_failed(refused.stage);
         self.shared.rests.failed(address.clone(), self.shared.clock.now());

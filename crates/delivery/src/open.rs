@@ -135,6 +135,7 @@ impl Opener<'_> {
             tls,
             offers_dsn: extensions.dsn,
             is_final: self.connector.protocol == Protocol::Lmtp,
+            offers_deliver_by: extensions.deliver_by.is_some(),
         });
         let mut hello = hello;
         self.login(&mut hello, &peer, exporter).await?;

@@ -148,6 +148,7 @@ mod tests {
                 tls: None,
                 offers_dsn: false,
                 is_final: false,
+                offers_deliver_by: false,
             });
             let open = Open::new(self.metrics.connector("out").unwrap());
             let now = self.clock.now();

@@ -2,6 +2,17 @@
 
 use crate::encode::{Lines, is_seven_bit, quoted_printable};
 
+/// How much of the original is returned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Extent {
+    /// Its headers.
+    Headers,
+    /// All of it if it is small.
+    Small,
+    /// All of it as far as a report can carry it: the sender asked for it.
+    Full,
+}
+
 /// The beginning of the original's content.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Original<'a> {
@@ -14,20 +25,25 @@ pub struct Original<'a> {
 
 /// Headers beyond this are not returned.
 const HEADER_OCTETS_MAX: usize = 64 << 10;
-/// A message up to this size is returned whole.
-const WHOLE_OCTETS_MAX: usize = 32 << 10;
+/// A message up to this size is returned whole although nobody asked for it.
+const SMALL_OCTETS_MAX: usize = 32 << 10;
 const MESSAGE_ID_OCTETS_MAX: usize = 250;
 
 impl Original<'_> {
-    /// How much of the content a report can use.
+    /// How much of the content a report can use, and returns at most.
     pub const OCTETS_WANTED: usize = HEADER_OCTETS_MAX;
 
-    /// Headers and body of the part: the whole message if it is small and 7-bit, else its headers
-    /// (RFC 6522 §3).
-    pub(crate) fn part(&self) -> Vec<u8> {
+    /// Headers and body of the part: the whole message if it is wanted, small enough and 7-bit, else its
+    /// headers (RFC 6522 §3).
+    pub(crate) fn part(&self, extent: Extent) -> Vec<u8> {
         let mut out = Lines::new();
-        let is_small = self.is_whole && self.octets.len() <= WHOLE_OCTETS_MAX;
-        if is_small && !self.octets.is_empty() && is_seven_bit(self.octets) {
+        let octets_max = match extent {
+            Extent::Headers => 0,
+            Extent::Small => SMALL_OCTETS_MAX,
+            Extent::Full => Self::OCTETS_WANTED,
+        };
+        let fits = self.is_whole && self.octets.len() <= octets_max;
+        if fits && !self.octets.is_empty() && is_seven_bit(self.octets) {
             out.line("Content-Type: message/rfc822");
             out.line("");
             out.octets(self.octets);

@@ -1,48 +1,97 @@
 //! The part that machines read: `message/delivery-status`.
 
-use mail::Address;
+use mail::{Address, OriginalRecipient};
 
 use crate::encode::{Lines, address_xtext, ascii};
-use crate::report::{Failure, Report};
+use crate::report::{Event, Notice, Report};
 
 const DIAGNOSTIC_CHARS_MAX: usize = 2000;
+const ADDRESS_OCTETS_MAX: usize = 900;
 
-/// Headers and body of the part. It is ASCII throughout: addresses beyond it take the form of
-/// RFC 6533 §3 that older readers can carry.
-pub(crate) fn part(report: &Report<'_>) -> Vec<u8> {
+/// In which alphabet a part may be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Alphabet {
+    /// ASCII throughout: addresses beyond it take the form of RFC 6533 §3 that older readers can carry.
+    Ascii,
+    /// UTF-8, as the report goes by SMTPUTF8 only (RFC 6533 §4).
+    Utf8,
+}
+
+impl Alphabet {
+    /// The name of the part below `message/`.
+    pub(crate) const fn kind(self) -> &'static str {
+        match self {
+            Self::Ascii => "delivery-status",
+            Self::Utf8 => "global-delivery-status",
+        }
+    }
+}
+
+/// Headers and body of the part.
+pub(crate) fn part(report: &Report<'_>, alphabet: Alphabet) -> Vec<u8> {
     let mut out = Lines::new();
-    out.line("Content-Type: message/delivery-status");
+    out.line(&format!("Content-Type: message/{}", alphabet.kind()));
+    if alphabet == Alphabet::Utf8 {
+        out.line("Content-Transfer-Encoding: 8bit");
+    }
     out.line("");
+    if let Some(id) = report.envelope_id {
+        // Its characters are printable ASCII, 100 at most.
+        out.line(&format!("Original-Envelope-Id: {id}"));
+    }
     out.line(&format!("Reporting-MTA: dns; {}", ascii(report.hostname.as_str())));
     out.line(&format!("X-Chasqui-Message: {}", report.message));
     out.line(&format!("Arrival-Date: {}", report.received_at.rfc5322()));
-    for failure in report.failures {
+    for notice in report.notices {
         out.line("");
-        group(failure, &mut out);
+        group(notice, alphabet, &mut out);
     }
     out.into_octets()
 }
 
 /// RFC 3464 §2.3.
-fn group(failure: &Failure, out: &mut Lines) {
-    out.line(&format!("Final-Recipient: {}", typed(&failure.recipient)));
-    out.line("Action: failed");
-    out.line(&format!("Status: {}", failure.status()));
-    if let Some(peer) = &failure.peer {
+fn group(notice: &Notice, alphabet: Alphabet, out: &mut Lines) {
+    let first = notice.original.as_ref().map(|it| first_named(it, alphabet));
+    // Longer ones, which no mailbox has, do not fit a line.
+    if let Some(first) = first.filter(|it| it.len() <= ADDRESS_OCTETS_MAX) {
+        out.line(&format!("Original-Recipient: {first}"));
+    }
+    out.line(&format!("Final-Recipient: {}", typed(&notice.recipient, alphabet)));
+    out.line(&format!("Action: {}", notice.event.action().name()));
+    out.line(&format!("Status: {}", notice.status()));
+    if let Some(peer) = &notice.peer {
         out.line(&format!("Remote-MTA: dns; {}", host(&peer.host)));
     }
     // What the relay itself decided is no SMTP reply.
-    let kind = if failure.peer.is_some() { "smtp" } else { "x-chasqui" };
-    let words: String = failure.reply.to_string().chars().take(DIAGNOSTIC_CHARS_MAX).collect();
+    let kind = if notice.peer.is_some() { "smtp" } else { "x-chasqui" };
+    let words: String = notice.reply.to_string().chars().take(DIAGNOSTIC_CHARS_MAX).collect();
     out.folded(&format!("Diagnostic-Code: {kind}; {}", ascii(&words)));
-    out.line(&format!("Last-Attempt-Date: {}", failure.last_try_at.rfc5322()));
+    if let Some(at) = notice.last_try_at {
+        out.line(&format!("Last-Attempt-Date: {}", at.rfc5322()));
+    }
+    if let Event::Late { until } = notice.event {
+        out.line(&format!("Will-Retry-Until: {}", until.rfc5322()));
+    }
 }
 
-fn typed(address: &Address) -> String {
+fn typed(address: &Address, alphabet: Alphabet) -> String {
     if address.is_ascii() {
         format!("rfc822; {address}")
+    } else if alphabet == Alphabet::Utf8 {
+        format!("utf-8; {address}")
     } else {
         format!("utf-8; {}", address_xtext(address.as_str()))
+    }
+}
+
+/// As RCPT said it, decoded (RFC 3461 §4.2); only an address of the type `utf-8` can be beyond ASCII.
+fn first_named(original: &OriginalRecipient, alphabet: Alphabet) -> String {
+    let (kind, address) = (original.kind(), original.address());
+    let is_wide = kind.eq_ignore_ascii_case(OriginalRecipient::UTF8);
+    if is_wide && alphabet == Alphabet::Ascii {
+        format!("{kind}; {}", address_xtext(address))
+    } else {
+        format!("{kind}; {address}")
     }
 }
 

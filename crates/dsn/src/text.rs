@@ -1,14 +1,23 @@
 //! The part that people read.
 
 use crate::encode::{Lines, clean, is_seven_bit, quoted_printable, wrapped};
-use crate::report::{Cause, Failure, Report};
+use crate::report::{Action, Event, Notice, Report};
 
 const WIDTH: usize = 72;
 /// More of a reply than this is no help to anybody.
 const REPLY_CHARS_MAX: usize = 1500;
 const REPLY_LINES_MAX: usize = 20;
-/// Recipients named to the reader; the part for machines names all.
+/// Recipients named to the reader, of each kind; the part for machines names all.
 const NAMED_MAX: usize = 100;
+
+/// What the report is about, in the line that a reader sees first.
+pub(crate) const fn subject(action: Action) -> &'static str {
+    match action {
+        Action::Failed => "Your message could not be delivered",
+        Action::Delayed => "Your message is delayed",
+        Action::Relayed => "Your message was passed on",
+    }
+}
 
 /// Headers and body of the part.
 pub(crate) fn part(report: &Report<'_>) -> Vec<u8> {
@@ -29,28 +38,34 @@ pub(crate) fn part(report: &Report<'_>) -> Vec<u8> {
 
 fn body(report: &Report<'_>) -> Vec<u8> {
     let mut out = Lines::new();
-    let all = report.failures.len();
     out.line(&format!("This is the mail relay {}.", report.hostname));
-    out.line("");
-    let whom = if all == 1 { "this recipient".to_owned() } else { format!("{all} recipients") };
-    let told = format!(
-        "The message that you sent on {} could not be delivered to {whom}. It will not be tried again.",
-        report.received_at.rfc5322()
-    );
-    paragraph(&told, "", &mut out);
-    for failure in report.failures.iter().take(NAMED_MAX) {
+    for action in Action::ALL.into_iter().rev() {
+        let notices = || report.notices.iter().filter(|it| it.event.action() == action);
+        let all = notices().count();
+        let Some(first) = notices().next() else { continue };
         out.line("");
-        one(failure, report, &mut out);
-    }
-    if let Some(more) = all.checked_sub(NAMED_MAX).filter(|more| *more > 0) {
-        out.line("");
-        out.line(&format!("... and {more} more, all listed in the part below."));
+        paragraph(&told(report, first, all), "", &mut out);
+        for notice in notices().take(NAMED_MAX) {
+            out.line("");
+            one(notice, report, &mut out);
+        }
+        if let Some(more) = all.checked_sub(NAMED_MAX).filter(|more| *more > 0) {
+            out.line("");
+            out.line(&format!("... and {more} more, all listed in the part below."));
+        }
     }
     out.line("");
+    if report.action() == Action::Failed {
+        paragraph(
+            "Please check the addresses. If they are right, the words above tell the person who runs the \
+             recipient's mail server what to look for; pass them on.",
+            "",
+            &mut out,
+        );
+        out.line("");
+    }
     paragraph(
-        "Please check the addresses. If they are right, the words above tell the person who runs the \
-         recipient's mail server what to look for; pass them on. Questions about this relay go to your \
-         own postmaster, who finds the message in the log by its id:",
+        "Questions about this relay go to your own postmaster, who finds the message in the log by its id:",
         "",
         &mut out,
     );
@@ -58,36 +73,66 @@ fn body(report: &Report<'_>) -> Vec<u8> {
     out.into_octets()
 }
 
-fn one(failure: &Failure, report: &Report<'_>, out: &mut Lines) {
-    out.line(&format!("  <{}>", failure.recipient));
-    let host = failure.peer.as_ref().map(|peer| {
+/// What became of so many recipients, to which the same as to `first` happened.
+fn told(report: &Report<'_>, first: &Notice, all: usize) -> String {
+    let whom = if all == 1 { "this recipient".to_owned() } else { format!("{all} recipients") };
+    let sent = report.received_at.rfc5322();
+    match first.event {
+        Event::Refused | Event::Expired | Event::Overdue => format!(
+            "The message that you sent on {sent} could not be delivered to {whom}. It will not be tried again."
+        ),
+        Event::Late { until } => format!(
+            "The message that you sent on {sent} could not be delivered to {whom} so far. It is tried on, until \
+             {} at the latest. You need not send it again, and you are told if it is given up.",
+            until.rfc5322()
+        ),
+        Event::Relayed => format!(
+            "The message that you sent on {sent} was passed on for {whom}, as you asked to be told. The mail \
+             server that took it sends no reports of success, so this one does not say that it was delivered."
+        ),
+    }
+}
+
+fn one(notice: &Notice, report: &Report<'_>, out: &mut Lines) {
+    out.line(&format!("  <{}>", notice.recipient));
+    let host = notice.peer.as_ref().map(|peer| {
         let name = clean(&peer.host, 255);
         format!("{name} [{}]", peer.address.ip())
     });
-    let said = match (failure.cause, host) {
-        (Cause::Refused, Some(host)) => format!("The mail server {host} refused it:"),
-        (Cause::Refused, None) => "This relay could not send it:".to_owned(),
-        (Cause::Expired, host) => {
-            let waited = failure.last_try_at.since(report.received_at);
-            let who = host.map_or_else(String::new, |host| format!(", from {host}"));
-            let times = if failure.tries == 1 { "time" } else { "times" };
-            format!(
-                "It was tried {} {times} in {}. The last answer{who}:",
-                failure.tries,
-                in_words(waited)
-            )
-        }
-    };
-    paragraph(&said, "    ", out);
-    let reply = clean(failure.reply.text(), REPLY_CHARS_MAX);
-    let code = failure.reply.status().map_or_else(
-        || failure.reply.code().to_string(),
-        |status| format!("{} {status}", failure.reply.code()),
+    paragraph(&said(notice, host, report), "    ", out);
+    let reply = clean(notice.reply.text(), REPLY_CHARS_MAX);
+    let code = notice.reply.status().map_or_else(
+        || notice.reply.code().to_string(),
+        |status| format!("{} {status}", notice.reply.code()),
     );
     let mut lines = reply.split('\n').filter(|line| !line.trim().is_empty());
     paragraph(&format!("{code} {}", lines.next().unwrap_or_default()), "      ", out);
     for line in lines.take(REPLY_LINES_MAX) {
         paragraph(line, "      ", out);
+    }
+}
+
+/// What stands before the reply.
+fn said(notice: &Notice, host: Option<String>, report: &Report<'_>) -> String {
+    let tried = || {
+        let waited = in_words(report.written_at.since(report.received_at));
+        let times = if notice.tries == 1 { "time" } else { "times" };
+        format!("It was tried {} {times} in {waited}.", notice.tries)
+    };
+    let who = |host: Option<String>| host.map_or_else(String::new, |it| format!(", from {it}"));
+    match (notice.event, host) {
+        (Event::Refused, Some(host)) => format!("The mail server {host} refused it:"),
+        (Event::Refused, None) => "This relay could not send it:".to_owned(),
+        (Event::Expired | Event::Late { .. }, host) => {
+            format!("{} The last answer{}:", tried(), who(host))
+        }
+        (Event::Overdue, host) => format!(
+            "The time was over by which you wanted it delivered. {} The last answer{}:",
+            tried(),
+            who(host)
+        ),
+        (Event::Relayed, Some(host)) => format!("The mail server {host} took it:"),
+        (Event::Relayed, None) => "It was taken:".to_owned(),
     }
 }
 

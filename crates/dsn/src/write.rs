@@ -1,9 +1,11 @@
 //! The report as a whole: envelope, headers and the three parts.
 
-use mail::{Address, BodyType, Envelope, Origin, Recipient, ReversePath, Wishes};
+use mail::{Address, BodyType, Envelope, Notify, Origin, Recipient, Ret, ReversePath, Wishes};
 
 use crate::encode::Lines;
-use crate::report::Report;
+use crate::original::Extent;
+use crate::report::{Action, Report};
+use crate::status::Alphabet;
 use crate::{status, text};
 
 /// A report, ready to be stored.
@@ -23,12 +25,14 @@ impl Report<'_> {
     pub fn write(&self, sender: &ReversePath) -> Option<Written> {
         let to = sender.address()?;
         let needs_smtputf8 = !to.is_ascii() || !self.hostname.is_ascii();
+        // Nobody is told what becomes of a report (RFC 3461 §6.2).
+        let recipient = Recipient { notify: Some(Notify::NEVER), ..Recipient::from(to.clone()) };
         let envelope = Envelope {
             sender: ReversePath::Null,
-            recipients: vec![Recipient::from(to.clone())],
+            recipients: vec![recipient],
             body_type: if needs_smtputf8 { BodyType::EightBitMime } else { BodyType::SevenBit },
             needs_smtputf8,
-            wishes: Wishes::default(),
+            wishes: Wishes { requires_tls: self.requires_tls, ..Wishes::default() },
             origin: Origin {
                 client: None,
                 helo: "".into(),
@@ -37,16 +41,19 @@ impl Report<'_> {
                 tls: None,
             },
         };
-        Some(Written { envelope, content: self.content(to) })
+        let alphabet = if needs_smtputf8 { Alphabet::Utf8 } else { Alphabet::Ascii };
+        Some(Written { envelope, content: self.content(to, alphabet) })
     }
 
-    fn content(&self, to: &Address) -> Vec<u8> {
+    fn content(&self, to: &Address, alphabet: Alphabet) -> Vec<u8> {
         let boundary = self.boundary();
         let mut out = Lines::new();
-        self.header(to, &boundary, &mut out);
+        self.header((to, alphabet), &boundary, &mut out);
         out.line("");
         out.line("This is a report in MIME format (RFC 3464).");
-        for part in [text::part(self), status::part(self), self.original.part()] {
+        let parts =
+            [text::part(self), status::part(self, alphabet), self.original.part(self.extent())];
+        for part in parts {
             out.line("");
             out.line(&format!("--{boundary}"));
             out.octets(&part);
@@ -56,11 +63,20 @@ impl Report<'_> {
         out.into_octets()
     }
 
-    fn header(&self, to: &Address, boundary: &str, out: &mut Lines) {
+    /// How much of the original goes back: its headers unless it failed (RFC 3461 §4.3).
+    fn extent(&self) -> Extent {
+        match (self.action(), self.ret) {
+            (Action::Relayed | Action::Delayed, _) | (_, Some(Ret::Headers)) => Extent::Headers,
+            (Action::Failed, None) => Extent::Small,
+            (Action::Failed, Some(Ret::Full)) => Extent::Full,
+        }
+    }
+
+    fn header(&self, (to, alphabet): (&Address, Alphabet), boundary: &str, out: &mut Lines) {
         let host = self.hostname;
         out.line(&format!("From: \"Mail Delivery System\" <mailer-daemon@{host}>"));
         out.line(&format!("To: <{to}>"));
-        out.line("Subject: Your message could not be delivered");
+        out.line(&format!("Subject: {}", text::subject(self.action())));
         out.line(&format!("Date: {}", self.written_at.rfc5322()));
         out.line(&format!("Message-ID: <{}@{host}>", self.id));
         if let Some(original) = self.original.message_id() {
@@ -69,7 +85,11 @@ impl Report<'_> {
         }
         out.line("Auto-Submitted: auto-replied");
         out.line("MIME-Version: 1.0");
-        out.line("Content-Type: multipart/report; report-type=delivery-status;");
+        if alphabet == Alphabet::Utf8 {
+            out.line("Content-Transfer-Encoding: 8bit");
+        }
+        let kind = alphabet.kind();
+        out.line(&format!("Content-Type: multipart/report; report-type={kind};"));
         out.line(&format!("\tboundary=\"{boundary}\""));
     }
 

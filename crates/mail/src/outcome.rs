@@ -40,6 +40,8 @@ pub struct Peer {
     pub offers_dsn: bool,
     /// Whether mail rests there (LMTP, RFC 2033): its yes means delivered, not handed on (RFC 3464 §2.3.3).
     pub is_final: bool,
+    /// Whether it looks after deadlines (DELIVERBY, RFC 2852).
+    pub offers_deliver_by: bool,
 }
 
 impl fmt::Display for Peer {

@@ -12,6 +12,11 @@ pub struct Config {
     /// gets a last try at that age; the sender then gets a report with status 4.4.7 that quotes the
     /// last reply (RFC 5321 §4.5.4.1 wants 4 to 5 days at least).
     pub expire_after: Span,
+    /// Age at which the sender of a message that still waits is told so, once for each recipient, in a report with
+    /// the action `delayed`; `0s` is never. It is told after the first try from then on. Senders choose for
+    /// themselves by NOTIFY (RFC 3461 §4.1); one who does not say is told. The age counts from when the message
+    /// may go (RFC 4865). A time set by `BY=` with the mode `N` stands in its place (RFC 2852).
+    pub delay_report_after: Span,
     /// How long a destination rests that could not be connected to. All its mail waits; then one
     /// message is tried, and the rest follows when that one gets an answer.
     pub retry_connect: RetryConnect,
@@ -29,6 +34,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             expire_after: Span::hours(5 * 24),
+            delay_report_after: Span::hours(4),
             retry_connect: RetryConnect::default(),
             retry_reply: RetryReply::default(),
             attempts_in_flight_max: 2000,

@@ -7,10 +7,11 @@ use std::time::{Duration, Instant};
 use mail::{Accepted, Address, Destination, Envelope, MessageId, Timestamp};
 use policy::Router;
 use schedule::Entry;
-use spool::{RecipientState, Recovered};
+use spool::{RecipientState, Recovered, Times};
 use units::Clock;
 
-use crate::shared::{NO_ROUTE, routed};
+use crate::shared::{NO_ROUTE, routed, word};
+use crate::terms::{Moments, Terms, Word};
 
 /// Recipients without a route are looked at again one message after the other.
 const NO_ROUTE_IN_FLIGHT_MAX: u32 = 20;
@@ -29,7 +30,7 @@ pub(crate) struct Found {
 /// How entries are made.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Maker {
-    pub(crate) expire_after: Duration,
+    pub(crate) terms: Terms,
     /// No rest is longer: a next try further off was written by a clock that went wrong.
     pub(crate) rest_max: Duration,
 }
@@ -58,11 +59,20 @@ impl Now {
     }
 }
 
+/// What is the same for all recipients of a message.
+#[derive(Clone, Copy)]
+struct Message {
+    id: MessageId,
+    received_at: Timestamp,
+    moments: Moments,
+}
+
 /// A recipient that waits, or several that go the same way.
 struct Wait {
     route: Route,
     tries: u16,
     next_try_at: Timestamp,
+    word: Word,
 }
 
 /// Which way recipients go.
@@ -87,24 +97,31 @@ impl Route {
 impl Maker {
     /// One entry for each destination of a new message.
     pub(crate) fn fresh(&self, accepted: &Accepted, router: &Router, now: Now) -> Vec<Entry> {
-        let Accepted { id, received_at, .. } = *accepted;
+        let Accepted { id, received_at, ref envelope, .. } = *accepted;
+        let moments = self.terms.moments(received_at, Times::from(&envelope.wishes));
         let wait = |recipient: &mail::Recipient| Wait {
             route: Route::of(router, &recipient.address),
             tries: 0,
-            next_try_at: received_at,
+            next_try_at: moments.due_at,
+            word: word(envelope, recipient),
         };
-        let waits = accepted.envelope.recipients.iter().map(wait).collect();
-        self.entries((id, received_at), waits, now)
+        let waits = envelope.recipients.iter().map(wait).collect();
+        self.entries(Message { id, received_at, moments }, waits, now)
     }
 
     /// One entry for each destination where a recipient waits; none if no recipient waits.
     pub(crate) fn found(&self, found: &Found, router: &Router, now: Now) -> Vec<Entry> {
         let wait = |(recipient, state): (&mail::Recipient, &RecipientState)| {
-            let RecipientState::Waiting { tries, next_try_at, .. } = *state else { return None };
-            Some(Wait { route: Route::of(router, &recipient.address), tries, next_try_at })
+            let RecipientState::Waiting { tries, next_try_at, is_told, .. } = *state else {
+                return None;
+            };
+            let word = if is_told { Word::NotOwed } else { word(&found.envelope, recipient) };
+            Some(Wait { route: Route::of(router, &recipient.address), tries, next_try_at, word })
         };
         let recipients = found.envelope.recipients.iter().zip(&found.recipients);
-        self.entries((found.id, found.received_at), recipients.filter_map(wait).collect(), now)
+        let moments = self.terms.moments(found.received_at, Times::from(&found.envelope.wishes));
+        let message = Message { id: found.id, received_at: found.received_at, moments };
+        self.entries(message, recipients.filter_map(wait).collect(), now)
     }
 
     /// As [`Self::found`], of a message that the scan at start found; adds them to `entries`.
@@ -115,11 +132,15 @@ impl Maker {
         now: Now,
         entries: &mut Vec<Entry>,
     ) {
-        let message = (recovered.id, recovered.received_at);
+        let Recovered { id, received_at, times, .. } = *recovered;
+        let moments = self.terms.moments(received_at, times);
+        let message = Message { id, received_at, moments };
         let mut wait = |it: &spool::Waiting<'_>| Wait {
             route: routes.of(it.recipient),
             tries: it.tries,
             next_try_at: it.next_try_at,
+            // Whether its sender wants to know is seen when there is something to tell.
+            word: if it.is_told { Word::NotOwed } else { Word::Owed },
         };
         if let [waiting] = recovered.waiting {
             // Nearly all of millions have one recipient.
@@ -129,12 +150,15 @@ impl Maker {
         entries.extend(self.entries(message, waits, now));
     }
 
-    fn entries(&self, message: (MessageId, Timestamp), waits: Vec<Wait>, now: Now) -> Vec<Entry> {
+    fn entries(&self, message: Message, waits: Vec<Wait>, now: Now) -> Vec<Entry> {
         by_destination(waits).into_iter().map(|wait| self.entry(message, wait, now)).collect()
     }
 
-    fn entry(&self, (id, received_at): (MessageId, Timestamp), wait: Wait, now: Now) -> Entry {
+    fn entry(&self, message: Message, wait: Wait, now: Now) -> Entry {
+        let Message { id, received_at, moments } = message;
         let latest = now.instant.checked_add(self.rest_max).unwrap_or(now.instant);
+        let latest = latest.max(now.instant_of(moments.due_at));
+        let next = moments.next_from(wait.word, wait.next_try_at, now.wall);
         Entry {
             id,
             destination: wait.route.destination,
@@ -142,7 +166,8 @@ impl Maker {
             received_at,
             tries: wait.tries,
             due: now.instant_of(wait.next_try_at).min(latest),
-            expires: now.instant_of(received_at.plus(self.expire_after)),
+            deadline: now.instant_of(next),
+            is_exact: moments.are_exact(),
         }
     }
 }
@@ -155,6 +180,7 @@ fn by_destination(mut waits: Vec<Wait>) -> Vec<Wait> {
         if is_same {
             first.tries = first.tries.max(other.tries);
             first.next_try_at = first.next_try_at.min(other.next_try_at);
+            first.word = first.word.or(other.word);
         }
         is_same
     });
@@ -197,7 +223,7 @@ impl Routes {
 
 #[cfg(test)]
 mod tests {
-    use mail::Domain;
+    use mail::{ByMode, DeliverBy, Domain};
     use policy::config::OutboundConnector;
 
     use super::*;
@@ -243,6 +269,7 @@ mod tests {
             recipient,
             tries,
             next_try_at: at(next_try_at),
+            is_told: false,
         };
         let waiting = [
             waiting("a@x.example", 1, 9_000),
@@ -250,9 +277,12 @@ mod tests {
             waiting("c@X.example", 3, 7_000),
         ];
         let id = MessageId::new(1, 1);
-        let recovered = Recovered { id, received_at: at(1_000), octets: 1, waiting: &waiting };
+        let times = Times::default();
+        let recovered =
+            Recovered { id, received_at: at(1_000), octets: 1, times, waiting: &waiting };
         let hour = Duration::from_hours(1);
-        let maker = Maker { expire_after: hour, rest_max: hour };
+        let terms = Terms { expire_after: hour, delay_report_after: None };
+        let maker = Maker { terms, rest_max: hour };
         let now = Now { instant: Clock::manual(0).now(), wall: at(4_000) };
         let mut entries = Vec::new();
         maker.recovered(&recovered, &mut Routes::new(router()), now, &mut entries);
@@ -266,5 +296,31 @@ mod tests {
             seen,
             [want("internet/y.example", 2, 1_000), want("internet/x.example", 3, 3_000)]
         );
+    }
+
+    /// A message that is held waits for its time, however long the usual rests are; a deadline is exact.
+    #[test]
+    fn what_the_sender_asked_for_is_known_after_a_restart() {
+        let at = Timestamp::from_millis;
+        let recipient = "a@x.example";
+        let waiting =
+            [spool::Waiting { recipient, tries: 0, next_try_at: at(9_000), is_told: false }];
+        let by = DeliverBy { at: at(20_000), mode: ByMode::Return, is_traced: false };
+        let times = Times { hold_until: Some(at(9_000)), deliver_by: Some(by) };
+        let recovered = Recovered {
+            id: MessageId::new(1, 1),
+            received_at: at(1_000),
+            octets: 1,
+            times,
+            waiting: &waiting,
+        };
+        let terms = Terms { expire_after: Duration::from_hours(1), delay_report_after: None };
+        let maker = Maker { terms, rest_max: Duration::from_secs(1) };
+        let now = Now { instant: Clock::manual(0).now(), wall: at(4_000) };
+        let mut entries = Vec::new();
+        maker.recovered(&recovered, &mut Routes::new(router()), now, &mut entries);
+        let [entry] = entries.as_slice() else { panic!("one entry: {entries:?}") };
+        let seconds = |instant: Instant| (instant - now.instant).as_secs();
+        assert_eq!((seconds(entry.due), seconds(entry.deadline), entry.is_exact), (5, 16, true));
     }
 }

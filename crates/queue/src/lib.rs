@@ -16,6 +16,7 @@ mod report;
 mod request;
 mod service;
 mod shared;
+mod terms;
 mod work;
 
 pub use config::{Config, RetryConnect, RetryReply};

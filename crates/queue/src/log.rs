@@ -44,7 +44,12 @@ impl Settled {
             );
         }
         if let Some(report) = &self.report {
-            tracing::info!(message = %self.settle.id, report = %report.id, "report to the sender stored");
+            let action = self.plan.action().map(dsn::Action::name);
+            tracing::info!(message = %self.settle.id, report = %report.id, action, "report to the sender stored");
+        }
+        if self.plan.unwanted > 0 {
+            let recipients = self.plan.unwanted;
+            tracing::info!(message = %self.settle.id, recipients, "no report, the sender wants none");
         }
         if self.is_report_dropped {
             tracing::info!(message = %self.settle.id, "report dropped, the sender is null");

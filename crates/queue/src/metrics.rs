@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use dsn::Action;
 use policy::Router;
 use telemetry::{Counter, Gauge, Histogram, Registry};
 
@@ -21,7 +22,8 @@ pub(crate) struct Metrics {
     attempts: HashMap<Box<str>, Counter>,
     outcomes: HashMap<Box<str>, [Counter; Status::ALL.len()]>,
     stages: [Histogram; 4],
-    reports_written: Counter,
+    /// By action.
+    reports_written: [Counter; Action::ALL.len()],
     reports_dropped: Counter,
     missing: Counter,
     settle_failures: Counter,
@@ -46,7 +48,7 @@ impl Metrics {
             registry.gauge("queue_messages", help, &[("state", state)])
         };
         let report = |action| {
-            let help = "Delivery status notifications, by action; dropped ones were due to the null sender.";
+            let help = "Delivery status notifications, by the worst action in each; dropped ones were due to the null sender.";
             registry.counter("dsn_total", help, &[("action", action)])
         };
         let stage = |stage| {
@@ -78,7 +80,7 @@ impl Metrics {
                 .map(|name| (name.into(), Status::ALL.map(|status| outcome(name, status))))
                 .collect(),
             stages: ["receive", "queue", "connect", "transmit"].map(stage),
-            reports_written: report("failed"),
+            reports_written: Action::ALL.map(|action| report(action.name())),
             reports_dropped: report("dropped"),
             missing: counter(
                 "queue_missing_total",
@@ -116,8 +118,11 @@ impl Metrics {
         }
     }
 
-    pub(crate) fn report_written(&self) {
-        self.reports_written.increment(1);
+    pub(crate) fn report_written(&self, action: Option<Action>) {
+        let counters = Action::ALL.iter().zip(&self.reports_written);
+        for (_, counter) in counters.filter(|(it, _)| Some(**it) == action) {
+            counter.increment(1);
+        }
     }
 
     pub(crate) fn report_dropped(&self) {

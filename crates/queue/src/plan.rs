@@ -2,10 +2,15 @@
 
 use std::sync::Arc;
 
-use dsn::Cause;
-use mail::{Address, EnhancedStatus, Envelope, Fate, Peer, RecipientOutcome, Reply, Timestamp};
-use schedule::After;
+use dsn::{Action, Event, Notice};
+use mail::{
+    Address, ByMode, DeliverBy, EnhancedStatus, Envelope, Fate, Notify, Peer, Recipient,
+    RecipientOutcome, Reply, Timestamp,
+};
 use spool::RecipientState;
+
+use crate::shared::word;
+use crate::terms::{Moments, Word};
 
 /// What is known of the recipients of a message at one destination.
 #[derive(Clone, Debug)]
@@ -20,13 +25,23 @@ pub(crate) enum Answer {
 #[derive(Clone, Debug)]
 pub(crate) struct Facts {
     pub(crate) answer: Answer,
-    /// What becomes of recipients that still wait.
-    pub(crate) after: After,
+    /// Whether an operator took it out.
+    pub(crate) is_cancelled: bool,
+    /// Whether there was a try; else its time has come at a destination that cannot be reached.
+    pub(crate) is_tried: bool,
     /// Tries so far.
     pub(crate) tries: u16,
-    /// When those that wait are tried next.
+    /// When those that wait are tried next, if there was a try.
     pub(crate) next_try_at: Timestamp,
     pub(crate) now: Timestamp,
+}
+
+/// What is written about a message.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Known<'a> {
+    pub(crate) envelope: &'a Envelope,
+    pub(crate) states: &'a [RecipientState],
+    pub(crate) moments: Moments,
 }
 
 /// What a recipient's line in the log says.
@@ -50,15 +65,6 @@ impl Status {
             Self::Failed => "failed",
             Self::Expired => "expired",
             Self::Cancelled => "cancelled",
-        }
-    }
-
-    /// Whether the sender is told, and why.
-    pub(crate) const fn cause(self) -> Option<Cause> {
-        match self {
-            Self::Failed => Some(Cause::Refused),
-            Self::Expired => Some(Cause::Expired),
-            Self::Delivered | Self::Deferred | Self::Cancelled => None,
         }
     }
 }
@@ -89,47 +95,140 @@ impl Step {
 /// What becomes of a message at one destination.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Plan {
+    /// What became of a try, by recipient.
     pub(crate) steps: Vec<Step>,
+    /// What the sender is told.
+    pub(crate) notices: Vec<Notice>,
+    /// Recipients of whose failure the sender does not want to hear.
+    pub(crate) unwanted: usize,
     pub(crate) changes: Vec<(u32, RecipientState)>,
-    /// Whether some recipient still waits at this destination.
-    pub(crate) keeps: bool,
+    /// Until when recipients wait on at this destination before something besides a try is due; none if no
+    /// recipient waits there.
+    pub(crate) waits_until: Option<Timestamp>,
     /// Whether no recipient waits anywhere.
     pub(crate) is_finished: bool,
 }
 
 const UNANSWERED: EnhancedStatus = EnhancedStatus::new(4, 0, 0);
 const EXPIRED: EnhancedStatus = EnhancedStatus::new(4, 4, 7);
+const OVERDUE: EnhancedStatus = EnhancedStatus::new(5, 4, 7);
 const CANCELLED: &str = "cancelled by an operator";
 
 impl Plan {
     /// Plans for the recipients that wait and of which `is_ours` says that they go to the
     /// destination.
-    pub(crate) fn new(
-        envelope: &Envelope,
-        states: &[RecipientState],
-        facts: &Facts,
-        is_ours: impl Fn(&Address) -> bool,
-    ) -> Self {
-        let mut plan = Self { steps: vec![], changes: vec![], keeps: false, is_finished: true };
+    pub(crate) fn new(known: Known<'_>, facts: &Facts, is_ours: impl Fn(&Address) -> bool) -> Self {
+        let mut plan = Self {
+            steps: vec![],
+            notices: vec![],
+            unwanted: 0,
+            changes: vec![],
+            waits_until: None,
+            is_finished: true,
+        };
+        let Known { envelope, states, .. } = known;
         let outcomes = facts.answer.by_place(states.len());
         let places = (0_u32..).zip(envelope.recipients.iter().zip(states)).zip(outcomes);
         for ((place, (recipient, state)), outcome) in places {
-            let RecipientState::Waiting { last, .. } = state else { continue };
-            if !is_ours(&recipient.address) {
+            let RecipientState::Waiting { .. } = state else { continue };
+            if is_ours(&recipient.address) {
+                plan.take((place, recipient, state), outcome, known, facts);
+            } else {
                 plan.is_finished = false;
-                continue;
             }
-            let (status, said, peer) = facts.judge(outcome, last.as_deref());
-            let is_answered = said.is_some();
-            let reply = said.unwrap_or_else(unanswered);
-            plan.changes.push((place, facts.written(status, &reply)));
-            plan.keeps |= status == Status::Deferred;
-            let address = recipient.address.clone();
-            plan.steps.push(Step { recipient: place, address, status, reply, is_answered, peer });
         }
-        plan.is_finished &= !plan.keeps;
+        plan.is_finished &= plan.waits_until.is_none();
         plan
     }
+
+    /// Plans for one recipient.
+    fn take(
+        &mut self,
+        (place, recipient, state): (u32, &Recipient, &RecipientState),
+        outcome: Option<&RecipientOutcome>,
+        known: Known<'_>,
+        facts: &Facts,
+    ) {
+        let RecipientState::Waiting { last, is_told, .. } = state else { return };
+        let mut judged = facts.judge(outcome, last.as_deref(), known.moments);
+        judged.is_told = *is_told;
+        let mut word = if *is_told { Word::NotOwed } else { word(known.envelope, recipient) };
+        let event = match judged.status {
+            Status::Deferred if word == Word::Owed && known.moments.is_late(facts.now) => {
+                (judged.is_told, word) = (true, Word::NotOwed);
+                Some(Event::Late { until: known.moments.ends_at })
+            }
+            status => event(status, recipient, judged.peer.as_deref(), (known.moments, facts.now)),
+        };
+        let is_failure = event.is_some_and(|event| event.action() == Action::Failed);
+        if is_failure && !recipient.wants(Notify::FAILURE) {
+            self.unwanted = self.unwanted.saturating_add(1);
+        } else if let Some(event) = event {
+            self.notices.push(Notice {
+                recipient: recipient.address.clone(),
+                original: recipient.original.clone(),
+                event,
+                reply: judged.reply.clone(),
+                peer: judged.peer.as_deref().cloned(),
+                tries: facts.tries,
+                last_try_at: facts.is_tried.then_some(facts.now),
+            });
+        }
+        if judged.status == Status::Deferred {
+            let next = known.moments.next(word);
+            self.waits_until = Some(self.waits_until.map_or(next, |at| at.min(next)));
+            if !facts.is_tried {
+                // Nothing is new but that its sender may have been told.
+                let changed = told(state).filter(|_| event.is_some());
+                self.changes.extend(changed.map(|state| (place, state)));
+                return;
+            }
+        }
+        self.changes.push((place, facts.written(&judged, known.moments)));
+        let Judged { status, reply, is_answered, peer, .. } = judged;
+        let address = recipient.address.clone();
+        self.steps.push(Step { recipient: place, address, status, reply, is_answered, peer });
+    }
+
+    /// The worst that the sender is told, if anything.
+    pub(crate) fn action(&self) -> Option<Action> {
+        self.notices.iter().map(|it| it.event.action()).max()
+    }
+}
+
+/// The state of a recipient whose sender has been told that it is late.
+fn told(state: &RecipientState) -> Option<RecipientState> {
+    let RecipientState::Waiting { tries, next_try_at, last, .. } = state else { return None };
+    let (tries, next_try_at, last) = (*tries, *next_try_at, last.clone());
+    Some(RecipientState::Waiting { tries, next_try_at, last, is_told: true })
+}
+
+/// What the sender is told of a recipient that does not wait any more.
+fn event(
+    status: Status,
+    recipient: &Recipient,
+    peer: Option<&Peer>,
+    (moments, now): (Moments, Timestamp),
+) -> Option<Event> {
+    match status {
+        Status::Failed => Some(Event::Refused),
+        Status::Expired if moments.is_overdue(now) => Some(Event::Overdue),
+        Status::Expired => Some(Event::Expired),
+        Status::Delivered if is_relayed(recipient, peer, moments.deliver_by) => {
+            Some(Event::Relayed)
+        }
+        Status::Delivered | Status::Deferred | Status::Cancelled => None,
+    }
+}
+
+/// Whether the sender is told that a host took a recipient over: it wants to hear of success, or of each hop, or
+/// that nobody looks at the time any more; and the host does not tell it (RFC 3461 §5.2.2, RFC 2852 §4).
+fn is_relayed(recipient: &Recipient, peer: Option<&Peer>, by: Option<DeliverBy>) -> bool {
+    let takes_over = peer.is_some_and(|peer| peer.offers_dsn);
+    let keeps_time = peer.is_some_and(|peer| peer.offers_deliver_by);
+    let by = by.filter(|_| recipient.notify != Some(Notify::NEVER));
+    (recipient.wants(Notify::SUCCESS) && !takes_over)
+        || by.is_some_and(|by| by.is_traced || (by.mode == ByMode::Notify && !keeps_time))
 }
 
 impl Answer {
@@ -148,52 +247,76 @@ impl Answer {
     }
 }
 
+/// What an outcome means for a recipient.
+struct Judged {
+    status: Status,
+    reply: Reply,
+    is_answered: bool,
+    peer: Option<Arc<Peer>>,
+    /// Whether the sender knows that it is late.
+    is_told: bool,
+}
+
 impl Facts {
     fn judge(
         &self,
         outcome: Option<&RecipientOutcome>,
         last: Option<&str>,
-    ) -> (Status, Option<Reply>, Option<Arc<Peer>>) {
+        moments: Moments,
+    ) -> Judged {
         let (fate, reply, peer) = match (&self.answer, outcome) {
             (_, Some(it)) => (it.fate, Some(it.reply.clone()), it.peer.clone()),
             (Answer::All { reply, peer }, None) => (Fate::Deferred, reply.clone(), peer.clone()),
             (Answer::Each(_), None) => (Fate::Deferred, None, None),
         };
         let reply = reply.or_else(|| last.map(reply_from_words));
-        let status = match (fate, self.after) {
-            (Fate::Delivered, _) => Status::Delivered,
-            (Fate::Failed, _) => Status::Failed,
-            (Fate::Deferred, After::Keep) => Status::Deferred,
-            (Fate::Deferred, After::Expire) => Status::Expired,
-            (Fate::Deferred, After::Cancel) => Status::Cancelled,
+        let is_answered = reply.is_some();
+        let status = match fate {
+            Fate::Delivered => Status::Delivered,
+            Fate::Failed => Status::Failed,
+            Fate::Deferred if self.is_cancelled => Status::Cancelled,
+            Fate::Deferred if moments.ends_at <= self.now => Status::Expired,
+            Fate::Deferred => Status::Deferred,
         };
-        (status, reply, peer)
+        let reply = reply.unwrap_or_else(|| self.unanswered());
+        Judged { status, reply, is_answered, peer, is_told: false }
     }
 
-    fn written(&self, status: Status, reply: &Reply) -> RecipientState {
+    fn written(&self, judged: &Judged, moments: Moments) -> RecipientState {
+        let reply = &judged.reply;
         let settled = |fate, reply: String| RecipientState::Settled {
             fate,
             at: self.now,
             reply: reply.into_boxed_str(),
         };
-        match status {
+        match judged.status {
             Status::Delivered => settled(Fate::Delivered, reply.to_string()),
             Status::Failed => settled(Fate::Failed, reply.to_string()),
             Status::Expired => {
-                settled(Fate::Failed, format!("{EXPIRED} too old; the last reply was: {reply}"))
+                let why = if moments.is_overdue(self.now) {
+                    format!("{OVERDUE} not delivered by the time its sender set")
+                } else {
+                    format!("{EXPIRED} too old")
+                };
+                settled(Fate::Failed, format!("{why}; the last reply was: {reply}"))
             }
             Status::Cancelled => settled(Fate::Failed, CANCELLED.to_owned()),
             Status::Deferred => RecipientState::Waiting {
                 tries: self.tries,
                 next_try_at: self.next_try_at,
                 last: Some(reply.to_string().into_boxed_str()),
+                is_told: judged.is_told,
             },
         }
     }
-}
 
-fn unanswered() -> Reply {
-    Reply::new(451, Some(UNANSWERED), "no answer was had for this recipient")
+    fn unanswered(&self) -> Reply {
+        let words = match self.tries {
+            0 => "it was not tried yet",
+            _ => "no answer was had for this recipient",
+        };
+        Reply::new(451, Some(UNANSWERED), words)
+    }
 }
 
 /// A reply from the words in which the spool keeps it: `451 4.7.1 come back later`.
@@ -209,121 +332,4 @@ fn reply_from_words(words: &str) -> Reply {
 }
 
 #[cfg(test)]
-mod tests {
-    use mail::{BodyType, Origin, Recipient, ReversePath, Wishes};
-
-    use super::*;
-
-    const NOW: Timestamp = Timestamp::from_millis(1_000_000);
-    const LATER: Timestamp = Timestamp::from_millis(2_000_000);
-
-    fn envelope(recipients: &[&str]) -> Envelope {
-        let recipient = |text: &&str| Recipient::from(Address::parse(text).unwrap());
-        Envelope {
-            sender: ReversePath::Null,
-            recipients: recipients.iter().map(recipient).collect(),
-            body_type: BodyType::SevenBit,
-            needs_smtputf8: false,
-            wishes: Wishes::default(),
-            origin: Origin {
-                client: None,
-                helo: "".into(),
-                listener: "".into(),
-                connector: "".into(),
-                tls: None,
-            },
-        }
-    }
-
-    fn outcome(recipient: u32, fate: Fate, code: u16) -> RecipientOutcome {
-        RecipientOutcome { recipient, fate, reply: Reply::new(code, None, "words"), peer: None }
-    }
-
-    fn facts(answer: Answer, after: After) -> Facts {
-        Facts { answer, after, tries: 3, next_try_at: LATER, now: NOW }
-    }
-
-    fn plan(states: &[RecipientState], facts: &Facts) -> Plan {
-        let envelope = envelope(&["a@x.example", "b@x.example", "c@y.example", "d@x.example"]);
-        Plan::new(&envelope, states, facts, |address| address.as_str().ends_with("@x.example"))
-    }
-
-    fn fresh() -> Vec<RecipientState> {
-        vec![RecipientState::fresh(NOW); 4]
-    }
-
-    #[test]
-    fn each_recipient_of_the_destination_has_its_own_end() {
-        let answer = Answer::Each(vec![
-            outcome(0, Fate::Delivered, 250),
-            outcome(1, Fate::Failed, 550),
-            outcome(9, Fate::Delivered, 250),
-        ]);
-        let plan = plan(&fresh(), &facts(answer, After::Keep));
-        let seen: Vec<_> = plan.steps.iter().map(|it| (it.recipient, it.status)).collect();
-        // The third goes elsewhere; the fourth was not answered, so it waits.
-        assert_eq!(seen, [(0, Status::Delivered), (1, Status::Failed), (3, Status::Deferred)]);
-        assert!(plan.keeps && !plan.is_finished);
-        let (_, last) = &plan.changes[2];
-        assert_eq!(
-            *last,
-            RecipientState::Waiting {
-                tries: 3,
-                next_try_at: LATER,
-                last: Some("451 4.0.0 no answer was had for this recipient".into()),
-            }
-        );
-    }
-
-    #[test]
-    fn a_message_is_finished_with_its_last_recipient_anywhere() {
-        let settled = |fate| RecipientState::Settled { fate, at: NOW, reply: "250 ok".into() };
-        let all = || Answer::All { reply: Some(Reply::new(451, None, "no")), peer: None };
-        let mut states = fresh();
-        assert!(!plan(&states, &facts(all(), After::Expire)).is_finished, "one waits elsewhere");
-        states[2] = settled(Fate::Delivered);
-        assert!(plan(&states, &facts(all(), After::Expire)).is_finished);
-        assert!(!plan(&states, &facts(all(), After::Keep)).is_finished);
-        let none = plan(&vec![settled(Fate::Failed); 4], &facts(all(), After::Keep));
-        assert!(none.is_finished && none.changes.is_empty() && !none.keeps);
-    }
-
-    #[test]
-    fn what_expires_quotes_the_last_reply() {
-        let mut states = fresh();
-        let last = Some("450 4.2.0 greylisted for now".into());
-        states[0] = RecipientState::Waiting { tries: 9, next_try_at: NOW, last };
-        let answer = Answer::All { reply: None, peer: None };
-        let plan = plan(&states, &facts(answer, After::Expire));
-        let step = &plan.steps[0];
-        assert_eq!(
-            (step.status, step.reply.to_string().as_str()),
-            (Status::Expired, "450 4.2.0 greylisted for now")
-        );
-        assert!(
-            matches!(&plan.changes[0].1, RecipientState::Settled { fate: Fate::Failed, reply, .. }
-            if &**reply == "4.4.7 too old; the last reply was: 450 4.2.0 greylisted for now")
-        );
-    }
-
-    #[test]
-    fn cancelling_reports_to_nobody_and_spares_what_was_delivered() {
-        let answer =
-            Answer::Each(vec![outcome(0, Fate::Delivered, 250), outcome(1, Fate::Deferred, 451)]);
-        let plan = plan(&fresh(), &facts(answer, After::Cancel));
-        let seen: Vec<_> = plan.steps.iter().map(|it| it.status).collect();
-        assert_eq!(seen, [Status::Delivered, Status::Cancelled, Status::Cancelled]);
-        assert!(seen.iter().all(|status| status.cause().is_none()));
-        // What was never answered is not said to have been.
-        let words: Vec<_> = plan.steps.iter().map(Step::words).collect();
-        assert_eq!(words, ["250 words", "451 words", "cancelled by an operator"]);
-    }
-
-    #[test]
-    fn replies_come_back_from_their_words() {
-        for words in ["451 4.7.1 come back", "250 ok then", "550 5.1.1", "421"] {
-            assert_eq!(reply_from_words(words).to_string().trim_end(), words);
-        }
-        assert_eq!(reply_from_words("odd words").to_string(), "451 4.0.0 odd words");
-    }
-}
+mod tests;

@@ -1,10 +1,9 @@
-//! Reports to senders: from the steps of a plan and the head of the original.
+//! Reports to senders: from what a plan has to tell and the head of the original.
 
-use dsn::{Failure, Original};
-use mail::{MessageId, Timestamp};
+use dsn::Original;
 use spool::{ReadError, Report, Stored};
 
-use crate::plan::{Facts, Plan, Step};
+use crate::plan::{Facts, Plan};
 use crate::shared::Shared;
 
 /// What a plan has to say to the sender.
@@ -20,8 +19,7 @@ pub(crate) enum Told {
 
 /// Writes the report that `plan` calls for.
 pub(crate) async fn write(shared: &Shared, stored: &Stored, plan: &Plan, facts: &Facts) -> Told {
-    let failures: Vec<_> = plan.steps.iter().filter_map(|step| failure(step, facts)).collect();
-    if failures.is_empty() {
+    if plan.notices.is_empty() {
         return Told::Nothing;
     }
     if stored.envelope.sender.address().is_none() {
@@ -32,13 +30,17 @@ pub(crate) async fn write(shared: &Shared, stored: &Stored, plan: &Plan, facts: 
         tracing::warn!(message = %stored.id, %error, "report without the original");
         (Vec::new(), false)
     });
+    let wishes = &stored.envelope.wishes;
     let report = dsn::Report {
         hostname: &shared.hostname,
-        id: report_id(shared, facts.now),
+        id: shared.ids.next(facts.now),
         written_at: facts.now,
         message: stored.id,
         received_at: stored.received_at,
-        failures: &failures,
+        envelope_id: wishes.envelope_id.as_ref(),
+        ret: wishes.ret,
+        requires_tls: wishes.requires_tls,
+        notices: &plan.notices,
         original: Original { octets: &octets, is_whole },
     };
     report.write(&stored.envelope.sender).map_or(Told::Dropped, |written| {
@@ -47,21 +49,6 @@ pub(crate) async fn write(shared: &Shared, stored: &Stored, plan: &Plan, facts: 
             content: written.content.into(),
             received_at: facts.now,
         }))
-    })
-}
-
-fn report_id(shared: &Shared, now: Timestamp) -> MessageId {
-    shared.ids.next(now)
-}
-
-fn failure(step: &Step, facts: &Facts) -> Option<Failure> {
-    Some(Failure {
-        recipient: step.address.clone(),
-        cause: step.status.cause()?,
-        reply: step.reply.clone(),
-        peer: step.peer.as_deref().cloned(),
-        tries: facts.tries,
-        last_try_at: facts.now,
     })
 }
 

@@ -45,6 +45,8 @@ pub struct Line {
     pub destination: Destination,
     /// How it stands there.
     pub state: State,
+    /// Whether it rests because its sender wants it to go out later (RFC 4865).
+    pub is_held: bool,
     /// When it was received.
     pub received_at: Timestamp,
     /// Tries so far.
@@ -96,6 +98,8 @@ pub struct ShownRecipient {
     pub destination: Option<Destination>,
     /// How it stands there; none if it is settled.
     pub state: Option<State>,
+    /// Whether it rests because the sender wants the message to go out later (RFC 4865).
+    pub is_held: bool,
 }
 
 /// How many were cancelled.

@@ -30,6 +30,7 @@ use crate::metrics::Metrics;
 use crate::recovery::{Batch, Scan};
 use crate::request::{Cancelled, Request};
 use crate::shared::{NO_ROUTE, Shared};
+use crate::terms::Terms;
 use crate::work::{Done, Work};
 
 /// What the queue is made of.
@@ -84,12 +85,10 @@ const SHOW_WAIT: Duration = Duration::from_secs(5);
 /// Due times follow `parts.clock`; whatever comes in makes the queue look at it.
 pub async fn run(parts: Parts, stop: watch::Receiver<bool>) {
     let now = parts.clock.now();
+    let terms = Terms::from(&parts.config);
     let queue = Queue {
         schedule: Schedule::new(settings(&parts), now),
-        maker: Maker {
-            expire_after: parts.config.expire_after.as_duration(),
-            rest_max: rest_max(&parts.config),
-        },
+        maker: Maker { terms, rest_max: rest_max(&parts.config) },
         metrics: Metrics::register(&parts.registry, &parts.router),
         works_max: parts.config.attempts_in_flight_max.max(1),
         shared: Arc::new(Shared {
@@ -98,6 +97,7 @@ pub async fn run(parts: Parts, stop: watch::Receiver<bool>) {
             clock: parts.clock,
             hostname: parts.hostname,
             ids: Ids::new(parts.random_seed),
+            terms,
         }),
         attempts: Some(parts.attempts),
         is_full: false,

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use mail::{Address, Destination, Domain};
+use mail::{Address, Destination, Domain, Envelope, Notify, Recipient, Timestamp};
 use policy::Router;
 use spool::Spool;
 use units::Clock;
 
 use crate::ids::Ids;
+use crate::terms::{Terms, Word};
 
 /// In place of a connector's name: recipients that no outbound connector takes, as after a change of
 /// the settings. No connector is called so in earnest.
@@ -21,9 +22,21 @@ pub(crate) struct Shared {
     pub(crate) clock: Clock,
     pub(crate) hostname: Domain,
     pub(crate) ids: Ids,
+    pub(crate) terms: Terms,
 }
 
 /// Where a recipient goes; what no connector takes waits at a destination of its own.
 pub(crate) fn routed(router: &Router, address: &Address) -> Destination {
     router.route(address).unwrap_or_else(|_| Destination::smart_host(NO_ROUTE))
+}
+
+/// Whether a message that was tried so often and rests does so because its sender wants it to go out later.
+pub(crate) fn is_held(envelope: &Envelope, tries: u16, now: Timestamp) -> bool {
+    tries == 0 && envelope.wishes.hold_until.is_some_and(|until| until > now)
+}
+
+/// What the sender of a message is to hear of a recipient that is late, unless it was told.
+pub(crate) fn word(envelope: &Envelope, recipient: &Recipient) -> Word {
+    let is_wanted = envelope.sender.address().is_some() && recipient.wants(Notify::DELAY);
+    if is_wanted { Word::Owed } else { Word::NotOwed }
 }

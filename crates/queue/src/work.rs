@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mail::{Accepted, Address, Destination, MessageId, Timestamp};
-use spool::{LoadError, SettleError, Settlement};
+use spool::{LoadError, SettleError, Settlement, Times};
 
 use crate::entries::Found;
-use crate::plan::{Facts, Plan};
+use crate::plan::{Facts, Known, Plan};
 use crate::report::{self, Told};
 use crate::shared::{Shared, routed};
 
@@ -40,6 +40,7 @@ pub(crate) struct Ready {
     settlement: Settlement,
     plan: Plan,
     received_at: Timestamp,
+    is_exact: bool,
     is_report_dropped: bool,
 }
 
@@ -71,6 +72,8 @@ pub(crate) struct Settled {
     pub(crate) settle: Settle,
     pub(crate) plan: Plan,
     pub(crate) received_at: Timestamp,
+    /// Whether the moments of the message are to be kept to, try or no try.
+    pub(crate) is_exact: bool,
     /// The report, stored with it.
     pub(crate) report: Option<Accepted>,
     /// Whether a report was due to the null sender.
@@ -127,11 +130,17 @@ impl Settle {
                 Err(error) => return not_loaded(Work::Settle(self), error),
             },
         };
-        match shared.spool.settle(ready.settlement.clone()).await {
+        let written = if ready.changes_anything() {
+            shared.spool.settle(ready.settlement.clone()).await
+        } else {
+            Ok(None)
+        };
+        match written {
             Ok(report) => Done::Settled(Box::new(Settled {
                 settle: *self,
                 plan: ready.plan,
                 received_at: ready.received_at,
+                is_exact: ready.is_exact,
                 report,
                 is_report_dropped: ready.is_report_dropped,
             })),
@@ -145,7 +154,10 @@ impl Settle {
     async fn prepare(&self, shared: &Shared) -> Result<Ready, LoadError> {
         let stored = shared.spool.load(self.id).await?;
         let is_ours = |address: &Address| routed(&shared.router, address) == self.destination;
-        let plan = Plan::new(&stored.envelope, &stored.recipients, &self.facts, is_ours);
+        let envelope = &*stored.envelope;
+        let moments = shared.terms.moments(stored.received_at, Times::from(&envelope.wishes));
+        let known = Known { envelope, states: &stored.recipients, moments };
+        let plan = Plan::new(known, &self.facts, is_ours);
         let told = report::write(shared, &stored, &plan, &self.facts).await;
         let is_report_dropped = matches!(told, Told::Dropped);
         let report = match told {
@@ -154,7 +166,16 @@ impl Settle {
         };
         let (recipients, is_finished) = (plan.changes.clone(), plan.is_finished);
         let settlement = Settlement { id: self.id, recipients, is_finished, report };
-        Ok(Ready { settlement, plan, received_at: stored.received_at, is_report_dropped })
+        let (received_at, is_exact) = (stored.received_at, moments.are_exact());
+        Ok(Ready { settlement, plan, received_at, is_exact, is_report_dropped })
+    }
+}
+
+impl Ready {
+    /// Whether the spool need be asked at all.
+    fn changes_anything(&self) -> bool {
+        let Settlement { recipients, is_finished, report, .. } = &self.settlement;
+        *is_finished || !recipients.is_empty() || report.is_some()
     }
 }
 

@@ -13,8 +13,8 @@ pub(crate) struct Record {
     pub(crate) received_at: Timestamp,
     /// When the next try is due, if it rests or will rest; when it was begun, if it is under way.
     pub(crate) due: u64,
-    /// From when on a try that leaves it waiting is the last.
-    pub(crate) expires: u64,
+    /// From when on whoever knows the message is to look what follows if it still waits.
+    pub(crate) deadline: u64,
     pub(crate) place: u32,
     /// The next entry of the same message.
     pub(crate) sibling: u32,
@@ -22,6 +22,8 @@ pub(crate) struct Record {
     pub(crate) tries: u16,
     pub(crate) at: At,
     pub(crate) cancelled: Cancelled,
+    /// Whether the deadline has a timer, rather than waiting for the end of a try.
+    pub(crate) is_exact: bool,
 }
 
 /// Where an entry stands; each stands in exactly one place.
@@ -67,9 +69,10 @@ pub(crate) struct Made {
     pub(crate) id: MessageId,
     pub(crate) received_at: Timestamp,
     pub(crate) due: u64,
-    pub(crate) expires: u64,
+    pub(crate) deadline: u64,
     pub(crate) place: u32,
     pub(crate) tries: u16,
+    pub(crate) is_exact: bool,
 }
 
 impl Record {
@@ -78,13 +81,14 @@ impl Record {
             id: made.id.to_bytes(),
             received_at: made.received_at,
             due: made.due,
-            expires: made.expires,
+            deadline: made.deadline,
             place: made.place,
             sibling: NONE,
             links: Links::NONE,
             tries: made.tries,
             at: At::Resting,
             cancelled: Cancelled::No,
+            is_exact: made.is_exact,
         }
     }
 

@@ -140,7 +140,15 @@ mod tests {
 
     fn entry(entries: &mut Slab<Record>, number: u64) -> u32 {
         let received_at = Timestamp::from_millis(number);
-        let made = Made { id: id(number), received_at, due: 0, expires: 0, place: 0, tries: 0 };
+        let made = Made {
+            id: id(number),
+            received_at,
+            due: 0,
+            deadline: 0,
+            place: 0,
+            tries: 0,
+            is_exact: false,
+        };
         entries.insert(Record::new(&made)).unwrap()
     }
 

@@ -31,9 +31,9 @@ pub(crate) struct Place {
     links: Links,
     /// What is counted of it in the totals of the schedule: entries that may go, and that rest.
     pub(crate) counted: [u32; 2],
-    /// No entry in `ready` becomes too old before.
-    pub(crate) expires: u64,
-    /// Entries in front of `ready` of which it is still to be looked whether they are too old.
+    /// No entry in `ready` has a deadline before.
+    pub(crate) deadline: u64,
+    /// Entries in front of `ready` of which it is still to be looked whether they are past their deadline.
     pub(crate) unseen: u32,
 }
 
@@ -75,7 +75,7 @@ impl Place {
             turn: None,
             links: Links::NONE,
             counted: [0, 0],
-            expires: u64::MAX,
+            deadline: u64::MAX,
             unseen: 0,
         }
     }

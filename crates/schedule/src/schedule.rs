@@ -47,8 +47,12 @@ pub struct Entry {
     pub tries: u16,
     /// When the next try is due.
     pub due: Instant,
-    /// From when on a try that leaves it waiting is the last.
-    pub expires: Instant,
+    /// From when on a try that leaves it waiting has consequences: its sender is told, or it is given up. What
+    /// follows is for whoever knows the message.
+    pub deadline: Instant,
+    /// Whether it is to come up at its deadline whether or not a try has ended, and without one more. That
+    /// costs memory, so it is for the few that need it.
+    pub is_exact: bool,
 }
 
 /// An entry whose time has come.
@@ -106,7 +110,7 @@ pub struct Schedule {
     leaving: List,
     /// Entries that were cancelled while they waited and are still here.
     cancelled: usize,
-    /// Destinations of whose entries it is to be looked which are too old.
+    /// Destinations of whose entries it is to be looked which are past their deadline.
     looking: Vec<u32>,
 }
 
@@ -142,7 +146,7 @@ impl Schedule {
             return false;
         }
         let now = self.millis(now);
-        let (due, expires) = (self.millis_up(entry.due), self.millis_up(entry.expires));
+        let (due, deadline) = (self.millis_up(entry.due), self.millis_up(entry.deadline));
         let (id, limit) = (entry.id, entry.in_flight_max.max(1));
         let place = if let Some(place) = known {
             self.places[place].in_flight_max = limit;
@@ -154,11 +158,15 @@ impl Schedule {
             place
         };
         let (received_at, tries) = (entry.received_at, entry.tries);
-        let made = Made { id, received_at, due, expires, place, tries };
+        let is_exact = entry.is_exact;
+        let made = Made { id, received_at, due, deadline, place, tries, is_exact };
         let Some(key) = self.entries.insert(Record::new(&made)) else { return false };
         let first = self.messages.insert(key, &self.entries).unwrap_or(NONE);
         self.entries[key].sibling = first;
         self.places[place].entries = self.places[place].entries.saturating_add(1);
+        if is_exact {
+            self.timers.insert_deadline(deadline, key);
+        }
         self.rest_or_ready(key, now);
         true
     }
@@ -211,6 +219,11 @@ impl Schedule {
             place.unseen = place.unseen.saturating_add(1);
         }
         self.ready(key);
+        let Record { is_exact, deadline, .. } = self.entries[key];
+        if is_exact {
+            // It may have passed meanwhile.
+            self.timers.insert_deadline(deadline, key);
+        }
         if self.entries[key].is_cancelled() {
             self.leave(key);
         }
@@ -255,8 +268,8 @@ impl Schedule {
     fn rest_or_ready(&mut self, key: u32, now: u64) {
         let entry = &mut self.entries[key];
         let place = entry.place;
-        // The last try is made when it expires, not after.
-        entry.due = entry.due.min(entry.expires.max(now));
+        // A try is made when the deadline is reached, not after.
+        entry.due = entry.due.min(entry.deadline.max(now));
         if entry.due <= now {
             return self.push_ready(key);
         }
@@ -275,9 +288,9 @@ impl Schedule {
     fn ready(&mut self, key: u32) {
         let entry = &mut self.entries[key];
         entry.at = At::Ready;
-        let (place_key, expires) = (entry.place, entry.expires);
+        let (place_key, deadline) = (entry.place, entry.deadline);
         let place = &mut self.places[place_key];
-        place.expires = place.expires.min(expires);
+        place.deadline = place.deadline.min(deadline);
         self.touch(place_key);
     }
 
@@ -318,12 +331,20 @@ impl Schedule {
     /// Removes an entry that stands nowhere, and its message or destination if it was their last.
     fn remove(&mut self, key: u32) {
         self.unlink(key);
+        self.clear_deadline(key);
         if let Some(entry) = self.entries.remove(key) {
             let place = &mut self.places[entry.place];
             place.entries = place.entries.saturating_sub(1);
             self.cancelled =
                 self.cancelled.saturating_sub((entry.cancelled == Cancelled::Waiting).into());
             self.touch(entry.place);
+        }
+    }
+
+    fn clear_deadline(&mut self, key: u32) {
+        let Record { is_exact, deadline, .. } = self.entries[key];
+        if is_exact {
+            self.timers.remove_deadline(deadline, key);
         }
     }
 

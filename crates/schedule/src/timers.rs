@@ -24,6 +24,8 @@ pub(crate) struct Timers {
     next_span: u64,
     /// Destinations that rest, by time.
     places: BTreeSet<(u64, u32)>,
+    /// Entries with a deadline that is exact, by time; wherever they stand.
+    deadlines: BTreeSet<(u64, u32)>,
 }
 
 #[derive(Debug)]
@@ -40,6 +42,8 @@ pub(crate) enum Step {
     Entry(u32),
     /// The rest of this destination is over.
     Place(u32),
+    /// The deadline of this entry is over.
+    Deadline(u32),
     /// An entry was put in order.
     Sorted,
 }
@@ -81,12 +85,25 @@ impl Timers {
         self.places.remove(&(until, key));
     }
 
+    pub(crate) fn insert_deadline(&mut self, at: u64, key: u32) {
+        self.deadlines.insert((at, key));
+    }
+
+    /// Takes out the deadline of an entry, if it is not over.
+    pub(crate) fn remove_deadline(&mut self, at: u64, key: u32) {
+        self.deadlines.remove(&(at, key));
+    }
+
     /// Does one step of what is to be done by `now`; none if there is nothing.
     pub(crate) fn step(&mut self, now: u64, entries: &mut Slab<Record>) -> Option<Step> {
         let is_due = |(due, _): &&(u64, u32)| *due <= now;
         if let Some((_, key)) = self.places.first().filter(is_due).copied() {
             self.places.pop_first();
             return Some(Step::Place(key));
+        }
+        if let Some((_, key)) = self.deadlines.first().filter(is_due).copied() {
+            self.deadlines.pop_first();
+            return Some(Step::Deadline(key));
         }
         if let Some((_, key)) = self.near.first().filter(is_due).copied() {
             self.near.pop_first();
@@ -112,19 +129,28 @@ impl Timers {
     pub(crate) fn next(&self) -> Option<u64> {
         let first = |all: &BTreeSet<(u64, u32)>| all.first().map(|(due, _)| *due);
         let span = self.spans.first_key_value().map(|(_, span)| span.due);
-        [first(&self.near), first(&self.places), span].into_iter().flatten().min()
+        [first(&self.near), first(&self.places), first(&self.deadlines), span]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     #[cfg(test)]
     pub(crate) fn is_empty(&self) -> bool {
-        self.near.is_empty() && self.spans.is_empty() && self.places.is_empty()
+        let sets = [&self.near, &self.places, &self.deadlines];
+        self.spans.is_empty() && sets.iter().all(|set| set.is_empty())
     }
 
     /// Memory held, about: trees are taken at their fill after insertions at random.
     pub(crate) fn octets(&self) -> usize {
-        let timers = self.near.len() + self.places.len();
+        let timers = self.near.len() + self.places.len() + self.deadlines.len();
         let spans = self.spans.len() * size_of::<(u64, Span)>();
         (timers * size_of::<(u64, u32)>() + spans) * 3 / 2
+    }
+
+    #[cfg(test)]
+    pub(crate) const fn deadlines(&self) -> &BTreeSet<(u64, u32)> {
+        &self.deadlines
     }
 
     /// Entries in order, entries in lists of spans, and destinations, each with its time.
@@ -157,9 +183,10 @@ mod tests {
             id: MessageId::new(1, 1),
             received_at: Timestamp::from_millis(1),
             due,
-            expires: u64::MAX,
+            deadline: u64::MAX,
             place: 0,
             tries: 0,
+            is_exact: false,
         };
         entries.insert(Record::new(&made)).unwrap()
     }

@@ -101,8 +101,9 @@ fn note<'a>((key, value): (&'a [u8], &'a [u8])) -> Option<Note<'a>> {
 #[derive(Default)]
 struct Message<'a> {
     recipients: Vec<&'a str>,
-    /// By recipient: tries and when the next one is due; none if it is settled.
-    states: Vec<Option<(u16, Timestamp)>>,
+    /// By recipient: tries, when the next one is due, whether its sender was told that it is late; none if
+    /// it is settled.
+    states: Vec<Option<(u16, Timestamp, bool)>>,
     waiting: Vec<Waiting<'a>>,
 }
 
@@ -122,7 +123,8 @@ impl<'a> Message<'a> {
         let view = envelope::View::read(value, id, &mut self.recipients);
         let view = view.map_err(|error| (id, error))?;
         self.states.clear();
-        self.states.resize(self.recipients.len(), Some((0, view.received_at)));
+        let due_at = view.times.due_at(view.received_at);
+        self.states.resize(self.recipients.len(), Some((0, due_at, false)));
         while let Some(note) = notes.next_if(|note| note.id <= id) {
             if note.id == id {
                 self.take(inner, &note);
@@ -131,15 +133,15 @@ impl<'a> Message<'a> {
         self.waiting.clear();
         let states = self.recipients.iter().zip(&self.states);
         self.waiting.extend(states.filter_map(|(recipient, state)| {
-            let (tries, next_try_at) = (*state)?;
-            Some(Waiting { recipient, tries, next_try_at })
+            let (tries, next_try_at, is_told) = (*state)?;
+            Some(Waiting { recipient, tries, next_try_at, is_told })
         }));
         inner.shared.accounts.found(view.octets);
         if let Place::Extents(extents) = &view.place {
             inner.shared.segments.found(extents);
         }
-        let envelope::View { received_at, octets, .. } = view;
-        Ok(Recovered { id, received_at, octets, waiting: &self.waiting })
+        let envelope::View { received_at, octets, times, .. } = view;
+        Ok(Recovered { id, received_at, octets, times, waiting: &self.waiting })
     }
 
     /// Takes what is written about a recipient; what cannot be read counts as not written, so that the
@@ -147,8 +149,8 @@ impl<'a> Message<'a> {
     fn take(&mut self, inner: &Inner, note: &Note<'_>) {
         let place = usize::try_from(note.recipient).ok().and_then(|at| self.states.get_mut(at));
         match (progress::view(note.value, note.key), place) {
-            (Ok(progress::View::Waiting { tries, next_try_at, .. }), Some(place)) => {
-                *place = Some((tries, next_try_at));
+            (Ok(progress::View::Waiting { tries, next_try_at, is_told, .. }), Some(place)) => {
+                *place = Some((tries, next_try_at, is_told));
             }
             (Ok(progress::View::Settled { .. }), Some(place)) => *place = None,
             (view, _) => {

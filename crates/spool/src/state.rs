@@ -1,7 +1,7 @@
 //! What the spool knows of a message besides its envelope and content.
 
 use bytes::Bytes;
-use mail::{Envelope, Fate, MessageId, Timestamp};
+use mail::{DeliverBy, Envelope, Fate, MessageId, Timestamp, Wishes};
 
 /// Where one recipient stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,6 +14,8 @@ pub enum RecipientState {
         next_try_at: Timestamp,
         /// The last reply in words, if there was one.
         last: Option<Box<str>>,
+        /// Whether the sender was told that it is late.
+        is_told: bool,
     },
     /// Done with: delivered or given up.
     Settled {
@@ -27,9 +29,9 @@ pub enum RecipientState {
 }
 
 impl RecipientState {
-    /// The state of a recipient that nothing was written about: due since `received_at`.
-    pub const fn fresh(received_at: Timestamp) -> Self {
-        Self::Waiting { tries: 0, next_try_at: received_at, last: None }
+    /// The state of a recipient that nothing was written about: due at `due_at`.
+    pub const fn fresh(due_at: Timestamp) -> Self {
+        Self::Waiting { tries: 0, next_try_at: due_at, last: None, is_told: false }
     }
 
     /// Whether it still is to be delivered.
@@ -48,9 +50,33 @@ pub struct Recovered<'a> {
     pub received_at: Timestamp,
     /// Size of the content.
     pub octets: u64,
+    /// What its sender asked for that bears on when it goes out.
+    pub times: Times,
     /// Recipients that still are to be delivered, in the envelope's order. None if the message's end was
     /// written and its removal was not.
     pub waiting: &'a [Waiting<'a>],
+}
+
+/// What a sender asked for that bears on when a message goes out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Times {
+    /// It may go then, not before (RFC 4865).
+    pub hold_until: Option<Timestamp>,
+    /// It shall have been delivered then (RFC 2852).
+    pub deliver_by: Option<DeliverBy>,
+}
+
+impl Times {
+    /// When a message that was received at `received_at` may first go.
+    pub fn due_at(&self, received_at: Timestamp) -> Timestamp {
+        self.hold_until.map_or(received_at, |at| at.max(received_at))
+    }
+}
+
+impl From<&Wishes> for Times {
+    fn from(wishes: &Wishes) -> Self {
+        Self { hold_until: wishes.hold_until, deliver_by: wishes.deliver_by }
+    }
 }
 
 /// A recipient that still is to be delivered.
@@ -62,6 +88,8 @@ pub struct Waiting<'a> {
     pub tries: u16,
     /// When the next one is due.
     pub next_try_at: Timestamp,
+    /// Whether the sender was told that it is late.
+    pub is_told: bool,
 }
 
 /// What the scan at start found in all.

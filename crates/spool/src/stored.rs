@@ -131,9 +131,9 @@ pub(crate) fn load_warm(spool: &Arc<Inner>, id: MessageId) -> Option<Stored> {
         (Place::Inline, None) => return None,
         (Place::Extents(extents), _) => Source::Extents(Arc::clone(extents)),
     };
-    let fresh_state = RecipientState::fresh(fresh.message.received_at);
     let count = fresh.message.envelope.recipients.len();
-    let recipients = fresh.recipients.clone().unwrap_or_else(|| vec![fresh_state; count]);
+    let recipients =
+        fresh.recipients.clone().unwrap_or_else(|| vec![fresh.message.fresh_state(); count]);
     Some(stored(spool, id, &fresh.message, recipients, source))
 }
 
@@ -237,7 +237,7 @@ fn recipients(
     aside: &mut Vec<(Family, SetAside)>,
 ) -> Vec<RecipientState> {
     let count = message.envelope.recipients.len();
-    let mut states = vec![RecipientState::fresh(message.received_at); count];
+    let mut states = vec![message.fresh_state(); count];
     for (key, value) in rows.iter() {
         let place = progress::split_key(key).filter(|(of, _)| *of == id);
         let place = place.and_then(|(_, at)| states.get_mut(usize::try_from(at).ok()?));

@@ -99,8 +99,9 @@ impl Warm {
         let Some(fresh) = shard.entries.get_mut(&id) else { return };
         let fresh = Arc::make_mut(fresh);
         let before = fresh.octets();
-        let (count, at) = (fresh.message.envelope.recipients.len(), fresh.message.received_at);
-        let known = fresh.recipients.get_or_insert_with(|| vec![RecipientState::fresh(at); count]);
+        let count = fresh.message.envelope.recipients.len();
+        let Fresh { message, recipients, .. } = fresh;
+        let known = recipients.get_or_insert_with(|| vec![message.fresh_state(); count]);
         for (recipient, state) in states {
             let place = usize::try_from(*recipient).ok().and_then(|at| known.get_mut(at));
             if let Some(place) = place {

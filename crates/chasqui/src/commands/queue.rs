@@ -110,21 +110,32 @@ fn message_text(message: &Message) -> String {
             recipient.reply.clone().unwrap_or_default(),
         ]);
     }
+    let held = message.recipients.iter().any(|it| it.state == "held");
+    let hold_until = message.hold_until.as_ref().filter(|_| held);
+    let deliver_by = message.deliver_by.as_ref().map(|by| {
+        let or_else = if by.mode == "return" { "it is returned" } else { "its sender is told" };
+        format!("deliver by {}, or {or_else}", by.at)
+    });
     [
-        format!("message    {}", message.id),
-        format!("sender     {}", angled(message.sender.clone())),
-        format!("received   {}", message.received_at),
-        format!("content    {}, {}", output::octets(message.octets), content(message)),
-        format!(
+        Some(format!("message    {}", message.id)),
+        Some(format!("sender     {}", angled(message.sender.clone()))),
+        Some(format!("received   {}", message.received_at)),
+        hold_until.map(|at| format!("held until {at}, unless it is retried")),
+        deliver_by,
+        Some(format!("content    {}, {}", output::octets(message.octets), content(message))),
+        Some(format!(
             "origin     {} ({}), listener {}, connector {}, {}",
             origin.client.as_deref().unwrap_or("this relay"),
             origin.helo,
             origin.listener,
             origin.connector,
             origin.tls.as_deref().unwrap_or("no TLS"),
-        ),
-        table.to_string(),
+        )),
+        Some(table.to_string()),
     ]
+    .into_iter()
+    .flatten()
+    .collect::<Vec<_>>()
     .join("\n")
 }
 

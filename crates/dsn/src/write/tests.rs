@@ -1,10 +1,14 @@
-use mail::{Domain, EnhancedStatus, MessageId, Peer, Reply, Timestamp};
+use std::time::Duration;
+
+use mail::{
+    Domain, EnhancedStatus, EnvelopeId, MessageId, OriginalRecipient, Peer, Reply, Timestamp,
+};
 use mail_parser::{MessageParser, MimeHeaders, PartType};
 use proptest::prelude::*;
 
 use super::*;
 use crate::original::Original;
-use crate::report::{Cause, Failure};
+use crate::report::{Event, Notice};
 
 const ORIGINAL: &[u8] =
     b"Received: from a\r\nMessage-ID: <1@a.example>\r\nSubject: hello\r\n\r\nbody\r\n";
@@ -17,10 +21,11 @@ fn sender(text: &str) -> ReversePath {
     ReversePath::Address(address(text))
 }
 
-fn failure(recipient: &str, reply: Reply) -> Failure {
-    Failure {
+fn failure(recipient: &str, reply: Reply) -> Notice {
+    Notice {
         recipient: address(recipient),
-        cause: Cause::Refused,
+        original: None,
+        event: Event::Refused,
         reply,
         peer: Some(Peer {
             host: "mx.b.example".into(),
@@ -28,9 +33,10 @@ fn failure(recipient: &str, reply: Reply) -> Failure {
             tls: None,
             offers_dsn: false,
             is_final: false,
+            offers_deliver_by: false,
         }),
         tries: 1,
-        last_try_at: Timestamp::from_millis(1_795_286_770_000),
+        last_try_at: Some(Timestamp::from_millis(1_795_286_770_000)),
     }
 }
 
@@ -38,15 +44,38 @@ fn no_such_user() -> Reply {
     Reply::new(550, Some(EnhancedStatus::new(5, 1, 1)), "no such user\nsee https://b.example/help")
 }
 
-fn write(failures: &[Failure], original: &[u8], sender: &ReversePath) -> Option<Written> {
+fn write(notices: &[Notice], original: &[u8], sender: &ReversePath) -> Option<Written> {
+    write_with(notices, original, sender, &Said::default())
+}
+
+/// What MAIL said of the message, and how old it is.
+#[derive(Default)]
+struct Said {
+    envelope_id: Option<EnvelopeId>,
+    ret: Option<Ret>,
+    requires_tls: bool,
+    age: Duration,
+}
+
+/// As [`write`], of a message of which MAIL said more.
+fn write_with(
+    notices: &[Notice],
+    original: &[u8],
+    sender: &ReversePath,
+    said: &Said,
+) -> Option<Written> {
     let hostname = Domain::parse("relay.example").unwrap();
+    let received_at = Timestamp::from_millis(1_795_286_760_000);
     let report = Report {
         hostname: &hostname,
         id: MessageId::new(1_795_286_780_000, 99),
-        written_at: Timestamp::from_millis(1_795_286_780_000),
+        written_at: received_at.plus(said.age),
         message: MessageId::new(1_795_286_760_000, 7),
-        received_at: Timestamp::from_millis(1_795_286_760_000),
-        failures,
+        received_at,
+        envelope_id: said.envelope_id.as_ref(),
+        ret: said.ret,
+        requires_tls: said.requires_tls,
+        notices,
         original: Original { octets: original, is_whole: true },
     };
     report.write(sender)
@@ -66,7 +95,7 @@ fn read(content: &[u8]) -> Read {
     let message = MessageParser::default().parse(content).expect("it parses");
     let kind = message.content_type().expect("a content type");
     assert_eq!((kind.ctype(), kind.subtype()), ("multipart", Some("report")));
-    assert_eq!(kind.attribute("report-type"), Some("delivery-status"));
+    let status = kind.attribute("report-type").expect("a type of report").to_owned();
     let PartType::Multipart(parts) = &message.parts[0].body else { panic!("not multipart") };
     assert_eq!(parts.len(), 3, "{}", String::from_utf8_lossy(content));
     let part = |number: usize| &message.parts[usize::try_from(parts[number]).unwrap()];
@@ -85,7 +114,7 @@ fn read(content: &[u8]) -> Read {
     };
     assert_eq!(
         (kind_of(0).as_str(), kind_of(1).as_str()),
-        ("text/plain", "message/delivery-status")
+        ("text/plain", format!("message/{status}").as_str())
     );
     Read {
         subject: message.subject().unwrap_or_default().to_owned(),
@@ -107,13 +136,13 @@ fn the_null_sender_gets_no_report() {
 
 #[test]
 fn a_report_names_each_recipient_with_the_words_of_the_remote_host() {
-    let expired = Failure {
-        cause: Cause::Expired,
+    let expired = Notice {
+        event: Event::Expired,
         tries: 12,
-        last_try_at: Timestamp::from_millis(1_795_286_760_000 + 5 * 86_400_000),
+        last_try_at: Some(Timestamp::from_millis(1_795_286_760_000 + 5 * 86_400_000)),
         ..failure("\"c d\"@b.example", Reply::new(451, None, "greylisted, come back"))
     };
-    let local = Failure {
+    let local = Notice {
         peer: None,
         ..failure(
             "e@nowhere.example",
@@ -121,9 +150,13 @@ fn a_report_names_each_recipient_with_the_words_of_the_remote_host() {
         )
     };
     let failures = [failure("b@b.example", no_such_user()), expired, local];
-    let written = write(&failures, ORIGINAL, &sender("a@a.example")).unwrap();
+    let five_days_later = Said { age: Duration::from_hours(120), ..Said::default() };
+    let written =
+        write_with(&failures, ORIGINAL, &sender("a@a.example"), &five_days_later).unwrap();
     assert_eq!(written.envelope.sender, ReversePath::Null);
-    assert_eq!(written.envelope.recipients, [Recipient::from(address("a@a.example"))]);
+    let recipient = Recipient::from(address("a@a.example"));
+    let recipient = Recipient { notify: Some(Notify::NEVER), ..recipient };
+    assert_eq!(written.envelope.recipients, [recipient]);
     assert!(!written.envelope.needs_smtputf8 && written.content.is_ascii());
     let text = String::from_utf8(written.content.clone()).unwrap();
     for line in [
@@ -162,7 +195,22 @@ fn addresses_beyond_ascii_need_smtputf8_only_for_their_owner() {
     assert!(seen.text.contains("<jösé@exämple.org>"));
     let written = write(&failures, ORIGINAL, &sender("ö@a.example")).unwrap();
     assert!(written.envelope.needs_smtputf8);
-    assert!(String::from_utf8(written.content).unwrap().contains("\r\nTo: <ö@a.example>\r\n"));
+    // What goes by SMTPUTF8 needs no disguise (RFC 6533 §4).
+    let seen = read(&written.content);
+    assert!(
+        seen.status.contains("Final-Recipient: utf-8; jösé@exämple.org\r\n"),
+        "{}",
+        seen.status
+    );
+    let text = String::from_utf8(written.content).unwrap();
+    for words in [
+        "To: <ö@a.example>",
+        "report-type=global-delivery-status;",
+        "message/global-delivery-status",
+        "Content-Transfer-Encoding: 8bit",
+    ] {
+        assert!(text.contains(&format!("{words}\r\n")), "{words} is missing in\n{text}");
+    }
 }
 
 #[test]
@@ -191,6 +239,90 @@ fn an_original_that_is_large_or_not_seven_bit_returns_its_headers() {
     }
 }
 
+/// What is on its way and what is late is told with what each needs, and the words fit.
+#[test]
+fn a_report_may_tell_of_several_events() {
+    let until = Timestamp::from_millis(1_795_286_760_000 + 5 * 86_400_000);
+    let late = Notice {
+        event: Event::Late { until },
+        tries: 3,
+        original: OriginalRecipient::new("RFC822", "first+named@b.example"),
+        ..failure("late@b.example", Reply::new(451, None, "greylisted"))
+    };
+    let relayed = Notice {
+        event: Event::Relayed,
+        original: OriginalRecipient::new("utf-8", "grün@b.example"),
+        ..failure("there@b.example", Reply::new(250, None, "queued as 7"))
+    };
+    let id = EnvelopeId::parse("order 4711+x").unwrap();
+    let both = [relayed.clone(), late];
+    let written = write_with(
+        &both,
+        ORIGINAL,
+        &sender("a@a.example"),
+        &Said { envelope_id: Some(id), ret: Some(Ret::Full), ..Said::default() },
+    );
+    let seen = read(&written.unwrap().content);
+    assert_eq!(seen.subject, "Your message is delayed");
+    for lines in [
+        "Original-Envelope-Id: order 4711+x\r\nReporting-MTA: dns; relay.example\r\n",
+        "\r\n\r\nOriginal-Recipient: utf-8; gr\\x{FC}n@b.example\r\n\
+         Final-Recipient: rfc822; there@b.example\r\nAction: relayed\r\nStatus: 2.0.0\r\n",
+        "\r\n\r\nOriginal-Recipient: RFC822; first+named@b.example\r\n\
+         Final-Recipient: rfc822; late@b.example\r\nAction: delayed\r\nStatus: 4.0.0\r\n",
+        "\r\nLast-Attempt-Date: Sat, 21 Nov 2026 18:46:10 +0000\r\n\
+         Will-Retry-Until: Thu, 26 Nov 2026 18:46:00 +0000\r\n",
+    ] {
+        assert!(seen.status.contains(lines), "{lines} is missing in\n{}", seen.status);
+    }
+    for words in ["need not send it again", "sends no reports of success"] {
+        let text = seen.text.replace("\r\n", " ");
+        assert!(text.contains(words), "{words} is missing in\n{}", seen.text);
+    }
+    assert!(!seen.text.contains("check the addresses"));
+    // The whole message goes back with a failure only, whatever was asked for.
+    assert_eq!(seen.original_kind, "text/rfc822-headers");
+    let seen = read(&write(&[relayed], ORIGINAL, &sender("a@a.example")).unwrap().content);
+    assert_eq!(seen.subject, "Your message was passed on");
+}
+
+#[test]
+fn the_sender_says_how_much_comes_back() {
+    let large = [&b"A: b\r\n\r\n"[..], &b"line\r\n".repeat(7000)].concat();
+    for (original, ret, want) in [
+        (ORIGINAL, None, "message/rfc822"),
+        (ORIGINAL, Some(Ret::Full), "message/rfc822"),
+        (ORIGINAL, Some(Ret::Headers), "text/rfc822-headers"),
+        (&large, None, "text/rfc822-headers"),
+        (&large, Some(Ret::Full), "message/rfc822"),
+    ] {
+        let failures = [failure("b@b.example", no_such_user())];
+        let written = write_with(
+            &failures,
+            original,
+            &sender("a@a.example"),
+            &Said { ret, ..Said::default() },
+        );
+        let seen = read(&written.unwrap().content);
+        assert_eq!(seen.original_kind, want, "{ret:?} {}", original.len());
+    }
+}
+
+/// RFC 8689 §5: what tells of a message is as secret as the message.
+#[test]
+fn a_report_about_a_secret_message_needs_tls_too() {
+    let failures = [failure("b@b.example", no_such_user())];
+    for is_secret in [false, true] {
+        let written = write_with(
+            &failures,
+            ORIGINAL,
+            &sender("a@a.example"),
+            &Said { requires_tls: is_secret, ..Said::default() },
+        );
+        assert_eq!(written.unwrap().envelope.wishes.requires_tls, is_secret);
+    }
+}
+
 #[test]
 fn a_status_that_contradicts_a_final_no_is_not_passed_on() {
     let reply = Reply::new(550, Some(EnhancedStatus::new(4, 7, 1)), "never");
@@ -216,6 +348,16 @@ fn hostile() -> impl Strategy<Value = String> {
     prop_oneof![8 => bad, 1 => injected, 1 => "[a-zé]{900,2100}"]
 }
 
+fn event() -> impl Strategy<Value = Event> {
+    prop_oneof![
+        Just(Event::Refused),
+        Just(Event::Expired),
+        Just(Event::Overdue),
+        Just(Event::Relayed),
+        Just(Event::Late { until: Timestamp::from_millis(1_795_286_790_000) }),
+    ]
+}
+
 fn recipient() -> impl Strategy<Value = String> {
     prop_oneof![
         "[a-z0-9.+=_-]{1,20}@[a-z]{1,10}\\.example",
@@ -235,33 +377,37 @@ proptest! {
         words in prop::collection::vec((recipient(), hostile(), hostile()), 1..6),
         original in prop::collection::vec(any::<u8>(), 0..400),
         header in hostile(),
-        is_expired in any::<bool>(),
+        event in event(),
+        named in "[ -~]{1,100}",
     ) {
-        let cause = if is_expired { Cause::Expired } else { Cause::Refused };
+        let (id, first) = (EnvelopeId::parse(&named), OriginalRecipient::new("rfc822", &named));
         let failures: Vec<_> = words.iter().map(|(recipient, reply, host)| {
             let mut failure = failure(recipient, Reply::new(550, None, reply.clone()));
-            failure.cause = cause;
+            (failure.event, failure.original) = (event, first.clone());
             failure.peer = failure.peer.map(|peer| Peer { host: host.as_str().into(), ..peer });
             failure
         }).collect();
         let original = [header.as_bytes(), b"\r\n", &original].concat();
-        let written = write(&failures, &original, &sender("a@a.example")).unwrap();
+        let written = write_with(&failures, &original, &sender("a@a.example"), &Said { envelope_id: id, ..Said::default() });
+        let written = written.unwrap();
         let content = &written.content;
         prop_assert!(crate::encode::is_seven_bit(content));
         prop_assert!(content.ends_with(b"--\r\n"));
         let seen = read(content);
-        prop_assert_eq!(seen.subject.as_str(), "Your message could not be delivered");
+        prop_assert_eq!(seen.subject.as_str(), text::subject(event.action()));
         let has_id = Original { octets: &original, is_whole: true }.message_id().is_some();
         prop_assert_eq!(seen.headers, if has_id { 10 } else { 8 });
         let groups = |name: &str| {
             seen.status.lines().filter(|line| line.starts_with(name)).count()
         };
         prop_assert_eq!(groups("Final-Recipient: "), failures.len());
-        prop_assert_eq!(groups("Action: failed"), failures.len());
+        prop_assert_eq!(groups("Action: "), failures.len());
+        prop_assert_eq!(groups("Original-Recipient: rfc822; "), failures.len());
         prop_assert_eq!(groups("Status: "), failures.len());
         prop_assert_eq!(seen.status.split("\r\n\r\n").count(), failures.len() + 1);
         let allowed = ["Reporting-MTA: ", "X-Chasqui-Message: ", "Arrival-Date: ", "Final-Recipient: ",
-            "Action: ", "Status: ", "Remote-MTA: ", "Diagnostic-Code: ", "Last-Attempt-Date: ", "\t"];
+            "Action: ", "Status: ", "Remote-MTA: ", "Diagnostic-Code: ", "Last-Attempt-Date: ",
+            "Will-Retry-Until: ", "Original-Envelope-Id: ", "Original-Recipient: ", "\t"];
         for line in seen.status.split("\r\n").filter(|line| !line.is_empty()) {
             prop_assert!(allowed.iter().any(|start| line.starts_with(start)), "{}", line);
         }

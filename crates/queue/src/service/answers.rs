@@ -10,7 +10,7 @@ use super::Queue;
 use super::search::{Places, Search, Wish};
 use crate::entries::Now;
 use crate::request::{Cancelled, Listing, Request, Shown, ShownRecipient, Summary};
-use crate::shared::{Shared, routed};
+use crate::shared::{Shared, is_held, routed};
 
 /// A list reads each of its messages from the spool.
 const LINES_MAX: usize = 10_000;
@@ -66,12 +66,20 @@ impl Queue {
 
 async fn shown(shared: &Shared, id: MessageId, states: Vec<(Destination, State)>) -> Option<Shown> {
     let stored = shared.spool.load(id).await.ok()?;
+    let now = Now::of(&shared.clock).wall;
     let recipient = |(recipient, written): (&mail::Recipient, RecipientState)| {
         let destination = shared.router.route(&recipient.address).ok();
         let at = routed(&shared.router, &recipient.address);
         let state = states.iter().find(|(it, _)| *it == at).map(|(_, state)| *state);
         let state = state.filter(|_| written.is_waiting());
-        ShownRecipient { address: recipient.address.clone(), written, destination, state }
+        let is_held = match written {
+            RecipientState::Waiting { tries, .. } => {
+                state == Some(State::Resting) && is_held(&stored.envelope, tries, now)
+            }
+            RecipientState::Settled { .. } => false,
+        };
+        let address = recipient.address.clone();
+        ShownRecipient { address, written, destination, state, is_held }
     };
     let recipients = stored.envelope.recipients.iter().zip(stored.recipients.clone());
     Some(Shown {

@@ -1,17 +1,18 @@
 //! Lines of a listing.
 
-use schedule::EntryView;
+use schedule::{EntryView, State};
 use spool::RecipientState;
 
 use crate::entries::Now;
 use crate::request::{Line, Listing};
-use crate::shared::{Shared, routed};
+use crate::shared::{Shared, is_held, routed};
 
 pub(super) fn line(view: &EntryView<'_>, now: Now) -> Line {
     Line {
         id: view.id,
         destination: view.destination.clone(),
         state: view.state,
+        is_held: false,
         received_at: view.received_at,
         tries: view.tries,
         next_try_at: view.next_try.map(|at| now.wall_of(at)),
@@ -24,6 +25,7 @@ pub(super) fn line(view: &EntryView<'_>, now: Now) -> Line {
 
 /// Adds what only the spool knows.
 pub(super) async fn filled(shared: &Shared, mut listing: Listing) -> Listing {
+    let now = Now::of(&shared.clock).wall;
     for line in &mut listing.lines {
         let Ok(stored) = shared.spool.load(line.id).await else { continue };
         line.octets = Some(stored.octets);
@@ -39,6 +41,7 @@ pub(super) async fn filled(shared: &Shared, mut listing: Listing) -> Listing {
         // What was said of the message itself tells more than that its destination rests.
         line.last_reply = own.or(line.last_reply.take());
         line.recipients = Some(waiting);
+        line.is_held = line.state == State::Resting && is_held(&stored.envelope, line.tries, now);
     }
     listing
 }

@@ -58,15 +58,16 @@ impl Queue {
         self.begin(Work::Settle(Box::new(Settle::new((id, destination), facts, waits))));
     }
 
-    /// Settles what leaves without a further try.
+    /// Settles what leaves without a further try, or tells its sender that it waits.
     pub(super) fn leave(&mut self, leaving: Leaving, now: Now) {
         let Leaving { id, destination, tries, why, .. } = leaving;
-        let (reply, after) = match why {
-            Why::Expired(reply) => (reply, After::Expire),
-            Why::Cancelled => (None, After::Cancel),
+        let (reply, is_cancelled) = match why {
+            Why::Late(reply) => (reply, false),
+            Why::Cancelled => (None, true),
         };
         let answer = Answer::All { reply, peer: None };
-        let facts = Facts { answer, after, tries, next_try_at: now.wall, now: now.wall };
+        let (next_try_at, now) = (now.wall, now.wall);
+        let facts = Facts { answer, is_cancelled, is_tried: false, tries, next_try_at, now };
         let waits = Waits::default();
         self.begin(Work::Settle(Box::new(Settle::new((id, destination), facts, waits))));
     }
@@ -141,14 +142,19 @@ impl Queue {
             self.metrics.report_dropped();
         }
         let (id, destination) = (settled.settle.id, &settled.settle.destination);
-        let after = if settled.plan.keeps { After::Keep } else { After::Cancel };
+        let mut after = After::Cancel;
+        if let Some(at) = settled.plan.waits_until {
+            let deadline = (now.instant_of(at), settled.is_exact);
+            self.schedule.set_deadline(id, destination, deadline);
+            after = After::Keep;
+        }
         self.schedule.settle(id, destination, after, now.instant);
         if !settled.plan.is_finished && self.schedule.open_entries(id) == 0 {
             // The spool knows of a recipient that waits, the schedule does not.
             self.begin(Work::Review(id));
         }
         if let Some(report) = settled.report {
-            self.metrics.report_written();
+            self.metrics.report_written(settled.plan.action());
             self.accept(&report, now);
         }
     }
@@ -188,7 +194,8 @@ impl Queue {
 fn facts(answer: Answer, ended: Ended, now: Now) -> Facts {
     Facts {
         answer,
-        after: ended.after,
+        is_cancelled: ended.after == After::Cancel,
+        is_tried: true,
         tries: ended.tries,
         next_try_at: now.wall_of(ended.next_try),
         now: now.wall,

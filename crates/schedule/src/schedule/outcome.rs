@@ -1,4 +1,4 @@
-//! What becomes of entries: the ends of attempts, expiry, cancelling, settling.
+//! What becomes of entries: the ends of attempts, deadlines, cancelling, settling.
 
 use std::time::Instant;
 
@@ -37,13 +37,14 @@ pub struct Ended {
 pub enum After {
     /// It is.
     Keep,
-    /// It has become too old.
-    Expire,
+    /// Its deadline is over: whoever knows the message says what follows, and sets a new deadline if it is
+    /// tried again.
+    Late,
     /// An operator took it out meanwhile.
     Cancel,
 }
 
-/// An entry that leaves without a further try.
+/// An entry that is handed out without a further try.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Leaving {
     /// The message.
@@ -61,8 +62,8 @@ pub struct Leaving {
 /// Why an entry leaves.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Why {
-    /// It became too old at a destination that cannot be connected to, which last said this.
-    Expired(Option<Reply>),
+    /// Its deadline is over. If its destination could not be connected to, it last said this.
+    Late(Option<Reply>),
     /// An operator took it out.
     Cancelled,
 }
@@ -115,15 +116,33 @@ impl Schedule {
         };
         let entry = &mut self.entries[key];
         entry.at = at;
-        entry.due = due.min(entry.expires.max(now));
+        // The next try is not after the deadline, if that is still to come.
+        entry.due = if entry.deadline > now { due.min(entry.deadline) } else { due };
         let (tries, due) = (entry.tries, entry.due);
-        let after = match (entry.is_cancelled(), entry.expires <= now) {
+        let after = match (entry.is_cancelled(), entry.deadline <= now) {
             (true, _) => After::Cancel,
-            (false, true) => After::Expire,
+            (false, true) => After::Late,
             (false, false) => After::Keep,
         };
         self.touch(place);
         Some(Ended { tries, next_try: self.instant(due), after })
+    }
+
+    /// Sets when whoever knows the message is to look at it next; see [`Entry::deadline`](super::Entry).
+    pub fn set_deadline(
+        &mut self,
+        id: MessageId,
+        destination: &Destination,
+        (deadline, is_exact): (Instant, bool),
+    ) {
+        let Some(key) = self.find(id, destination) else { return };
+        self.clear_deadline(key);
+        let deadline = self.millis_up(deadline);
+        let entry = &mut self.entries[key];
+        (entry.deadline, entry.is_exact) = (deadline, is_exact);
+        if is_exact {
+            self.timers.insert_deadline(deadline, key);
+        }
     }
 
     /// Ends the spool's hold on an entry: it waits on, or is gone.
@@ -131,7 +150,7 @@ impl Schedule {
         let Some(key) = self.find(id, destination) else { return };
         let at = self.entries[key].at;
         match (at, after) {
-            (At::Settling | At::SettlingReady, After::Expire | After::Cancel) => self.remove(key),
+            (At::Settling | At::SettlingReady, After::Late | After::Cancel) => self.remove(key),
             (At::Settling, After::Keep) => self.keep(key, now),
             (At::SettlingReady, After::Keep) => {
                 self.push_ready(key);
@@ -160,7 +179,7 @@ impl Schedule {
         let why = if entry.is_cancelled() {
             Why::Cancelled
         } else {
-            Why::Expired(place.last_failure.as_deref().cloned())
+            Why::Late(place.last_failure.as_deref().cloned())
         };
         Some(Leaving {
             id: entry.id(),

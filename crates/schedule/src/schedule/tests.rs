@@ -40,7 +40,8 @@ fn entry(number: u64, destination: &Destination, now: Instant) -> Entry {
         received_at: Timestamp::from_millis(1_000_000 + number),
         tries: 0,
         due: now,
-        expires: now + 5 * 24 * 60 * MINUTE,
+        deadline: now + 5 * 24 * 60 * MINUTE,
+        is_exact: false,
     }
 }
 
@@ -71,6 +72,7 @@ fn check(schedule: &Schedule) {
     for (until, key) in &places {
         assert_eq!(schedule.places[*key].health, Health::Rest(*until));
     }
+    check_deadlines(schedule);
     let is_resting = |place: &Place| matches!(place.health, Health::Rest(_));
     let resting = schedule.places.iter_from(0).filter(|(_, it)| is_resting(it));
     assert_eq!(places.len(), resting.count());
@@ -98,12 +100,25 @@ fn check(schedule: &Schedule) {
     assert_eq!(schedule.counts(), want);
 }
 
+/// Each exact deadline that is to come has its timer, and no other.
+fn check_deadlines(schedule: &Schedule) {
+    let timed = schedule.timers.deadlines();
+    for (at, key) in timed {
+        let entry = &schedule.entries[*key];
+        assert_eq!((entry.is_exact, entry.deadline), (true, *at));
+    }
+    for (key, entry) in schedule.entries.iter_from(0).filter(|(_, it)| it.is_exact) {
+        let is_over = entry.deadline <= schedule.now;
+        assert!(is_over || timed.contains(&(entry.deadline, key)), "{key} has no timer");
+    }
+}
+
 fn check_place(schedule: &Schedule, key: u32, place: &Place) {
     assert!(place.entries > 0, "an empty destination stays");
     let ready = place.ready.keys(&schedule.entries);
     assert_eq!(ready.len(), wide(place.ready.len()));
-    let expires = ready.iter().map(|key| schedule.entries[*key].expires).min();
-    assert!(place.unseen > 0 || expires.is_none_or(|at| place.expires <= at));
+    let deadline = ready.iter().map(|key| schedule.entries[*key].deadline).min();
+    assert!(place.unseen > 0 || deadline.is_none_or(|at| place.deadline <= at));
     assert!(place.unseen == 0 || schedule.looking.contains(&key));
     assert_eq!(place.turn.is_some(), place.has_due());
     if let Some(turn) = place.turn {
@@ -134,7 +149,7 @@ fn a_delivered_message_leaves_nothing_behind() {
         let due = schedule.next_due(now).unwrap();
         let ended = schedule.end(due.id, &due.destination, End::Answered, now).unwrap();
         assert_eq!((ended.tries, ended.after), (1, After::Keep));
-        schedule.settle(due.id, &due.destination, After::Expire, now);
+        schedule.settle(due.id, &due.destination, After::Late, now);
         check(&schedule);
     }
     assert!(schedule.is_empty() && schedule.timers.is_empty() && schedule.round.is_empty());
@@ -288,11 +303,11 @@ fn limits_hold_per_destination_and_in_all() {
 }
 
 #[test]
-fn what_is_too_old_expires_after_a_last_try() {
+fn a_deadline_is_noticed_after_a_last_try() {
     let now = start();
     let mut schedule = Schedule::new(settings(), now);
     let a = to("a.example");
-    let old = Entry { expires: now + MINUTE, ..entry(1, &a, now) };
+    let old = Entry { deadline: now + MINUTE, ..entry(1, &a, now) };
     schedule.add(old.clone(), now);
     schedule.next_due(now).unwrap();
     let ended = schedule.end(id(1), &a, End::Answered, now).unwrap();
@@ -304,25 +319,22 @@ fn what_is_too_old_expires_after_a_last_try() {
     schedule.settle(id(1), &a, After::Keep, now);
     let last = schedule.next_due(now + MINUTE).unwrap();
     let ended = schedule.end(last.id, &a, End::Answered, now + MINUTE).unwrap();
-    assert_eq!((ended.after, ended.tries), (After::Expire, 2));
+    assert_eq!((ended.after, ended.tries), (After::Late, 2));
     // What is too old from the start, as after a long stop, gets one try all the same.
-    schedule.add(Entry { id: id(2), expires: now, ..old }, now + MINUTE);
+    schedule.add(Entry { id: id(2), deadline: now, ..old }, now + MINUTE);
     let last = schedule.next_due(now + MINUTE).unwrap();
-    assert_eq!(
-        schedule.end(last.id, &a, unreachable(), now + MINUTE).unwrap().after,
-        After::Expire
-    );
+    assert_eq!(schedule.end(last.id, &a, unreachable(), now + MINUTE).unwrap().after, After::Late);
     check(&schedule);
 }
 
 #[test]
-fn what_waits_at_a_dead_destination_expires_when_a_probe_fails() {
+fn deadlines_at_a_dead_destination_are_noticed_when_a_probe_fails() {
     let now = start();
     let mut schedule = Schedule::new(settings(), now);
     let a = to("a.example");
     schedule.add(entry(1, &a, now), now);
     let due = schedule.next_due(now).unwrap();
-    schedule.add(Entry { expires: now + MINUTE / 10, ..entry(2, &a, now) }, now);
+    schedule.add(Entry { deadline: now + MINUTE / 10, ..entry(2, &a, now) }, now);
     schedule.add(entry(3, &a, now), now);
     schedule.end(due.id, &a, unreachable(), now).unwrap();
     schedule.settle(due.id, &a, After::Keep, now);
@@ -337,14 +349,77 @@ fn what_waits_at_a_dead_destination_expires_when_a_probe_fails() {
     check(&schedule);
     assert_eq!(schedule.next_leaving().unwrap().why, Why::Cancelled);
     schedule.settle(id(2), &a, After::Cancel, wake);
-    schedule.add(Entry { expires: wake, ..entry(4, &a, wake) }, wake);
+    schedule.add(Entry { deadline: wake, ..entry(4, &a, wake) }, wake);
     let probe = schedule.next_due(wake).unwrap();
     assert_eq!(probe.id, id(3));
     schedule.end(probe.id, &a, unreachable(), wake).unwrap();
     let leaving = schedule.next_leaving().unwrap();
     let words = Reply::new(451, None, "connection refused");
-    assert_eq!((leaving.id, leaving.why), (id(4), Why::Expired(Some(words))));
+    assert_eq!((leaving.id, leaving.why), (id(4), Why::Late(Some(words))));
     check(&schedule);
+}
+
+/// Word of a delay is given, and the message is tried on until its next deadline.
+#[test]
+fn what_is_past_its_deadline_may_wait_on_for_the_next_one() {
+    let now = start();
+    let mut schedule = Schedule::new(settings(), now);
+    let a = to("a.example");
+    schedule.add(Entry { deadline: now + MINUTE, ..entry(1, &a, now) }, now);
+    schedule.next_due(now).unwrap();
+    schedule.end(id(1), &a, End::Answered, now).unwrap();
+    schedule.settle(id(1), &a, After::Keep, now);
+    let late = now + MINUTE;
+    schedule.next_due(late).unwrap();
+    assert_eq!(schedule.end(id(1), &a, End::Answered, late).unwrap().after, After::Late);
+    schedule.set_deadline(id(1), &a, (now + 60 * MINUTE, false));
+    schedule.settle(id(1), &a, After::Keep, late);
+    check(&schedule);
+    assert_eq!(schedule.next_due(late), None, "it rests again");
+    let last = now + 60 * MINUTE;
+    schedule.next_due(last).unwrap();
+    let ended = schedule.end(id(1), &a, unreachable(), last).unwrap();
+    assert_eq!(ended.after, After::Late);
+}
+
+/// An exact deadline waits for no try: at rest, at a dead destination, behind others, under way.
+#[test]
+fn an_exact_deadline_comes_up_in_time() {
+    let now = start();
+    let mut schedule = Schedule::new(settings(), now);
+    let (a, b) = (to("a.example"), to("b.example"));
+    let by = now + Duration::from_secs(20);
+    let exact = |number, at| Entry { deadline: by, is_exact: true, ..entry(number, at, now) };
+    schedule.add(exact(1, &a), now);
+    schedule.next_due(now).unwrap();
+    schedule.end(id(1), &a, unreachable(), now).unwrap();
+    schedule.settle(id(1), &a, After::Keep, now);
+    schedule.add(Entry { due: now + 60 * MINUTE, ..exact(2, &a) }, now);
+    schedule.add(Entry { in_flight_max: 1, ..exact(3, &b) }, now);
+    schedule.add(Entry { in_flight_max: 1, ..exact(4, &b) }, now);
+    assert_eq!(schedule.next_due(now).unwrap().id, id(3));
+    assert_eq!((schedule.next_leaving(), schedule.next_wake()), (None, Some(by)));
+    check(&schedule);
+    schedule.advance(by);
+    check(&schedule);
+    let left: Vec<_> = std::iter::from_fn(|| schedule.next_leaving()).map(|it| it.id).collect();
+    assert_eq!(left, [id(1), id(2), id(4)]);
+    assert_eq!(schedule.end(id(3), &b, End::Answered, by).unwrap().after, After::Late);
+    for (number, at) in [(1, &a), (2, &a), (3, &b), (4, &b)] {
+        schedule.set_deadline(id(number), at, (now + 600 * MINUTE, number == 4));
+        schedule.settle(id(number), at, After::Keep, by);
+    }
+    check(&schedule);
+    assert_eq!((schedule.len(), schedule.next_leaving()), (4, None));
+    schedule.forget(id(4));
+    check(&schedule);
+    // One that is put back after its time leaves all the same.
+    schedule.add(exact(5, &to("c.example")), now);
+    assert_eq!(schedule.next_due(now).unwrap().id, id(5), "before anything was looked at");
+    schedule.advance(by);
+    schedule.put_back(id(5), &to("c.example"));
+    schedule.advance(by);
+    assert_eq!(schedule.next_leaving().unwrap().id, id(5));
 }
 
 #[test]
@@ -540,8 +615,8 @@ fn much_that_is_too_old_at_once_leaves_in_slices() {
     let mut schedule = Schedule::new(settings(), now);
     let a = to("a.example");
     for number in 0..10_000 {
-        let expires = now + if number % 2 == 0 { MINUTE / 2 } else { 600 * MINUTE };
-        schedule.add(Entry { expires, ..entry(number, &a, now) }, now);
+        let deadline = now + if number % 2 == 0 { MINUTE / 2 } else { 600 * MINUTE };
+        schedule.add(Entry { deadline, ..entry(number, &a, now) }, now);
     }
     let first = schedule.next_due(now).unwrap();
     schedule.end(first.id, &a, unreachable(), now).unwrap();
@@ -595,7 +670,8 @@ enum Event {
         message: u64,
         destination: usize,
         minutes_due: u32,
-        minutes_expires: u32,
+        minutes_deadline: u32,
+        is_exact: bool,
     },
     Next,
     PutBack(usize),
@@ -612,12 +688,13 @@ enum Event {
 }
 
 fn event() -> impl Strategy<Value = Event> {
-    let add = (0..12_u64, 0..4_usize, 0..3_u32, 0..600_u32).prop_map(
-        |(message, destination, minutes_due, minutes_expires)| Event::Add {
+    let add = (0..12_u64, 0..4_usize, 0..3_u32, 0..600_u32, any::<bool>()).prop_map(
+        |(message, destination, minutes_due, minutes_deadline, is_exact)| Event::Add {
             message,
             destination,
             minutes_due,
-            minutes_expires,
+            minutes_deadline,
+            is_exact,
         },
     );
     let end = prop_oneof![
@@ -652,12 +729,13 @@ impl Model {
     fn apply(&mut self, schedule: &mut Schedule, event: Event, now: Instant) {
         let destinations = ["a.example", "b.example", "c.example", "d.example"].map(to);
         match event {
-            Event::Add { message, destination, minutes_due, minutes_expires } => {
+            Event::Add { message, destination, minutes_due, minutes_deadline, is_exact } => {
                 let destination = &destinations[destination];
                 let entry = Entry {
                     in_flight_max: 2,
                     due: now + MINUTE * minutes_due,
-                    expires: now + MINUTE * minutes_expires,
+                    deadline: now + MINUTE * minutes_deadline,
+                    is_exact,
                     ..entry(message, destination, now)
                 };
                 let key = (id(message), destination.clone());
@@ -683,18 +761,13 @@ impl Model {
                 self.settling.push((id, destination, ended.after));
             }
             Event::Settle(which, keeps) if which < self.settling.len() => {
-                let (id, destination, after) = self.settling.swap_remove(which);
-                let after = if keeps { after } else { After::Cancel };
-                schedule.settle(id, &destination, after, now);
-                if after != After::Keep {
-                    self.open.retain(|it| *it != (id, destination.clone()));
-                }
+                self.settle(schedule, (which, keeps), now);
             }
             Event::Leaving => {
                 if let Some(leaving) = schedule.next_leaving() {
                     let key = (leaving.id, leaving.destination);
                     assert!(self.open.contains(&key) && !self.under_way.contains(&key));
-                    self.settling.push((key.0, key.1, After::Expire));
+                    self.settling.push((key.0, key.1, After::Late));
                 }
             }
             Event::Retry(message, place) => {
@@ -718,6 +791,23 @@ impl Model {
             | Event::PutBack(_)
             | Event::End(..)
             | Event::Settle(..) => {}
+        }
+    }
+
+    fn settle(&mut self, schedule: &mut Schedule, (which, keeps): (usize, bool), now: Instant) {
+        let (id, destination, after) = self.settling.swap_remove(which);
+        let after = match (keeps, after) {
+            (false, _) => After::Cancel,
+            (true, After::Late) if which % 2 == 0 => {
+                let deadline = (now + 90 * MINUTE, which % 4 == 0);
+                schedule.set_deadline(id, &destination, deadline);
+                After::Keep
+            }
+            (true, after) => after,
+        };
+        schedule.settle(id, &destination, after, now);
+        if after != After::Keep {
+            self.open.retain(|it| *it != (id, destination.clone()));
         }
     }
 }

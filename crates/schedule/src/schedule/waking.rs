@@ -1,4 +1,4 @@
-//! What time does: timers, attempts that linger, entries that become too old. In slices, for there may be
+//! What time does: timers, attempts that linger, deadlines that pass. In slices, for there may be
 //! millions at once.
 
 use std::time::{Duration, Instant};
@@ -28,12 +28,26 @@ impl Schedule {
                     self.places[key].health = Health::Probe(None);
                     self.touch(key);
                 }
+                Some(Step::Deadline(key)) => self.deadline_over(key),
                 Some(Step::Sorted) => {}
                 None => break,
             }
         }
         self.mark_lingering(now);
         self.look(now);
+    }
+
+    /// Lets leave an entry whose deadline is exact; one that is in other hands is looked at when it is back.
+    fn deadline_over(&mut self, key: u32) {
+        match self.entries[key].at {
+            At::Resting | At::RestingLong => {
+                self.timers.remove(key, &mut self.entries);
+                self.wake(key);
+                self.leave(key);
+            }
+            At::Ready => self.leave(key),
+            At::InFlight | At::Lingering | At::Leaving | At::Settling | At::SettlingReady => {}
+        }
     }
 
     /// When [`Self::advance`] has something to do next.
@@ -75,22 +89,22 @@ impl Schedule {
         }
     }
 
-    /// Begins to look which entries of a destination that just failed have become too old.
+    /// Begins to look which entries of a destination that just failed are past their deadline.
     pub(super) fn begin_to_look(&mut self, key: u32, now: u64) {
         let place = &mut self.places[key];
         let is_looking = place.unseen > 0;
-        if place.expires > now && !is_looking {
+        if place.deadline > now && !is_looking {
             return;
         }
         // Entries that stay are counted in again one by one.
-        (place.unseen, place.expires) = (place.ready.len(), u64::MAX);
+        (place.unseen, place.deadline) = (place.ready.len(), u64::MAX);
         if !is_looking {
             self.looking.push(key);
         }
         self.look(now);
     }
 
-    /// Lets leave what waits at a destination that failed, and has become too old. Each entry in turn
+    /// Lets leave what waits at a destination that failed, and is past its deadline. Each entry in turn
     /// goes from the front of the list to its end, so that the order stays.
     fn look(&mut self, now: u64) {
         for _ in 0..STEPS_MAX {
@@ -106,11 +120,11 @@ impl Schedule {
             };
             let place = &mut self.places[place_key];
             place.unseen = place.unseen.saturating_sub(1);
-            let expires = self.entries[key].expires;
-            if expires <= now {
+            let deadline = self.entries[key].deadline;
+            if deadline <= now {
                 self.leave(key);
             } else {
-                place.expires = place.expires.min(expires);
+                place.deadline = place.deadline.min(deadline);
                 place.ready.remove(key, &mut self.entries);
                 place.ready.push_back(key, &mut self.entries);
             }

@@ -11,6 +11,7 @@ use mail::{
 use crate::record::extent::Extent;
 use crate::record::wishes;
 use crate::record::{Encoder, Fields, Kind, RecordError, exactly, open, put_field, text, unknown};
+use crate::state::{RecipientState, Times};
 
 const SENDER: u16 = 1;
 const RECIPIENT: u16 = 2;
@@ -95,6 +96,11 @@ impl Message {
         out.finish()
     }
 
+    /// The state of each recipient of whom nothing was written.
+    pub(crate) fn fresh_state(&self) -> RecipientState {
+        RecipientState::fresh(Times::from(&self.envelope.wishes).due_at(self.received_at))
+    }
+
     pub(crate) fn decode(record: &[u8], id: MessageId) -> Result<Self, RecordError> {
         let mut draft = Draft::default();
         for field in open(record, Kind::Envelope, &id.to_bytes())? {
@@ -111,6 +117,7 @@ impl Message {
 pub(crate) struct View {
     pub(crate) received_at: Timestamp,
     pub(crate) octets: u64,
+    pub(crate) times: Times,
     pub(crate) place: Place,
 }
 
@@ -122,6 +129,7 @@ impl View {
         recipients: &mut Vec<&'a str>,
     ) -> Result<Self, RecordError> {
         let (mut received_at, mut octets, mut place) = (None, None, Place::Inline);
+        let mut times = Times::default();
         for field in open(record, Kind::Envelope, &id.to_bytes())? {
             match field? {
                 (RECIPIENT, value) => recipients.push(recipient_text(value)?),
@@ -131,7 +139,9 @@ impl View {
                 (OCTETS, value) => octets = Some(u64::from_le_bytes(exactly(OCTETS, value)?)),
                 (EXTENTS, value) => place = Place::Extents(decode_extents(value)?),
                 (SENDER | BODY_TYPE..=TLS, _) => {}
-                (tag, _) if wishes::is_known(tag) => {}
+                (tag, value) if wishes::is_known(tag) => {
+                    wishes::take_times(&mut times, tag, value)?;
+                }
                 (tag, _) => unknown(tag)?,
             }
         }
@@ -142,6 +152,7 @@ impl View {
         Ok(Self {
             received_at: Timestamp::from_millis(received_at),
             octets: octets.ok_or(RecordError::Field(OCTETS))?,
+            times,
             place,
         })
     }
@@ -360,7 +371,8 @@ mod tests {
             let Message { envelope, received_at, octets, place } = message;
             let mut recipients = Vec::new();
             let view = View::read(&record, id, &mut recipients);
-            prop_assert_eq!(view, Ok(View { received_at, octets, place }));
+            let times = Times::from(&envelope.wishes);
+            prop_assert_eq!(view, Ok(View { received_at, octets, times, place }));
             let want: Vec<_> = envelope.recipients.iter().map(|it| it.address.as_str()).collect();
             prop_assert_eq!(recipients, want);
         }

@@ -11,6 +11,8 @@ const LAST: u16 = 3;
 const FATE: u16 = 4;
 const SETTLED_AT: u16 = 5;
 const REPLY: u16 = 6;
+/// Empty; it stands only where the sender was told.
+const TOLD: u16 = 7;
 /// A reply longer than this is cut: it comes from a next hop, and is for people to read.
 const WORDS_OCTETS_MAX: usize = 2048;
 
@@ -32,11 +34,14 @@ pub(crate) fn split_key(key: &[u8]) -> Option<(MessageId, u32)> {
 pub(crate) fn encode(key: &[u8], state: &RecipientState) -> Vec<u8> {
     let mut out = Encoder::new(Kind::Progress, key);
     match state {
-        RecipientState::Waiting { tries, next_try_at, last } => {
+        RecipientState::Waiting { tries, next_try_at, last, is_told } => {
             out.field(TRIES, &tries.to_le_bytes());
             out.field(NEXT_TRY_AT, &next_try_at.as_millis().to_le_bytes());
             if let Some(last) = last {
                 out.field(LAST, cut(last).as_bytes());
+            }
+            if *is_told {
+                out.field(TOLD, &[]);
             }
         }
         RecipientState::Settled { fate, at, reply } => {
@@ -60,15 +65,15 @@ fn cut(words: &str) -> &str {
 /// What a record says, in the record's own memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum View<'a> {
-    Waiting { tries: u16, next_try_at: Timestamp, last: Option<&'a str> },
+    Waiting { tries: u16, next_try_at: Timestamp, last: Option<&'a str>, is_told: bool },
     Settled { fate: Fate, at: Timestamp, reply: &'a str },
 }
 
 impl From<View<'_>> for RecipientState {
     fn from(view: View<'_>) -> Self {
         match view {
-            View::Waiting { tries, next_try_at, last } => {
-                Self::Waiting { tries, next_try_at, last: last.map(Into::into) }
+            View::Waiting { tries, next_try_at, last, is_told } => {
+                Self::Waiting { tries, next_try_at, last: last.map(Into::into), is_told }
             }
             View::Settled { fate, at, reply } => Self::Settled { fate, at, reply: reply.into() },
         }
@@ -80,7 +85,7 @@ pub(crate) fn decode(record: &[u8], key: &[u8]) -> Result<RecipientState, Record
 }
 
 pub(crate) fn view<'a>(record: &'a [u8], key: &[u8]) -> Result<View<'a>, RecordError> {
-    let (mut tries, mut next_try_at, mut last) = (0, None, None);
+    let (mut tries, mut next_try_at, mut last, mut is_told) = (0, None, None, false);
     let (mut fate, mut settled_at, mut reply) = (None, None, "");
     for field in open(record, Kind::Progress, key)? {
         match field? {
@@ -97,6 +102,7 @@ pub(crate) fn view<'a>(record: &'a [u8], key: &[u8]) -> Result<View<'a>, RecordE
             }
             (SETTLED_AT, value) => settled_at = Some(moment(SETTLED_AT, value)?),
             (REPLY, value) => reply = text(REPLY, value)?,
+            (TOLD, _) => is_told = true,
             (tag, _) => unknown(tag)?,
         }
     }
@@ -105,7 +111,7 @@ pub(crate) fn view<'a>(record: &'a [u8], key: &[u8]) -> Result<View<'a>, RecordE
         return Ok(View::Settled { fate, at, reply });
     }
     let next_try_at = next_try_at.ok_or(RecordError::Field(NEXT_TRY_AT))?;
-    Ok(View::Waiting { tries, next_try_at, last })
+    Ok(View::Waiting { tries, next_try_at, last, is_told })
 }
 
 fn moment(tag: u16, value: &[u8]) -> Result<Timestamp, RecordError> {
@@ -120,11 +126,13 @@ mod tests {
 
     fn state() -> impl Strategy<Value = RecipientState> {
         let moment = any::<u64>().prop_map(Timestamp::from_millis);
-        let waiting = (any::<u16>(), moment.clone(), prop::option::of("\\PC{0,40}")).prop_map(
-            |(tries, next_try_at, last)| RecipientState::Waiting {
+        let words = prop::option::of("\\PC{0,40}");
+        let waiting = (any::<u16>(), moment.clone(), words, any::<bool>()).prop_map(
+            |(tries, next_try_at, last, is_told)| RecipientState::Waiting {
                 tries,
                 next_try_at,
                 last: last.map(Into::into),
+                is_told,
             },
         );
         let fate = prop_oneof![Just(Fate::Delivered), Just(Fate::Deferred), Just(Fate::Failed)];
@@ -146,6 +154,26 @@ mod tests {
             prop_assert_eq!(decode(&record, &key), Ok(state));
             prop_assert!(decode(&record[..cut.index(record.len())], &key).is_err());
         }
+    }
+
+    /// The octets of a record as relays wrote it that sent no word of delays.
+    #[test]
+    fn a_record_from_before_there_were_delay_reports_is_read() {
+        let key = key(MessageId::new(1, 1), 0);
+        let mut out = Encoder::new(Kind::Progress, &key);
+        out.field(1, &3_u16.to_le_bytes());
+        out.field(2, &9_000_u64.to_le_bytes());
+        out.field(3, b"451 later");
+        let old = out.finish();
+        let state = |is_told| RecipientState::Waiting {
+            tries: 3,
+            next_try_at: Timestamp::from_millis(9_000),
+            last: Some("451 later".into()),
+            is_told,
+        };
+        assert_eq!(decode(&old, &key), Ok(state(false)));
+        assert_eq!(encode(&key, &state(false)), old, "and such a relay reads ours");
+        assert_eq!(decode(&encode(&key, &state(true)), &key), Ok(state(true)));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use mail::{Address, ByMode, DeliverBy, EnvelopeId, Priority, Ret, Submitter, Timestamp, Wishes};
 
 use crate::record::{CRITICAL, Encoder, RecordError, exactly, text, unknown};
+use crate::state::Times;
 
 const RET: u16 = 13;
 const ENVELOPE_ID: u16 = 14;
@@ -63,20 +64,8 @@ pub(crate) fn take(wishes: &mut Wishes, tag: u16, value: &[u8]) -> Result<(), Re
         ENVELOPE_ID => {
             wishes.envelope_id = Some(EnvelopeId::parse(text(tag, value)?).ok_or_else(wrong)?);
         }
-        DELIVER_BY => {
-            let [at @ .., mode] = exactly::<9>(tag, value)?;
-            let at = Timestamp::from_millis(u64::from_le_bytes(at));
-            let is_returned = mode & 1 == 1;
-            wishes.deliver_by = Some(DeliverBy {
-                at,
-                mode: if is_returned { ByMode::Return } else { ByMode::Notify },
-                is_traced: mode & 2 == 2,
-            });
-        }
-        HOLD_UNTIL => {
-            let millis = u64::from_le_bytes(exactly(tag, value)?);
-            wishes.hold_until = Some(Timestamp::from_millis(millis));
-        }
+        DELIVER_BY => wishes.deliver_by = Some(deliver_by(value)?),
+        HOLD_UNTIL => wishes.hold_until = Some(hold_until(value)?),
         PRIORITY => {
             let value = i8::from_le_bytes(exactly(tag, value)?);
             wishes.priority = Some(Priority::new(value).ok_or_else(wrong)?);
@@ -90,6 +79,30 @@ pub(crate) fn take(wishes: &mut Wishes, tag: u16, value: &[u8]) -> Result<(), Re
         tag => unknown(tag)?,
     }
     Ok(())
+}
+
+/// As [`take`] for the wishes that the scan at start needs; passes over the others.
+pub(crate) fn take_times(times: &mut Times, tag: u16, value: &[u8]) -> Result<(), RecordError> {
+    match tag {
+        DELIVER_BY => times.deliver_by = Some(deliver_by(value)?),
+        HOLD_UNTIL => times.hold_until = Some(hold_until(value)?),
+        _ => {}
+    }
+    Ok(())
+}
+
+fn deliver_by(value: &[u8]) -> Result<DeliverBy, RecordError> {
+    let [at @ .., mode] = exactly::<9>(DELIVER_BY, value)?;
+    let is_returned = mode & 1 == 1;
+    Ok(DeliverBy {
+        at: Timestamp::from_millis(u64::from_le_bytes(at)),
+        mode: if is_returned { ByMode::Return } else { ByMode::Notify },
+        is_traced: mode & 2 == 2,
+    })
+}
+
+fn hold_until(value: &[u8]) -> Result<Timestamp, RecordError> {
+    exactly(HOLD_UNTIL, value).map(u64::from_le_bytes).map(Timestamp::from_millis)
 }
 
 #[cfg(test)]

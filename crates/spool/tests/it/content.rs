@@ -197,7 +197,7 @@ async fn the_words_of_next_hops_count_as_memory() {
         let id = store(&spool, &content(100, n)).await.unwrap().id;
         let next_try_at = Timestamp::from_millis(NOW);
         let last = Some(words.clone());
-        let state = spool::RecipientState::Waiting { tries: 1, next_try_at, last };
+        let state = spool::RecipientState::Waiting { tries: 1, next_try_at, last, is_told: false };
         spool.settle(crate::support::note(id, vec![(0, state)])).await.unwrap();
         ids.push(id);
     }

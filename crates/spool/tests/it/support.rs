@@ -94,7 +94,7 @@ pub(crate) struct Found {
 
 impl From<Recovered<'_>> for Found {
     fn from(recovered: Recovered<'_>) -> Self {
-        let Recovered { id, received_at, octets, waiting } = recovered;
+        let Recovered { id, received_at, octets, waiting, .. } = recovered;
         let waiting = waiting.iter().map(|it| (it.recipient.to_owned(), it.tries, it.next_try_at));
         Self { id, received_at, octets, waiting: waiting.collect() }
     }
@@ -197,6 +197,7 @@ pub(crate) fn waiting(tries: u16) -> RecipientState {
         tries,
         next_try_at: Timestamp::from_millis(NOW + 60_000),
         last: Some("451 4.3.0 later".into()),
+        is_told: false,
     }
 }
 

@@ -1,6 +1,9 @@
 //! The queue over a real spool, with the test in delivery's place and a clock that stands still.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test may stop")]
 
+mod wishes;
+
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -106,8 +109,25 @@ impl Relay {
     }
 
     async fn store(&self, sender: &str, recipients: &[&str]) -> Accepted {
+        self.store_with(sender, recipients, |_| {}).await
+    }
+
+    /// As [`Self::accept`], of a message of which MAIL and RCPT said more.
+    async fn accept_with(&self, recipients: &[&str], change: impl Fn(&mut Envelope)) -> MessageId {
+        let accepted = self.store_with("a@a.example", recipients, change).await;
+        let id = accepted.id;
+        self.accepted.send(accepted).await.unwrap();
+        id
+    }
+
+    async fn store_with(
+        &self,
+        sender: &str,
+        recipients: &[&str],
+        change: impl Fn(&mut Envelope),
+    ) -> Accepted {
         let recipient = |text: &&str| Recipient::from(Address::parse(text).unwrap());
-        let envelope = Envelope {
+        let mut envelope = Envelope {
             sender: match sender {
                 "" => ReversePath::Null,
                 sender => ReversePath::Address(Address::parse(sender).unwrap()),
@@ -124,6 +144,7 @@ impl Relay {
                 tls: None,
             },
         };
+        change(&mut envelope);
         let mut writer = self.spool.writer(self.spool.reserve(None).unwrap());
         writer.write("Message-ID: <1@a.example>\r\n\r\nhello\r\n".into()).await.unwrap();
         let at = Timestamp::from_millis(self.clock.unix_millis());
@@ -192,6 +213,7 @@ fn outcome(recipient: u32, fate: Fate, reply: Reply) -> RecipientOutcome {
         tls: None,
         offers_dsn: false,
         is_final: false,
+        offers_deliver_by: false,
     };
     RecipientOutcome { recipient, fate, reply, peer: Some(Arc::new(peer)) }
 }
@@ -217,6 +239,18 @@ fn unreachable() -> Outcome {
 
 fn clock() -> Clock {
     Clock::manual(START_MILLIS)
+}
+
+/// Recipients that a report names, each with the action.
+fn told(report: &str) -> Vec<(String, String)> {
+    let groups = report.split("\r\n\r\n").filter_map(|group| {
+        let value = |name: &str| {
+            let line = group.lines().find_map(|line| line.strip_prefix(name));
+            line.map(str::to_owned)
+        };
+        Some((value("Final-Recipient: rfc822; ")?, value("Action: ")?))
+    });
+    groups.collect()
 }
 
 async fn content(spool: &Spool, id: MessageId) -> String {
@@ -634,7 +668,7 @@ async fn every_recipient_ends_once() {
         ];
         relay.accept("a@sender.example", &recipients.each_ref().map(String::as_str)).await;
     }
-    let mut ended = std::collections::HashMap::<String, u32>::new();
+    let [mut ended, mut late] = [const { BTreeMap::<String, u32>::new() }; 2];
     let mut steps = 0;
     loop {
         relay.advance(Duration::from_secs(20));
@@ -648,10 +682,9 @@ async fn every_recipient_ends_once() {
         let stored = relay.spool.load(attempt.id).await.unwrap();
         if stored.envelope.sender == ReversePath::Null {
             let text = content(&relay.spool, attempt.id).await;
-            for line in
-                text.lines().filter_map(|line| line.strip_prefix("Final-Recipient: rfc822; "))
-            {
-                *ended.entry(line.to_owned()).or_default() += 1;
+            for (recipient, action) in told(&text) {
+                let count = if action == "failed" { &mut ended } else { &mut late };
+                *count.entry(recipient).or_default() += 1;
             }
             relay.end(attempt, answered(&[(0, Fate::Delivered)])).await;
         } else if next(10) == 0 {
@@ -687,6 +720,7 @@ async fn every_recipient_ends_once() {
     assert_eq!(relay.spool.counts().messages, 0);
     assert_eq!(ended.len(), 600);
     assert!(ended.values().all(|times| *times == 1), "{ended:?}");
+    assert!(late.values().all(|times| *times == 1), "{late:?}");
     relay.stop().await;
 }
 
