@@ -40,6 +40,12 @@ fn read(report: &Received) -> Value {
 /// Checks what every report has, and gives the status of each recipient.
 #[track_caller]
 fn check_report(report: &Received, sender: &str) -> Vec<Value> {
+    check_report_of("failed", report, sender)
+}
+
+/// As [`check_report`], of what happened besides failures.
+#[track_caller]
+pub(crate) fn check_report_of(action: &str, report: &Received, sender: &str) -> Vec<Value> {
     assert_eq!(report.sender, "", "a report has the null sender");
     assert_eq!(report.recipients, [sender]);
     let value = read(report);
@@ -67,12 +73,12 @@ fn check_report(report: &Received, sender: &str) -> Vec<Value> {
         "{head}"
     );
     for block in &blocks {
-        assert_eq!(block["action"], "failed", "{block}");
+        assert_eq!(block["action"], action, "{block}");
     }
     blocks
 }
 
-fn reports(sink: &Sink) -> Vec<Received> {
+pub(crate) fn reports(sink: &Sink) -> Vec<Received> {
     sink.accepted().into_iter().filter(|message| message.sender.is_empty()).collect()
 }
 
@@ -250,4 +256,123 @@ fn a_report_is_as_safe_as_a_message() {
     check_report(&report, "ana@sender.example");
     wait_until("an empty queue", || relay.cli_json(&["status"])["spool"]["messages"] == 0);
     assert_eq!(reports(&sink).len(), 1, "one report and no second one");
+}
+
+/// Sends a letter with parameters of MAIL and of each RCPT.
+#[track_caller]
+fn submit_with(relay: &Relay, mail: &str, recipients: &[&str], content: &[u8]) {
+    let mut session = relay.session();
+    session.expect(&format!("MAIL FROM:<ana@sender.example> {mail}"), 250);
+    for recipient in recipients {
+        session.expect(&format!("RCPT TO:{recipient}"), 250);
+    }
+    session.expect("DATA", 354);
+    session.send(content);
+    session.send(b".\r\n");
+    assert_eq!(session.read_reply().code, 250);
+    session.quit();
+}
+
+fn text_of<'a>(block: &'a Value, name: &str) -> &'a str {
+    block[name].as_str().unwrap_or_default()
+}
+
+/// RFC 3461 §5.2.2: a next hop without DSN tells nobody of success, so the relay says that it was passed on.
+#[test]
+fn success_is_reported_as_relayed_where_the_next_hop_has_no_dsn() {
+    let sink = Sink::start();
+    let relay = Relay::towards(sink.address());
+    let recipients = [
+        "<bo@receiver.example> NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;first+2Bname@receiver.example",
+        "<quiet@receiver.example> NOTIFY=FAILURE",
+        "<usual@receiver.example>",
+    ];
+    submit_with(&relay, "RET=FULL ENVID=order+2B4711", &recipients, &letter("relayed", 600));
+    let report = wait_for("a report", || reports(&sink).pop());
+    let blocks = check_report_of("relayed", &report, "ana@sender.example");
+    assert_eq!(blocks.len(), 1, "{blocks:?}");
+    assert_eq!(text_of(&blocks[0], "final-recipient"), "rfc822; bo@receiver.example");
+    assert_eq!(text_of(&blocks[0], "original-recipient"), "rfc822; first+name@receiver.example");
+    assert!(text_of(&blocks[0], "status").starts_with("2."), "{blocks:?}");
+    let value = read(&report);
+    assert_eq!(value["status"][0]["original-envelope-id"], "order+4711", "{value}");
+    assert_eq!(value["kinds"][2], "text/rfc822-headers", "no content comes back with success");
+    wait_until("an empty queue", || relay.cli_json(&["status"])["spool"]["messages"] == 0);
+    assert_eq!(reports(&sink).len(), 1);
+    relay.assert_metric("chasqui_dsn_total{action=\"relayed\"}", 1.0);
+    sink.assert_clean();
+}
+
+/// A next hop with DSN is told all that the sender asked for, and tells the sender itself.
+#[test]
+fn what_is_asked_for_goes_on_to_a_next_hop_with_dsn() {
+    let sink = Sink::start();
+    sink.set_extensions(&["PIPELINING", "8BITMIME", "ENHANCEDSTATUSCODES", "DSN"]);
+    let relay = Relay::towards(sink.address());
+    let recipient =
+        "<bo@receiver.example> NOTIFY=SUCCESS,DELAY ORCPT=rfc822;first@receiver.example";
+    submit_with(&relay, "RET=HDRS ENVID=order+2B4711", &[recipient], &letter("passed", 600));
+    let received = sink.wait_accepted(1);
+    assert!(received[0].mail_parameters.contains("RET=HDRS ENVID=order+2B4711"), "{received:?}");
+    assert_eq!(sink.count(&format!("RCPT TO:{recipient}")), 1);
+    wait_until("an empty queue", || relay.cli_json(&["status"])["spool"]["messages"] == 0);
+    assert_eq!(sink.all().len(), 1, "the relay itself tells nothing");
+    sink.assert_clean();
+}
+
+/// NOTIFY=NEVER and a NOTIFY without FAILURE keep the relay silent; the log says why.
+#[test]
+fn a_sender_that_wants_no_report_gets_none() {
+    let sink = Sink::scripted(refusing("nobody@", "550 5.1.1 not here"));
+    sink.set_extensions(&["PIPELINING", "ENHANCEDSTATUSCODES", "DSN"]);
+    let relay = Relay::towards(sink.address());
+    let recipients =
+        ["<1.nobody@receiver.example> NOTIFY=NEVER", "<2.nobody@receiver.example> NOTIFY=SUCCESS"];
+    submit_with(&relay, "", &recipients, &letter("silent", 300));
+    relay.log_with("no report, the sender wants none");
+    // A later message overtakes nothing: a report would have been sent before it.
+    let recipients = ["<3.nobody@receiver.example> NOTIFY=FAILURE"];
+    submit_with(&relay, "RET=HDRS", &recipients, &letter("later", 300));
+    let report = wait_for("a report", || reports(&sink).pop());
+    let blocks = check_report(&report, "ana@sender.example");
+    assert_eq!(text_of(&blocks[0], "final-recipient"), "rfc822; 3.nobody@receiver.example");
+    assert_eq!(read(&report)["kinds"][2], "text/rfc822-headers", "only headers were asked for");
+    assert_eq!(
+        sink.count("RCPT TO:<ana@sender.example> NOTIFY=NEVER"),
+        1,
+        "of a report nobody hears"
+    );
+    wait_until("an empty queue", || relay.cli_json(&["status"])["spool"]["messages"] == 0);
+    assert_eq!(sink.all().len(), 1);
+    sink.assert_clean();
+}
+
+/// A delay is told once: neither further tries nor kill -9 make a second report of it.
+#[test]
+fn a_delay_is_reported_once_even_over_kill_9() {
+    let sink = Sink::scripted(|event| match event.stage {
+        Stage::Rcpt => say("450 4.2.0 not now"),
+        _ => Act::Go,
+    });
+    let settings = Settings::towards(sink.address()).set("queue.delay_report_after", "300ms");
+    let mut relay = Relay::start(settings);
+    relay.submit("ana@sender.example", &["bo@slow.example"], &letter("late", 600));
+    // The report is stored, and not taken before the restart.
+    sink.wait_command("RCPT TO:<ana@sender.example>", 1);
+    relay.kill();
+    sink.set_script(refusing("@slow.example", "450 4.2.0 not now"));
+    relay.restart();
+    let report = wait_for("a report", || reports(&sink).pop());
+    let blocks = check_report_of("delayed", &report, "ana@sender.example");
+    assert_eq!(text_of(&blocks[0], "status"), "4.2.0");
+    for name in ["will-retry-until", "last-attempt-date"] {
+        assert!(blocks[0][name].is_string(), "{name} is missing: {blocks:?}");
+    }
+    assert!(read(&report)["text"].as_str().is_some_and(|text| text.contains("is tried on")));
+    let tries = sink.count("RCPT TO:<bo@slow.example>");
+    sink.wait_command("RCPT TO:<bo@slow.example>", tries + 3);
+    assert_eq!(reports(&sink).len(), 1, "one report and no second one");
+    sink.set_script(|_| Act::Go);
+    wait_until("an empty queue", || relay.cli_json(&["status"])["spool"]["messages"] == 0);
+    assert_eq!(sink.accepted().len(), 2, "the report and the message");
 }

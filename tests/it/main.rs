@@ -53,4 +53,6 @@ mod self_check;
 #[cfg(test)]
 mod stopping;
 #[cfg(test)]
+mod timing;
+#[cfg(test)]
 mod tls_versions;

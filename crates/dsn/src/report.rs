@@ -65,6 +65,11 @@ pub enum Event {
         /// When it will be given up.
         until: Timestamp,
     },
+    /// The time is over by which the sender wanted it delivered, and it is tried until then (RFC 2852).
+    Missed {
+        /// When it will be given up.
+        until: Timestamp,
+    },
     /// A host took it that reports no success; it may still be on its way (RFC 3461 §5.2.2).
     Relayed,
 }
@@ -99,20 +104,20 @@ impl Event {
     pub const fn action(self) -> Action {
         match self {
             Self::Refused | Self::Expired | Self::Overdue => Action::Failed,
-            Self::Late { .. } => Action::Delayed,
+            Self::Late { .. } | Self::Missed { .. } => Action::Delayed,
             Self::Relayed => Action::Relayed,
         }
     }
 }
 
 impl Notice {
-    /// The status for the report: of the class that the action has, or 4.4.7 for what was given up because of its
-    /// age (RFC 3463 §3.5).
+    /// The status for the report: of the class that the action has, or x.4.7 for what became
+    /// too old (RFC 3463 §3.5).
     pub fn status(&self) -> EnhancedStatus {
         let given = self.reply.status_or_default();
         let in_class = |class, plain| if given.class() == class { given } else { plain };
         match self.event {
-            Event::Expired => EnhancedStatus::new(4, 4, 7),
+            Event::Expired | Event::Missed { .. } => EnhancedStatus::new(4, 4, 7),
             Event::Overdue => EnhancedStatus::new(5, 4, 7),
             Event::Refused => in_class(5, EnhancedStatus::new(5, 0, 0)),
             Event::Late { .. } => in_class(4, EnhancedStatus::new(4, 0, 0)),

@@ -69,7 +69,7 @@ fn group(notice: &Notice, alphabet: Alphabet, out: &mut Lines) {
     if let Some(at) = notice.last_try_at {
         out.line(&format!("Last-Attempt-Date: {}", at.rfc5322()));
     }
-    if let Event::Late { until } = notice.event {
+    if let Event::Late { until } | Event::Missed { until } = notice.event {
         out.line(&format!("Will-Retry-Until: {}", until.rfc5322()));
     }
 }

@@ -81,7 +81,7 @@ fn told(report: &Report<'_>, first: &Notice, all: usize) -> String {
         Event::Refused | Event::Expired | Event::Overdue => format!(
             "The message that you sent on {sent} could not be delivered to {whom}. It will not be tried again."
         ),
-        Event::Late { until } => format!(
+        Event::Late { until } | Event::Missed { until } => format!(
             "The message that you sent on {sent} could not be delivered to {whom} so far. It is tried on, until \
              {} at the latest. You need not send it again, and you are told if it is given up.",
             until.rfc5322()
@@ -126,7 +126,7 @@ fn said(notice: &Notice, host: Option<String>, report: &Report<'_>) -> String {
         (Event::Expired | Event::Late { .. }, host) => {
             format!("{} The last answer{}:", tried(), who(host))
         }
-        (Event::Overdue, host) => format!(
+        (Event::Overdue | Event::Missed { .. }, host) => format!(
             "The time was over by which you wanted it delivered. {} The last answer{}:",
             tried(),
             who(host)

@@ -156,7 +156,7 @@ impl Plan {
         let event = match judged.status {
             Status::Deferred if word == Word::Owed && known.moments.is_late(facts.now) => {
                 (judged.is_told, word) = (true, Word::NotOwed);
-                Some(Event::Late { until: known.moments.ends_at })
+                Some(known.moments.late_event())
             }
             status => event(status, recipient, judged.peer.as_deref(), (known.moments, facts.now)),
         };

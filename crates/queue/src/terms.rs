@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use dsn::Event;
 use mail::{ByMode, DeliverBy, Timestamp};
 use spool::Times;
 
@@ -76,6 +77,15 @@ impl Moments {
     /// Whether it is given up because its sender set a time, rather than for its age.
     pub(crate) fn is_overdue(&self, now: Timestamp) -> bool {
         self.deliver_by.is_some_and(|by| by.mode == ByMode::Return && by.at <= now)
+    }
+
+    /// What its sender is told when it is late.
+    pub(crate) fn late_event(&self) -> Event {
+        let until = self.ends_at;
+        match self.deliver_by {
+            Some(DeliverBy { mode: ByMode::Notify, .. }) => Event::Missed { until },
+            Some(DeliverBy { mode: ByMode::Return, .. }) | None => Event::Late { until },
+        }
     }
 
     /// Whether its moments are to be kept to, try or no try (RFC 2852).

@@ -355,6 +355,7 @@ fn event() -> impl Strategy<Value = Event> {
         Just(Event::Overdue),
         Just(Event::Relayed),
         Just(Event::Late { until: Timestamp::from_millis(1_795_286_790_000) }),
+        Just(Event::Missed { until: Timestamp::from_millis(1_795_286_790_000) }),
     ]
 }
 

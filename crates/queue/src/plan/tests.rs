@@ -243,7 +243,7 @@ fn a_time_that_the_sender_set_is_kept() {
     assert_eq!((seen.notices[0].status(), seen.is_finished), (OVERDUE, true));
     let over = known(&envelope, ByMode::Notify, false, NOW);
     let seen = Plan::new(over, &Facts { is_tried: false, ..facts(all()) }, |_| true);
-    assert!(matches!(events(&seen)[..], [(_, Event::Late { .. })]) && seen.waits_until.is_some());
+    assert!(matches!(events(&seen)[..], [(_, Event::Missed { .. })]) && seen.waits_until.is_some());
     let done = |offers_deliver_by| {
         let peer = Peer {
             host: "mx".into(),

@@ -40,6 +40,7 @@ impl Extension {
             Self::SmtpUtf8,
             Self::Chunking,
             Self::BinaryMime,
+            Self::Dsn,
             Self::RequireTls,
             Self::Limits,
         ]
@@ -47,7 +48,7 @@ impl Extension {
 
     /// What is offered to clients that may relay, unless the settings say otherwise.
     pub(super) fn usual_for_relaying() -> Vec<Self> {
-        Vec::new()
+        vec![Self::FutureRelease, Self::DeliverBy]
     }
 }
 
