@@ -352,7 +352,8 @@ impl Queue {
         if self.again.len() >= AGAIN_MAX || !self.is_spool_ready() {
             return;
         }
-        while self.works < self.works_max
+        // What is late or too old may come by the million; half of the room stays for tries.
+        while self.works < self.works_max.div_ceil(2)
             && let Some(leaving) = self.schedule.next_leaving()
         {
             self.leave(leaving, now);
