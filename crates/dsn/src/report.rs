@@ -70,6 +70,8 @@ pub enum Event {
         /// When it will be given up.
         until: Timestamp,
     },
+    /// It rests where it shall (RFC 3464 §2.3.3).
+    Delivered,
     /// A host took it that reports no success; it may still be on its way (RFC 3461 §5.2.2).
     Relayed,
 }
@@ -77,6 +79,8 @@ pub enum Event {
 /// What happened, as programs read it (RFC 3464 §2.3.3). Ordered from the good to the bad.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Action {
+    /// Where it shall be.
+    Delivered,
     /// Handed to a host that reports no success.
     Relayed,
     /// Still tried.
@@ -87,11 +91,12 @@ pub enum Action {
 
 impl Action {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Relayed, Self::Delayed, Self::Failed];
+    pub const ALL: [Self; 4] = [Self::Delivered, Self::Relayed, Self::Delayed, Self::Failed];
 
     /// The word for it.
     pub const fn name(self) -> &'static str {
         match self {
+            Self::Delivered => "delivered",
             Self::Relayed => "relayed",
             Self::Delayed => "delayed",
             Self::Failed => "failed",
@@ -105,6 +110,7 @@ impl Event {
         match self {
             Self::Refused | Self::Expired | Self::Overdue => Action::Failed,
             Self::Late { .. } | Self::Missed { .. } => Action::Delayed,
+            Self::Delivered => Action::Delivered,
             Self::Relayed => Action::Relayed,
         }
     }
@@ -121,7 +127,7 @@ impl Notice {
             Event::Overdue => EnhancedStatus::new(5, 4, 7),
             Event::Refused => in_class(5, EnhancedStatus::new(5, 0, 0)),
             Event::Late { .. } => in_class(4, EnhancedStatus::new(4, 0, 0)),
-            Event::Relayed => in_class(2, EnhancedStatus::new(2, 0, 0)),
+            Event::Delivered | Event::Relayed => in_class(2, EnhancedStatus::new(2, 0, 0)),
         }
     }
 }

@@ -16,6 +16,7 @@ pub(crate) const fn subject(action: Action) -> &'static str {
         Action::Failed => "Your message could not be delivered",
         Action::Delayed => "Your message is delayed",
         Action::Relayed => "Your message was passed on",
+        Action::Delivered => "Your message was delivered",
     }
 }
 
@@ -86,6 +87,9 @@ fn told(report: &Report<'_>, first: &Notice, all: usize) -> String {
              {} at the latest. You need not send it again, and you are told if it is given up.",
             until.rfc5322()
         ),
+        Event::Delivered => format!(
+            "The message that you sent on {sent} was delivered to {whom}, as you asked to be told."
+        ),
         Event::Relayed => format!(
             "The message that you sent on {sent} was passed on for {whom}, as you asked to be told. The mail \
              server that took it sends no reports of success, so this one does not say that it was delivered."
@@ -131,8 +135,10 @@ fn said(notice: &Notice, host: Option<String>, report: &Report<'_>) -> String {
             tried(),
             who(host)
         ),
-        (Event::Relayed, Some(host)) => format!("The mail server {host} took it:"),
-        (Event::Relayed, None) => "It was taken:".to_owned(),
+        (Event::Delivered | Event::Relayed, Some(host)) => {
+            format!("The mail server {host} took it:")
+        }
+        (Event::Delivered | Event::Relayed, None) => "It was taken:".to_owned(),
     }
 }
 

@@ -66,7 +66,8 @@ impl Report<'_> {
     /// How much of the original goes back: its headers unless it failed (RFC 3461 §4.3).
     fn extent(&self) -> Extent {
         match (self.action(), self.ret) {
-            (Action::Relayed | Action::Delayed, _) | (_, Some(Ret::Headers)) => Extent::Headers,
+            (Action::Delivered | Action::Relayed | Action::Delayed, _)
+            | (_, Some(Ret::Headers)) => Extent::Headers,
             (Action::Failed, None) => Extent::Small,
             (Action::Failed, Some(Ret::Full)) => Extent::Full,
         }

@@ -29,6 +29,7 @@ impl fmt::Display for Fate {
 
 /// The host that answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each answers a question of its own")]
 pub struct Peer {
     /// Its name as looked up: an MX name or the smart host's name; `unix:` and a path for a Unix socket.
     pub host: Box<str>,

@@ -214,8 +214,9 @@ fn event(
         Status::Failed => Some(Event::Refused),
         Status::Expired if moments.is_overdue(now) => Some(Event::Overdue),
         Status::Expired => Some(Event::Expired),
-        Status::Delivered if is_relayed(recipient, peer, moments.deliver_by) => {
-            Some(Event::Relayed)
+        Status::Delivered if is_told_of_success(recipient, peer, moments.deliver_by) => {
+            let is_final = peer.is_some_and(|peer| peer.is_final);
+            Some(if is_final { Event::Delivered } else { Event::Relayed })
         }
         Status::Delivered | Status::Deferred | Status::Cancelled => None,
     }
@@ -223,9 +224,9 @@ fn event(
 
 /// Whether the sender is told that a host took a recipient over: it wants to hear of success, or of each hop, or
 /// that nobody looks at the time any more; and the host does not tell it (RFC 3461 §5.2.2, RFC 2852 §4).
-fn is_relayed(recipient: &Recipient, peer: Option<&Peer>, by: Option<DeliverBy>) -> bool {
+fn is_told_of_success(recipient: &Recipient, peer: Option<&Peer>, by: Option<DeliverBy>) -> bool {
     let takes_over = peer.is_some_and(|peer| peer.offers_dsn);
-    let keeps_time = peer.is_some_and(|peer| peer.offers_deliver_by);
+    let keeps_time = peer.is_some_and(|peer| peer.offers_deliver_by || peer.is_final);
     let by = by.filter(|_| recipient.notify != Some(Notify::NEVER));
     (recipient.wants(Notify::SUCCESS) && !takes_over)
         || by.is_some_and(|by| by.is_traced || (by.mode == ByMode::Notify && !keeps_time))

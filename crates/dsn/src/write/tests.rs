@@ -282,8 +282,15 @@ fn a_report_may_tell_of_several_events() {
     assert!(!seen.text.contains("check the addresses"));
     // The whole message goes back with a failure only, whatever was asked for.
     assert_eq!(seen.original_kind, "text/rfc822-headers");
-    let seen = read(&write(&[relayed], ORIGINAL, &sender("a@a.example")).unwrap().content);
-    assert_eq!(seen.subject, "Your message was passed on");
+    let delivered = Notice { event: Event::Delivered, ..relayed.clone() };
+    for (notice, subject, action) in [
+        (relayed, "Your message was passed on", "relayed"),
+        (delivered, "Your message was delivered", "delivered"),
+    ] {
+        let seen = read(&write(&[notice], ORIGINAL, &sender("a@a.example")).unwrap().content);
+        assert_eq!(seen.subject, subject);
+        assert!(seen.status.contains(&format!("\r\nAction: {action}\r\nStatus: 2.0.0\r\n")));
+    }
 }
 
 #[test]
@@ -354,6 +361,7 @@ fn event() -> impl Strategy<Value = Event> {
         Just(Event::Expired),
         Just(Event::Overdue),
         Just(Event::Relayed),
+        Just(Event::Delivered),
         Just(Event::Late { until: Timestamp::from_millis(1_795_286_790_000) }),
         Just(Event::Missed { until: Timestamp::from_millis(1_795_286_790_000) }),
     ]

@@ -27,6 +27,17 @@ fn envelope(recipients: &[&str]) -> Envelope {
     }
 }
 
+fn peer() -> Peer {
+    Peer {
+        host: "mx".into(),
+        address: "192.0.2.1:25".parse().unwrap(),
+        tls: None,
+        offers_dsn: false,
+        offers_deliver_by: false,
+        is_final: false,
+    }
+}
+
 fn outcome(recipient: u32, fate: Fate, code: u16) -> RecipientOutcome {
     RecipientOutcome { recipient, fate, reply: Reply::new(code, None, "words"), peer: None }
 }
@@ -166,17 +177,14 @@ fn each_sender_hears_what_it_asked_for() {
     assert_eq!(events(&seen), [("c@x.example", Event::Relayed)]);
     let Answer::Each(mut outcomes) = delivered() else { panic!("each") };
     for outcome in &mut outcomes {
-        let peer = Peer {
-            host: "mx".into(),
-            address: "192.0.2.1:25".parse().unwrap(),
-            tls: None,
-            offers_dsn: true,
-            offers_deliver_by: false,
-        };
-        outcome.peer = Some(Arc::new(peer));
+        outcome.peer = Some(Arc::new(Peer { offers_dsn: true, ..peer() }));
     }
     let seen = planned(&envelope, &fresh(), &facts(Answer::Each(outcomes)), YOUNG);
     assert_eq!(events(&seen), [], "the next hop takes over");
+    let Answer::Each(mut outcomes) = delivered() else { panic!("each") };
+    outcomes[2].peer = Some(Arc::new(Peer { is_final: true, ..peer() }));
+    let seen = planned(&envelope, &fresh(), &facts(Answer::Each(outcomes)), YOUNG);
+    assert_eq!(events(&seen), [("c@x.example", Event::Delivered)], "it rests there");
 }
 
 /// A delay is told once, of those who wait, to those who want to know.
@@ -245,13 +253,7 @@ fn a_time_that_the_sender_set_is_kept() {
     let seen = Plan::new(over, &Facts { is_tried: false, ..facts(all()) }, |_| true);
     assert!(matches!(events(&seen)[..], [(_, Event::Missed { .. })]) && seen.waits_until.is_some());
     let done = |offers_deliver_by| {
-        let peer = Peer {
-            host: "mx".into(),
-            address: "192.0.2.1:25".parse().unwrap(),
-            tls: None,
-            offers_dsn: true,
-            offers_deliver_by,
-        };
+        let peer = Peer { offers_dsn: true, offers_deliver_by, ..peer() };
         let outcome = outcome(0, Fate::Delivered, 250);
         facts(Answer::Each(vec![RecipientOutcome { peer: Some(Arc::new(peer)), ..outcome }]))
     };
