@@ -4,6 +4,7 @@
 
 pub(crate) mod disk;
 pub(crate) mod dns;
+pub(crate) mod dovecot;
 pub(crate) mod http;
 pub(crate) mod letter;
 pub(crate) mod postfix;

@@ -37,6 +37,8 @@ mod limits;
 #[cfg(test)]
 mod mail_exchangers;
 #[cfg(test)]
+mod mailboxes;
+#[cfg(test)]
 mod next_hop;
 #[cfg(test)]
 mod observability;

@@ -145,6 +145,37 @@ mod tests {
     }
 
     #[test]
+    fn certificates_that_have_expired_are_named_with_their_day() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name).display().to_string();
+        let made = rcgen::generate_simple_self_signed(vec!["relay.test".to_owned()]).unwrap();
+        std::fs::write(path("cert.pem"), made.cert.pem()).unwrap();
+        std::fs::write(path("key.pem"), made.signing_key.serialize_pem()).unwrap();
+        let pair = format!("certificate = \"{}\", key = \"{}\"", path("cert.pem"), path("key.pem"));
+        let text = format!(
+            "hostname = \"relay.test\"\n[[listener]]\nname = \"a\"\naddress = \"127.0.0.1:0\"\ntls = \"starttls\"\n{}\n\
+             [[outbound]]\nname = \"out\"\nclient_certificate = {{ {pair} }}\n",
+            pair.replace(", ", "\n")
+        );
+        let file = folder.path().join("x.toml");
+        std::fs::write(&file, text).unwrap();
+        let at = |now| {
+            let look = move |settings: &Settings| expired(settings, now);
+            settings::load_and_look(&file, look).map_err(|error| error.to_string())
+        };
+        assert!(at(1_800_000_000).is_ok());
+        let said = at(100_000_000_000).unwrap_err();
+        let lines: Vec<_> = said.lines().collect();
+        assert_eq!(lines.len(), 2, "{said}");
+        assert!(lines[0].contains("listener.certificate: the certificate expired on "), "{said}");
+        assert!(
+            lines[1].contains("outbound.client_certificate: the certificate expired on "),
+            "{said}"
+        );
+        assert!(lines[1].contains("(it is for relay.test, issued by "), "{said}");
+    }
+
+    #[test]
     fn a_password_for_everybody_is_refused() {
         use std::os::unix::fs::PermissionsExt;
         let folder = tempfile::tempdir().unwrap();

@@ -28,7 +28,7 @@ pub(super) fn refusal(outgoing: &Outgoing, extensions: &Extensions) -> Option<Re
         return Some(lacking(550, (6, 7), "SMTPUTF8"));
     }
     if body_type == BodyType::BinaryMime && !takes_binary {
-        return Some(lacking(554, (6, 3), "BINARYMIME"));
+        return Some(lacking(554, (6, 1), "BINARYMIME"));
     }
     if body_type == BodyType::EightBitMime && !extensions.eight_bit_mime {
         return Some(lacking(554, (6, 3), "8BITMIME"));
