@@ -63,6 +63,7 @@ impl Fill<'_> {
                 listener: "smtp".into(),
                 connector: "applications".into(),
                 tls: None,
+                login: None,
             },
         })
     }

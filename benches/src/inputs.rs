@@ -89,6 +89,7 @@ pub fn envelope(recipients: usize) -> Envelope {
             listener: "smtp".into(),
             connector: "applications".into(),
             tls: Some("TLS1_3 TLS_AES_256_GCM_SHA384".into()),
+            login: None,
         },
     }
 }

@@ -35,6 +35,10 @@ mod kill;
 #[cfg(test)]
 mod limits;
 #[cfg(test)]
+mod login;
+#[cfg(test)]
+mod login_clients;
+#[cfg(test)]
 mod mail_exchangers;
 #[cfg(test)]
 mod mailboxes;

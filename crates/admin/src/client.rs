@@ -8,7 +8,9 @@ use std::time::Duration;
 use reqwest::{RequestBuilder, Response};
 use serde::de::DeserializeOwned;
 
-use crate::view::{Changed, ErrorBody, Filter, Message, QueueList, Selection, Status};
+use crate::view::{
+    Bans, Changed, ErrorBody, Filter, Lifted, Message, QueueList, Selection, Status, Unban,
+};
 
 /// A list of a long queue takes its time.
 const ANSWER_WAIT_MAX: Duration = Duration::from_mins(1);
@@ -82,6 +84,16 @@ impl Client {
     /// Takes messages out of the queue for good.
     pub async fn cancel(&self, selection: &Selection) -> Result<Changed, ClientError> {
         self.answer(self.http.post(format!("{BASE}/v1/queue/cancel")).json(selection)).await
+    }
+
+    /// The bans that hold after failed logins.
+    pub async fn bans(&self) -> Result<Bans, ClientError> {
+        self.answer(self.http.get(format!("{BASE}/v1/logins/bans"))).await
+    }
+
+    /// Lifts bans.
+    pub async fn unban(&self, unban: &Unban) -> Result<Lifted, ClientError> {
+        self.answer(self.http.post(format!("{BASE}/v1/logins/unban")).json(unban)).await
     }
 
     async fn answer<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T, ClientError> {

@@ -3,7 +3,9 @@
 use std::future::Future;
 
 use crate::failure::Failure;
-use crate::view::{Changed, Filter, Health, Message, QueueList, Selection, Status};
+use crate::view::{
+    Bans, Changed, Filter, Health, Lifted, Message, QueueList, Selection, Status, Unban,
+};
 
 /// The relay as operators see it; the binary implements it over the handles of its services.
 pub trait Relay: Send + Sync + 'static {
@@ -25,4 +27,10 @@ pub trait Relay: Send + Sync + 'static {
     /// Takes messages out of the queue for good; nobody is told.
     fn cancel(&self, selection: Selection)
     -> impl Future<Output = Result<Changed, Failure>> + Send;
+
+    /// The bans that hold after failed logins.
+    fn bans(&self) -> Bans;
+
+    /// Lifts bans.
+    fn unban(&self, unban: Unban) -> Result<Lifted, Failure>;
 }

@@ -14,7 +14,7 @@ use telemetry::Registry;
 use crate::failure::Failure;
 use crate::metrics::Metrics;
 use crate::relay::Relay;
-use crate::view::{Filter, Selection};
+use crate::view::{Filter, Selection, Unban};
 
 /// No request is larger: thirty thousand ids fit.
 const BODY_OCTETS_MAX: usize = 1 << 20;
@@ -49,7 +49,9 @@ pub(crate) fn full<R: Relay>(parts: &Arc<Parts<R>>) -> Router {
         .route("/v1/queue", get(list))
         .route("/v1/queue/retry", post(retry))
         .route("/v1/queue/cancel", post(cancel))
-        .route("/v1/messages/{id}", get(show));
+        .route("/v1/messages/{id}", get(show))
+        .route("/v1/logins/bans", get(bans))
+        .route("/v1/logins/unban", post(unban));
     finished(routes, parts, "the control API is under /v1")
 }
 
@@ -140,6 +142,22 @@ async fn cancel<R: Relay>(
     body: Result<Json<Selection>, JsonRejection>,
 ) -> Result<Response, Failure> {
     Ok(Json(parts.relay.cancel(selection(body)?).await?).into_response())
+}
+
+async fn bans<R: Relay>(State(parts): Shared<R>) -> Response {
+    Json(parts.relay.bans()).into_response()
+}
+
+async fn unban<R: Relay>(
+    State(parts): Shared<R>,
+    body: Result<Json<Unban>, JsonRejection>,
+) -> Result<Response, Failure> {
+    const HINT: &str = "send {\"whom\": \"...\"} or {\"all\": true}";
+    let Json(unban) = body.map_err(|wrong| Failure::wrong(wrong.body_text(), HINT))?;
+    if unban.all == unban.whom.is_some() {
+        return Err(Failure::wrong("whose bans are lifted must be said once", HINT));
+    }
+    Ok(Json(parts.relay.unban(unban)?).into_response())
 }
 
 /// An empty selection is refused, so that a slip never means every message.

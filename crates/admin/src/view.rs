@@ -188,6 +188,9 @@ pub struct Origin {
     pub connector: String,
     /// Version and cipher suite, if it came by TLS.
     pub tls: Option<String>,
+    /// The account that the client had logged in to.
+    #[serde(default)]
+    pub login: Option<String>,
 }
 
 /// One recipient of a message.
@@ -240,6 +243,41 @@ impl Default for Filter {
 pub struct Changed {
     /// Messages changed.
     pub messages: u64,
+}
+
+/// An account or a client that may not log in for a while.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Ban {
+    /// `account` or `client`.
+    pub of: String,
+    /// The account's name, or the client's address or network.
+    pub name: String,
+    /// How much longer it lasts.
+    pub ends_in_seconds: u64,
+}
+
+/// The bans that hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Bans {
+    /// Accounts, then clients, by name.
+    pub bans: Vec<Ban>,
+}
+
+/// Whose bans are lifted: exactly one of these.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Unban {
+    /// Everybody's.
+    pub all: bool,
+    /// That of an account, and that of a client's address or network if the text is one.
+    pub whom: Option<String>,
+}
+
+/// How many bans a request lifted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Lifted {
+    /// Bans lifted.
+    pub bans: u64,
 }
 
 /// Why a request was not served.

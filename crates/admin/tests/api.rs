@@ -8,7 +8,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use admin::view::{Changed, Filter, Health, Message, Queue, QueueList, Selection, Spool, Status};
+use admin::view::{
+    Ban, Bans, Changed, Filter, Health, Lifted, Message, Queue, QueueList, Selection, Spool,
+    Status, Unban,
+};
 use admin::{BindError, Client, ClientError, Config, Failure, Relay, Server};
 use telemetry::Registry;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -65,6 +68,15 @@ impl Relay for Fake {
     async fn cancel(&self, _: Selection) -> Result<Changed, Failure> {
         Err(Failure::Busy("the queue is stopping".to_owned()))
     }
+
+    fn bans(&self) -> Bans {
+        let ban = Ban { of: "client".to_owned(), name: "192.0.2.1".to_owned(), ends_in_seconds: 9 };
+        Bans { bans: vec![ban] }
+    }
+
+    fn unban(&self, unban: Unban) -> Result<Lifted, Failure> {
+        Ok(Lifted { bans: if unban.all { 7 } else { 1 } })
+    }
 }
 
 struct Running {
@@ -107,6 +119,14 @@ async fn the_client_gets_what_the_relay_says() {
     let running = started().await;
     let client = &running.client;
     assert_eq!(client.status().await.unwrap().spool.messages, 3);
+    assert_eq!(client.bans().await.unwrap().bans.len(), 1);
+    let unban = |all, whom: Option<&str>| Unban { all, whom: whom.map(str::to_owned) };
+    assert_eq!(client.unban(&unban(true, None)).await.unwrap().bans, 7);
+    assert_eq!(client.unban(&unban(false, Some("192.0.2.1"))).await.unwrap().bans, 1);
+    for none in [unban(false, None), unban(true, Some("x"))] {
+        let refused = client.unban(&none).await.unwrap_err();
+        assert!(matches!(refused, ClientError::Refused { .. }), "{refused}");
+    }
     // Longer lists than the bound are cut to it.
     let filter = Filter { destination: Some("internet/a b.example".to_owned()), limit: usize::MAX };
     assert!(client.list(&filter).await.unwrap().more);

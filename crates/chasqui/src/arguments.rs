@@ -29,7 +29,8 @@ pub enum Command {
     /// Run the relay until SIGTERM or SIGINT
     ///
     /// SIGTERM and SIGINT stop it: new connections are refused, open transactions may end within
-    /// `stop.drain_wait_max`; a second one cuts them off. SIGHUP reads the certificates again.
+    /// `stop.drain_wait_max`; a second one cuts them off. SIGHUP reads the certificates and the accounts
+    /// again.
     Serve(Serve),
     /// Show how the running relay is
     Status(Ask),
@@ -39,6 +40,9 @@ pub enum Command {
     /// Look at and change what waits to go out
     #[command(subcommand)]
     Queue(Queue),
+    /// Keep accounts, and look after those who fail to log in
+    #[command(subcommand)]
+    Login(Login),
     /// Send a message by SMTP
     Send(Send),
     /// Take mail by SMTP and print what came, for trials
@@ -159,6 +163,44 @@ pub struct QueueSelect {
     /// Every message.
     #[arg(long, conflicts_with_all = ["ids", "destination"])]
     pub all: bool,
+}
+
+/// `login`.
+#[derive(Debug, Subcommand)]
+pub enum Login {
+    /// List the accounts and clients that are banned after failed logins
+    Bans(Ask),
+    /// Lift bans
+    Unban(LoginUnban),
+    /// Read a password from standard input and print what stands for it in the accounts' file
+    Hash(LoginHash),
+}
+
+/// `login unban`.
+#[derive(Debug, Args)]
+#[group(id = "whose", required = true, args = ["whom", "all"])]
+pub struct LoginUnban {
+    /// How the relay is asked.
+    #[command(flatten)]
+    pub ask: Ask,
+    /// A client's address or network, or an account's name, as `login bans` shows it.
+    #[arg(value_name = "ADDRESS|ACCOUNT")]
+    pub whom: Option<String>,
+    /// Everybody's.
+    #[arg(long)]
+    pub all: bool,
+}
+
+/// `login hash`.
+#[derive(Debug, Args)]
+pub struct LoginHash {
+    /// Print a whole `[[account]]` of this name.
+    #[arg(value_name = "ACCOUNT")]
+    pub account: Option<String>,
+    /// From whom the account may send: an address, a domain, `*.` and a domain, `<>` or `*`; may be given several times.
+    /// Left out, the account's own name.
+    #[arg(long, value_name = "PATTERN", requires = "account")]
+    pub sender: Vec<String>,
 }
 
 /// `send`.

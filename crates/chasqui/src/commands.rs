@@ -1,6 +1,7 @@
 //! What each command does.
 
 mod config;
+mod login;
 mod queue;
 mod quickstart;
 mod send;
@@ -20,6 +21,7 @@ pub(crate) fn run(command: Command) -> Result {
         Command::Status(ask) => wait_for(status::run(&ask)),
         Command::Config(config) => config::run(&config),
         Command::Queue(queue) => wait_for(queue::run(&queue)),
+        Command::Login(login) => login::run(&login),
         Command::Send(send) => wait_for(send::run(&send)),
         Command::Sink(sink) => sink::run(&sink),
         Command::Spool(spool) => spool::run(&spool),

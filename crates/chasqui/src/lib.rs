@@ -11,6 +11,7 @@ mod descriptors;
 mod failure;
 mod files;
 mod log;
+mod logins;
 mod metrics;
 mod notify;
 mod output;

@@ -32,18 +32,18 @@ impl Metrics {
         let started = "When the relay started, in seconds since 1970.";
         registry.gauge("start_time_seconds", started, &[]).set(seconds);
         let reloads = |result| {
-            let sentence = "SIGHUPs by whether all certificates and keys could be read again; old ones stay in use.";
+            let sentence = "SIGHUPs by whether all certificates, keys and accounts could be read again; old ones stay in use.";
             registry.counter("config_reload_total", sentence, &[("result", result)])
         };
         Self { reloaded: reloads("ok"), not_reloaded: reloads("failed") }
     }
 
-    /// All certificates were read again.
+    /// All certificates and accounts were read again.
     pub(crate) fn reloaded(&self) {
         self.reloaded.increment(1);
     }
 
-    /// Some certificate could not be read again.
+    /// Some certificate, or the accounts, could not be read again.
     pub(crate) fn not_reloaded(&self) {
         self.not_reloaded.increment(1);
     }

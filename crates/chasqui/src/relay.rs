@@ -8,11 +8,14 @@ use admin::{Failure, Relay, view};
 use channel::Depth;
 use mail::{ByMode, MessageId, ReversePath, Timestamp};
 use queue::{Gone, Handle, Selection, State};
+use sasl::Authenticator;
 use spool::{Health, RecipientState, Spool};
 use telemetry::Registry;
 use tokio::sync::watch;
 use tokio::time::timeout;
 use units::Clock;
+
+use crate::logins;
 
 /// The queue answers in microseconds unless it is in trouble.
 const ANSWER_WAIT_MAX: Duration = Duration::from_secs(30);
@@ -81,6 +84,7 @@ pub(crate) struct Operated {
     pub(crate) accepted: Depth,
     pub(crate) channels: Channels,
     pub(crate) clock: Clock,
+    pub(crate) logins: Arc<Authenticator>,
     pub(crate) stopped: watch::Receiver<bool>,
 }
 
@@ -190,6 +194,14 @@ impl Relay for Operated {
         let cancelled = self.asked(self.queue.cancel(read_selection(selection)?)).await?;
         Ok(view::Changed { messages: count(cancelled.cancelled + cancelled.after_this_try) })
     }
+
+    fn bans(&self) -> view::Bans {
+        logins::bans(&self.logins, &self.clock)
+    }
+
+    fn unban(&self, unban: view::Unban) -> Result<view::Lifted, Failure> {
+        Ok(logins::unban(&self.logins, &unban))
+    }
 }
 
 fn read_id(text: &str) -> Result<MessageId, Failure> {
@@ -261,6 +273,7 @@ fn message(shown: queue::Shown) -> view::Message {
             listener: origin.listener.to_string(),
             connector: origin.connector.to_string(),
             tls: origin.tls.as_ref().map(ToString::to_string),
+            login: origin.login.as_ref().map(ToString::to_string),
         },
         recipients: shown.recipients.into_iter().map(recipient).collect(),
     }

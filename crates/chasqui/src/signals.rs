@@ -9,7 +9,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 pub(crate) enum Wish {
     /// SIGTERM or SIGINT: end in order.
     Stop,
-    /// SIGHUP: read the certificates again.
+    /// SIGHUP: read the certificates and the accounts again.
     Reload,
 }
 

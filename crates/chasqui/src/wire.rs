@@ -18,6 +18,7 @@ use delivery::{Handshakes, Logins};
 use mail::{Accepted, Attempt, AttemptEnd, Domain};
 use policy::{Admission, Router};
 use resolver::Resolver;
+use sasl::Authenticator;
 use settings::Settings;
 use spool::Spool;
 use telemetry::Registry;
@@ -26,6 +27,7 @@ use tokio::task::JoinHandle;
 use units::Clock;
 
 use crate::files::Files;
+use crate::logins;
 use crate::metrics::Metrics;
 use crate::relay::{Channels, Facts, ORDINARY_OCTETS, Operated};
 use crate::services::Services;
@@ -68,6 +70,7 @@ struct Common {
     metrics: Metrics,
     spool: Spool,
     router: Arc<Router>,
+    logins: Arc<Authenticator>,
 }
 
 /// Builds every part, joins them and sets them going. When this returns, every listener accepts.
@@ -116,6 +119,7 @@ pub async fn start(settings: Settings, clock: Clock) -> Result<Running> {
         accepted,
         channels,
         clock: clock.clone(),
+        logins: Arc::clone(&common.logins),
         stopped: stopped.clone(),
     });
     let files = Files::new(server.certificates(), &delivery.handshakes);
@@ -127,17 +131,16 @@ pub async fn start(settings: Settings, clock: Clock) -> Result<Running> {
     services.start("queue", queue::run(queue, stopped.clone()));
     services.start("reception", server.run(stopped.clone(), drain_wait_max));
     services.start("spool", broken(spool.clone(), stopped.clone()));
-    services.start("upkeep", upkeep(Arc::clone(registry), stopped));
+    services.start("upkeep", upkeep(Arc::clone(registry), Arc::clone(&common.logins), stopped));
     let admin = tokio::spawn(admin.run(Arc::clone(&relay), Arc::clone(registry), admin_stopped));
-    let Common { registry, metrics, spool, .. } = common;
     Ok(Running {
         admin_address,
         admin_socket,
         files,
-        metrics,
-        registry,
+        metrics: common.metrics,
+        registry: common.registry,
         relay,
-        spool,
+        spool: common.spool,
         services,
         admin,
         stop,
@@ -153,8 +156,9 @@ async fn common(settings: &Settings, clock: Clock) -> Result<Common> {
     let hostname = Domain::parse(&settings.hostname).context("hostname")?;
     let router = Router::new(settings.outbound.clone()).context("outbound")?;
     let router = Arc::new(router.with_hostname(hostname.clone()));
+    let logins = logins::open(settings, &clock, &registry).await?;
     let spool = open_spool(settings, &clock, &registry).await?;
-    Ok(Common { hostname, clock, registry, metrics, spool, router })
+    Ok(Common { hostname, clock, registry, metrics, spool, router, logins })
 }
 
 fn reception(
@@ -168,6 +172,7 @@ fn reception(
         router: Arc::clone(&common.router),
         spool: common.spool.clone(),
         accepted,
+        logins: Arc::clone(&common.logins),
         clock: common.clock.clone(),
         hostname: settings.hostname.as_str().into(),
         registry: &common.registry,
@@ -279,7 +284,7 @@ impl Running {
 }
 
 /// The least that a relay can be started with.
-const LEAST: &str = "hostname = \"relay.example.com\"
+pub(crate) const LEAST: &str = "hostname = \"relay.example.com\"
 [[listener]]
 name = \"smtp\"
 address = \"127.0.0.1:0\"
@@ -350,12 +355,22 @@ async fn broken(spool: Spool, mut stopped: watch::Receiver<bool>) {
     }
 }
 
-async fn upkeep(registry: Arc<Registry>, mut stopped: watch::Receiver<bool>) {
-    loop {
-        tokio::select! {
-            _ = stopped.wait_for(|stop| *stop) => return,
-            () = tokio::time::sleep(UPKEEP_INTERVAL) => registry.upkeep(),
+/// What is done now and then: histograms are folded, the keys for tokens fetched.
+async fn upkeep(
+    registry: Arc<Registry>,
+    logins: Arc<Authenticator>,
+    mut stopped: watch::Receiver<bool>,
+) {
+    let folding = async {
+        loop {
+            tokio::time::sleep(UPKEEP_INTERVAL).await;
+            registry.upkeep();
         }
+    };
+    tokio::select! {
+        _ = stopped.wait_for(|stop| *stop) => {}
+        () = folding => {}
+        () = logins.keep_keys_fresh() => {}
     }
 }
 

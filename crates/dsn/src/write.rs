@@ -39,6 +39,7 @@ impl Report<'_> {
                 listener: "".into(),
                 connector: "".into(),
                 tls: None,
+                login: None,
             },
         };
         let alphabet = if needs_smtputf8 { Alphabet::Utf8 } else { Alphabet::Ascii };

@@ -66,6 +66,8 @@ pub struct Origin {
     pub connector: Box<str>,
     /// TLS version and cipher suite, if there was TLS: `TLS1_3 TLS_AES_256_GCM_SHA384`.
     pub tls: Option<Box<str>>,
+    /// The account that the client had logged in to, if any. Holds no control character.
+    pub login: Option<Box<str>>,
 }
 
 /// All that SMTP says of a message besides its content.

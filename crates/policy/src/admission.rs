@@ -1,4 +1,4 @@
-//! Which inbound connector lets a client in.
+//! Which inbound connector lets a client in, by its login, its certificate or its address.
 
 use std::net::IpAddr;
 
@@ -7,7 +7,7 @@ use ipnet::{IpNet, Ipv4Net};
 use crate::config::InboundConnector;
 use crate::nearest::{Nearest, nearest};
 
-/// The networks and the holders of certificates that may relay.
+/// The networks, the holders of certificates and the accounts that may relay.
 #[derive(Clone, Debug)]
 pub struct Admission {
     connectors: Vec<InboundConnector>,
@@ -53,10 +53,29 @@ impl Admission {
         found.or_else(|| patterns().find(|(_, pattern)| below(pattern))).map(|(it, _)| it)
     }
 
+    /// The connector that lets whoever has logged in to `account` relay; none if the login does not let in.
+    ///
+    /// A name goes before `*@` and a domain, that before `*`.
+    pub fn admit_login(&self, account: &str) -> Option<&InboundConnector> {
+        let find = |is_for: fn(&str, &str) -> bool| {
+            let mut enabled = self.connectors.iter().filter(|connector| connector.enabled);
+            enabled.find(|connector| connector.logins.iter().any(|login| is_for(login, account)))
+        };
+        find(|login, account| login == account)
+            .or_else(|| find(is_of_domain))
+            .or_else(|| find(|login, _| login == "*"))
+    }
+
     /// For a client that is let in by nothing: the connector that it was nearest to, if any is near.
     pub fn nearest(&self, client: IpAddr, names: &[Box<str>]) -> Option<Nearest<'_>> {
         nearest(&self.connectors, client.to_canonical(), names)
     }
+}
+
+/// Whether `pattern` is `*@` and the domain of `account`.
+fn is_of_domain(pattern: &str, account: &str) -> bool {
+    let domains = pattern.strip_prefix("*@").zip(account.rsplit_once('@'));
+    domains.is_some_and(|(domain, (_, own))| domain.eq_ignore_ascii_case(own))
 }
 
 /// Whether `name` is one label under what follows the `*` of `pattern`.
@@ -141,6 +160,40 @@ mod tests {
             let names: Vec<Box<str>> = names.iter().map(|name| (*name).into()).collect();
             let got = admission.admit_holder(&names);
             assert_eq!(got.map(|connector| connector.name.as_str()), want, "{names:?}");
+        }
+    }
+
+    #[test]
+    fn a_login_lets_in_where_it_is_named() {
+        let connector = |name: &str, enabled, logins: &[&str]| InboundConnector {
+            name: name.to_owned(),
+            enabled,
+            logins: logins.iter().map(ToString::to_string).collect(),
+            ..InboundConnector::default()
+        };
+        let domain = connector("domain", true, &["*@example.com"]);
+        let alice = connector("alice", true, &["carol", "alice@example.com", "*x"]);
+        let off = connector("off", false, &["*", "off"]);
+        let any = connector("any", true, &["*"]);
+        let some = Admission::new(vec![off.clone(), domain.clone(), alice.clone()]);
+        let all = Admission::new(vec![any, off, domain, alice]);
+        for (login, want) in [
+            ("alice@example.com", Some("alice")),
+            ("carol", Some("alice")),
+            ("bob@EXAMPLE.com", Some("domain")),
+            ("Alice@example.com", Some("domain")),
+            ("a@b@example.com", Some("domain")),
+            ("bob@sub.example.com", None),
+            ("bob@evilexample.com", None),
+            ("*@example.net", None),
+            ("carol2", None),
+            ("off", None),
+            ("x", None),
+            ("", None),
+        ] {
+            let name = |connector: Option<&InboundConnector>| connector.map(|it| it.name.clone());
+            assert_eq!(name(some.admit_login(login)).as_deref(), want, "{login}");
+            assert_eq!(name(all.admit_login(login)).as_deref(), want.or(Some("any")), "{login}");
         }
     }
 

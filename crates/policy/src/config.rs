@@ -15,11 +15,11 @@ pub use outbound::{
     TlsVersion,
 };
 
-/// Who may relay: mail from these networks, and from these holders of certificates, is taken for any
-/// recipient that has a route.
+/// Who may relay: mail from these networks, from these holders of certificates, and from these accounts, is taken for
+/// any recipient that has a route.
 ///
 /// A client that no enabled inbound connector lists is answered 550 5.7.1 at RCPT. When several
-/// networks hold the client's address, the most specific one wins; a certificate goes before an address.
+/// networks hold the client's address, the most specific one wins; a certificate goes before an address, and a login before both.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct InboundConnector {
@@ -37,6 +37,9 @@ pub struct InboundConnector {
     /// `client_certificates` and `client_authorities` of a listener); its alternative names count, and its common
     /// name if it has none.
     pub certificate_names: Vec<String>,
+    /// Accounts whose clients may relay from any network once they have logged in: names such as `alice@example.com`, all
+    /// accounts of a domain as `*@example.com`, or `*` for every account. Needs a listener with `auth`.
+    pub logins: Vec<String>,
 }
 
 impl Default for InboundConnector {
@@ -46,6 +49,7 @@ impl Default for InboundConnector {
             enabled: true,
             networks: Vec::new(),
             certificate_names: Vec::new(),
+            logins: Vec::new(),
         }
     }
 }

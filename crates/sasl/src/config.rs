@@ -24,11 +24,11 @@ pub struct Config {
     /// cannot be used stops the start, and leaves the old accounts in use at reload. A file that everybody may read or
     /// write is refused.
     pub file: Option<PathBuf>,
-    /// How passwords are checked.
+    /// For PLAIN and LOGIN.
     pub passwords: Passwords,
-    /// What failed logins lead to.
+    /// Against those who guess.
     pub attempts: Attempts,
-    /// Whose tokens are taken (XOAUTH2, OAUTHBEARER); left out, none are.
+    /// For XOAUTH2 and OAUTHBEARER; left out, neither is offered.
     pub tokens: Option<Tokens>,
 }
 
@@ -37,7 +37,7 @@ pub struct Config {
 #[serde(deny_unknown_fields, default)]
 pub struct Passwords {
     /// Checks at the same time. Each takes a processor, and the memory that the account's hash names (19 MiB as
-    /// `chasqui account hash` makes it).
+    /// `chasqui login hash` makes it).
     pub checks_max: u16,
     /// Logins that wait for such a check. A further one is told to come later (454 4.7.0).
     pub waiting_max: u16,
@@ -62,7 +62,8 @@ impl Default for Passwords {
     }
 }
 
-/// What failed logins lead to: a ban, during which every login is told to come later (454 4.7.0), right or wrong.
+/// What failed logins lead to: a ban, during which every login is told to come later (454 4.7.0, and 421 4.7.0 if it is
+/// the client that is banned), right or wrong.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Attempts {
@@ -125,7 +126,7 @@ pub struct Tokens {
     #[serde(default)]
     pub keys_url: Option<String>,
     /// A file with the provider's public keys (JWKS) instead. Read at the start and at reload.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "named")]
     pub keys_file: Option<PathBuf>,
     /// How often the keys are fetched again; a token with an unknown key fetches them too, at most once a minute.
     #[serde(default = "keys_refresh")]
@@ -142,6 +143,12 @@ pub struct Tokens {
     /// The scope that a client is told to ask for when its token is refused; empty names none.
     #[serde(default)]
     pub scope: String,
+}
+
+/// Reads a path; an empty one is none.
+fn named<'de, D: Deserializer<'de>>(from: D) -> Result<Option<PathBuf>, D::Error> {
+    let path = Option::<PathBuf>::deserialize(from)?;
+    Ok(path.filter(|path| !path.as_os_str().is_empty()))
 }
 
 const fn keys_refresh() -> Span {

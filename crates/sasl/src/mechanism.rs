@@ -75,6 +75,11 @@ impl Mechanism {
         matches!(self, Self::OAuthBearer | Self::XOAuth2 | Self::Plain | Self::Login)
     }
 
+    /// Whether a connection in clear text is enough for it: nothing that logs in is shown, and no TLS is needed.
+    pub const fn is_usable_without_tls(self) -> bool {
+        !self.is_plain_text() && !matches!(self, Self::ScramSha256Plus | Self::External)
+    }
+
     /// Whether it takes a token.
     pub(crate) const fn takes_token(self) -> bool {
         matches!(self, Self::OAuthBearer | Self::XOAuth2)

@@ -23,6 +23,7 @@ pub(crate) fn check(settings: &Settings, places: &Places<'_>) -> Vec<Problem> {
     check.hostname(&settings.hostname);
     check.listeners(settings);
     check.inbound(settings);
+    check.logins(settings);
     check.outbound(settings);
     check.paths(settings);
     check.problems
@@ -89,6 +90,11 @@ impl Check<'_> {
                     ConfigError::ProxyEverybody { key, .. } => {
                         (*key, "list the proxies' own addresses".to_owned())
                     }
+                    ConfigError::NoMechanism(_) => (
+                        "auth",
+                        "name a SCRAM in `mechanisms`, set `tls`, or `login_without_tls = true` where nobody can listen"
+                            .to_owned(),
+                    ),
                     ConfigError::TooSmall { key, least, .. } => {
                         (*key, format!("write {least} or more"))
                     }
@@ -138,6 +144,44 @@ impl Check<'_> {
                 "no listener asks for certificates",
                 "set `client_certificates = \"ask\"` in a [[listener]] with TLS",
             );
+        }
+    }
+
+    fn logins(&mut self, settings: &Settings) {
+        for problem in settings.logins.problems() {
+            let keys = std::iter::once("logins").chain(problem.key.split('.'));
+            let way: Vec<_> = keys.map(key).collect();
+            self.add(&way, problem.words, "see docs/reference/settings.md");
+        }
+        let takes_logins = settings.listener.iter().any(|listener| listener.auth.is_some());
+        for (number, listener) in settings.listener.iter().enumerate() {
+            if listener.auth.is_some() && settings.logins.file.is_none() {
+                self.add(
+                    &item("listener", number, "auth"),
+                    "nobody could log in, since there are no accounts",
+                    "name the accounts' file in `logins.file`",
+                );
+            }
+        }
+        for (number, inbound) in settings.inbound.iter().enumerate() {
+            if !inbound.logins.is_empty() && !takes_logins {
+                self.add(
+                    &item("inbound", number, "logins"),
+                    "no listener takes logins, so this would let nobody in",
+                    "set `auth` of a listener",
+                );
+            }
+            for (place, login) in inbound.logins.iter().enumerate() {
+                let is_pattern = login.starts_with('*') && login != "*" && !login.starts_with("*@");
+                if login.is_empty() || login == "*@" || is_pattern {
+                    let [section, number, key] = item("inbound", number, "logins");
+                    self.add(
+                        &[section, number, key, Step::Item(place)],
+                        format!("`{login}` names no account"),
+                        "write an account's name, `*@` and a domain, or `*`",
+                    );
+                }
+            }
         }
     }
 

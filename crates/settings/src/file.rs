@@ -184,6 +184,39 @@ name = "internet"
     }
 
     #[test]
+    fn logins_need_accounts_a_listener_and_names() {
+        let text = format!(
+            "{GOOD}[[inbound]]\nname = \"people\"\nlogins = [\"a\", \"*.b\"]\n\n[logins.attempts]\nwatched_max = 0\n"
+        );
+        check(
+            &text,
+            &[
+                "x.toml:13:1: inbound.logins: no listener takes logins, so this would let nobody in; set `auth` of a listener",
+                "x.toml:13:16: inbound.logins: `*.b` names no account; write an account's name, `*@` and a domain, or `*`",
+                "x.toml:16:1: logins.attempts.watched_max: is 0; nobody could be watched; see docs/reference/settings.md",
+            ],
+        );
+        let auth = GOOD.replace(":2525\"", ":2525\"\nauth = { mechanisms = [\"PLAIN\"] }");
+        check(
+            &auth,
+            &[
+                "x.toml:6:1: listener.auth: listener \"smtp\": no mechanism of `auth` could be used here; name a SCRAM in `mechanisms`, set `tls`, or `login_without_tls = true` where nobody can listen",
+                "x.toml:6:1: listener.auth: nobody could log in, since there are no accounts; name the accounts' file in `logins.file`",
+            ],
+        );
+        let text =
+            format!("{GOOD}[logins]\nfile = \"/a\"\n").replace(":2525\"", ":2525\"\nauth = {}");
+        let settings = parse(&text, Path::new("x.toml")).unwrap();
+        let shown = to_toml(&settings).unwrap();
+        assert_eq!(parse(&shown, Path::new("y.toml")), Ok(settings), "{shown}");
+        let unknown = text.replace("auth = {}", "auth = { mechanism = [] }");
+        check(
+            &unknown,
+            &["x.toml:6:10: listener.auth.mechanism: unknown key; did you mean `mechanisms`?"],
+        );
+    }
+
+    #[test]
     fn the_whole_internet_is_no_network_of_ours() {
         let text = GOOD.replace("127.0.0.0/8", "0.0.0.0/0");
         check(

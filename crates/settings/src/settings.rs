@@ -33,6 +33,8 @@ pub struct Settings {
     pub resolver: resolver::Config,
     /// Whom to trust when a next hop is verified.
     pub tls: tls::client::Config,
+    /// For listeners with `auth`.
+    pub logins: sasl::config::Config,
     /// Where the relay takes mail: one `[[listener]]` per address.
     pub listener: Vec<Listener>,
     /// Who may relay: one `[[inbound]]` per group of clients. Without any, every recipient is refused.

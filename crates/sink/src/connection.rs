@@ -70,7 +70,9 @@ impl Connection {
                     Step::Commit(transaction) => self.commit(*transaction).await,
                     Step::Abandon => self.abandon().await,
                     // Not offered.
-                    Step::StartTls => return Err(io::ErrorKind::Unsupported.into()),
+                    Step::StartTls | Step::Login(_) | Step::ForgetLogin => {
+                        return Err(io::ErrorKind::Unsupported.into());
+                    }
                     Step::Close(_) => return self.socket.shutdown().await,
                 }
             }
@@ -156,6 +158,7 @@ impl Connection {
             listener: Box::default(),
             connector: Box::default(),
             tls: None,
+            login: None,
         };
         let envelope = Envelope {
             sender: ReversePath::Null,

@@ -52,6 +52,11 @@ impl LineReader {
         Self { text_octets_max, partial: BytesMut::new(), at: At::Text }
     }
 
+    /// From the next line on, takes `octets_max` octets, CRLF included. Not for the middle of a line.
+    pub const fn set_octets_max(&mut self, octets_max: usize) {
+        self.text_octets_max = octets_max.saturating_sub(CRLF_OCTETS);
+    }
+
     /// Takes the next line from `input`, without its CRLF; none when `input` is used up.
     pub fn read(&mut self, input: &mut Bytes) -> Option<Result<Bytes, LineError>> {
         loop {

@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::SocketAddr;
 
 use mail::Origin;
+use sasl::Identity;
 use tls::server::PeerCertificate;
 
 /// A connected client.
@@ -18,6 +19,8 @@ pub(crate) struct Client {
     pub(crate) tls: Option<Box<str>>,
     /// What it showed in the handshake, trusted or not.
     pub(crate) certificate: Option<Box<PeerCertificate>>,
+    /// Whom it logged in as.
+    pub(crate) identity: Option<Box<Identity>>,
 }
 
 impl Client {
@@ -25,6 +28,11 @@ impl Client {
     pub(crate) fn subject(&self) -> Option<&str> {
         let certificate = self.certificate.as_ref().filter(|it| it.fault.is_none())?;
         Some(&certificate.subject)
+    }
+
+    /// The account that it logged in to.
+    pub(crate) fn login(&self) -> Option<&str> {
+        self.identity.as_ref().map(|identity| &*identity.account)
     }
 
     /// Where a message came in.
@@ -35,6 +43,7 @@ impl Client {
             listener: listener.into(),
             connector: self.connector.clone().unwrap_or_default(),
             tls: self.tls.clone(),
+            login: self.login().map(Into::into),
         }
     }
 }

@@ -9,9 +9,11 @@ use serde::{Deserialize, Serialize};
 use tls::server::ClientCertificates;
 use units::{ByteSize, Span};
 
+mod auth;
 mod extension;
 mod restraint;
 
+pub use auth::Auth;
 pub use extension::Extension;
 pub use restraint::{Defence, RateLimits, Rates};
 
@@ -58,6 +60,8 @@ pub struct Listener {
     #[serde(deserialize_with = "policy::config::networks")]
     #[schemars(with = "Vec<String>")]
     pub xclient_networks: Vec<IpNet>,
+    /// Left out, AUTH is not offered (502 5.5.1).
+    pub auth: Option<Auth>,
     /// Connections open at once. One more is answered 421 4.3.2 and closed; on an implicit TLS port it
     /// is closed without a word.
     pub connections_max: usize,
@@ -143,6 +147,7 @@ impl Default for Listener {
             requires_tls: false,
             proxy_networks: Vec::new(),
             xclient_networks: Vec::new(),
+            auth: None,
             connections_max: 2000,
             connections_per_client_max: 200,
             handshakes_max: 256,
@@ -208,6 +213,9 @@ pub enum ConfigError {
         /// The setting.
         key: &'static str,
     },
+    /// `auth` with nothing that a client could use.
+    #[error("listener \"{0}\": no mechanism of `auth` could be used here")]
+    NoMechanism(String),
     /// BINARYMIME without CHUNKING.
     #[error("listener \"{0}\": BINARYMIME needs CHUNKING")]
     BinaryMime(String),
@@ -266,6 +274,13 @@ impl Listener {
             if networks.iter().any(|network| network.prefix_len() == 0) {
                 problems.push(ConfigError::ProxyEverybody { listener: name(), key });
             }
+        }
+        let lacks_way = |auth: &Auth| match self.tls {
+            ListenerTls::None => !auth.has_way_without_tls(),
+            ListenerTls::StartTls | ListenerTls::Implicit => auth.mechanisms.is_empty(),
+        };
+        if self.auth.as_ref().is_some_and(lacks_way) {
+            problems.push(ConfigError::NoMechanism(name()));
         }
         let offers =
             |it| self.extensions.contains(&it) || self.extensions_for_relaying.contains(&it);
@@ -342,6 +357,12 @@ mod tests {
                 "listener \"smtp\": command_octets_max is less than 512",
             ]
         );
+        let auth = Auth { mechanisms: vec![sasl::Mechanism::Plain], ..Auth::default() };
+        let listener = Listener { auth: Some(auth.clone()), ..Listener::default() };
+        assert_eq!(listener.problems(), [ConfigError::NoMechanism("smtp".to_owned())]);
+        let auth = Auth { login_without_tls: true, ..auth };
+        let listener = Listener { auth: Some(auth), ..Listener::default() };
+        assert_eq!(listener.problems(), []);
         let listener = Listener { requires_tls: true, ..Listener::default() };
         assert_eq!(listener.problems(), [ConfigError::RequiresTls("smtp".to_owned())]);
     }

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use channel::TrySendError;
-use mail::{Accepted, Envelope};
+use mail::{Accepted, Envelope, Wishes};
+use sasl::server::Exchange;
 use smtp_session::server::{self, Reason, Session, Step};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
@@ -30,6 +31,8 @@ pub(crate) struct Connection {
     pub(crate) session: Session,
     pub(crate) transaction: Transaction,
     pub(crate) stream: Stream,
+    /// A login under way.
+    pub(crate) exchange: Option<Box<Exchange>>,
     /// Stored and answered for, but the queue had no room yet. Nothing is read until it has.
     unqueued: Option<Accepted>,
     pub(crate) slot: Slot,
@@ -48,6 +51,7 @@ impl Connection {
             session: reception.session(&client, now),
             transaction: Transaction::new(now),
             stream: Stream::new(socket),
+            exchange: None,
             unqueued: None,
             reception,
             client,
@@ -96,6 +100,7 @@ impl Connection {
         if self.greets_late() {
             Box::pin(self.wait_to_greet(stop)).await;
         }
+        self.offer_logins();
         self.talk(stop).await
     }
 
@@ -126,6 +131,8 @@ impl Connection {
                         let verdict = self.verdict(question).await;
                         self.session.decide(verdict, self.now());
                     }
+                    Step::Login(said) => Box::pin(self.log_in(said)).await,
+                    Step::ForgetLogin => self.forget_login(),
                     Step::Body(chunk) => Box::pin(self.store(chunk)).await,
                     Step::Commit(transaction) => Box::pin(self.commit(*transaction)).await,
                     Step::Abandon => self.abandon(),
@@ -133,6 +140,7 @@ impl Connection {
                         Box::pin(self.shake_hands(stop)).await?;
                         self.session.retell(self.reception.settings_for(&self.client));
                         self.session.tls_started(self.now());
+                        self.offer_logins();
                     }
                     Step::Close(reason) => return Ok(reason),
                 }
@@ -200,13 +208,13 @@ impl Connection {
         let now = self.now();
         let transaction = std::mem::replace(&mut self.transaction, Transaction::new(now));
         let begun_at = transaction.begun_at;
-        let helo = received.helo;
+        let (helo, mut wishes) = (received.helo, received.wishes);
         let envelope = Envelope {
             sender: received.sender,
             recipients: received.recipients,
             body_type: received.body_type,
             needs_smtputf8: received.needs_smtputf8,
-            wishes: received.wishes,
+            wishes: Wishes { submitter: self.submitter(wishes.submitter.take()), ..wishes },
             origin: self.client.origin(&self.reception.config.name, helo),
         };
         self.queue().await;
@@ -257,6 +265,7 @@ impl Connection {
             listener = %self.reception.config.name,
             connector = self.client.connector.as_deref(),
             client = %self.client.address,
+            login = self.client.login(),
             helo = %Plain(&accepted.envelope.origin.helo),
             sender = %accepted.envelope.sender,
             recipients = accepted.envelope.recipients.len(),

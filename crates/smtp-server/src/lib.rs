@@ -3,7 +3,7 @@
 //! **Takes** TCP connections, verdicts of `policy`, places in the spool. **Gives** `Accepted` to the queue, and a
 //! 250 only for what is on the device.
 //! **Never** decides the order of commands (`smtp-session` does), keeps a message in memory, or grows past a limit.
-//! RFC 5321, RFC 3207, RFC 3848, RFC 8314.
+//! RFC 5321, RFC 3207, RFC 3848, RFC 4954, RFC 6409 §4.3, RFC 8314.
 //!
 //! Start reading at `connection.rs`.
 
@@ -16,6 +16,8 @@ mod end;
 mod gate;
 mod handshake;
 mod listener;
+mod login;
+mod logins;
 mod metrics;
 mod proxied;
 mod rates;

@@ -134,7 +134,14 @@ impl Listening {
             }
         };
         let session = SessionId(self.sessions.fetch_add(1, Ordering::Relaxed));
-        let mut client = Client { session, address, connector: None, tls: None, certificate: None };
+        let mut client = Client {
+            session,
+            address,
+            connector: None,
+            tls: None,
+            certificate: None,
+            identity: None,
+        };
         client.connector = self.reception.connector(&client);
         let connection = Connection::new(Arc::clone(&self.reception), socket, client, slot);
         self.connections.begin(|stop| connection.run(stop));

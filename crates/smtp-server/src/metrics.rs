@@ -16,6 +16,8 @@ pub(crate) enum Limit {
     Descriptors,
     /// `handshakes_max`.
     Handshakes,
+    /// A ban after failed logins (`logins.attempts`).
+    LoginBan,
     /// The channel to the queue is nearly full.
     Queue,
     /// The spool takes no message.
@@ -35,11 +37,12 @@ pub(crate) enum Limit {
 }
 
 impl Limit {
-    pub(crate) const ALL: [(Self, &'static str); 12] = [
+    pub(crate) const ALL: [(Self, &'static str); 13] = [
         (Self::Connections, "connections"),
         (Self::ClientConnections, "client_connections"),
         (Self::Descriptors, "descriptors"),
         (Self::Handshakes, "handshakes"),
+        (Self::LoginBan, "login_ban"),
         (Self::Queue, "queue"),
         (Self::Spool, "spool"),
         (Self::ConnectionRate, "connection_rate"),

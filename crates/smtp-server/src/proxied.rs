@@ -90,6 +90,8 @@ impl Connection {
         self.client.certificate = None;
         self.client.connector = self.reception.connector(&self.client);
         self.session.retell(self.reception.settings_for(&self.client));
+        // What is true of the proxy's session is not true of this one, a login among it.
+        self.offer_logins();
         tracing::info!(
             session = %self.client.session,
             listener = %self.reception.config.name,

@@ -1,5 +1,6 @@
 //! What all connections of a listener share.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -15,6 +16,7 @@ use units::Clock;
 use crate::client::Client;
 use crate::config::{Extension, Listener, ListenerTls};
 use crate::gate::Gate;
+use crate::logins::Logins;
 use crate::metrics::{Limit, Metrics};
 use crate::rates::Meters;
 use crate::shedding::Shedding;
@@ -35,6 +37,8 @@ pub(crate) struct Reception {
     pub(crate) clock: Clock,
     pub(crate) metrics: Metrics,
     pub(crate) acceptor: Option<tls::server::Acceptor>,
+    /// Logins, if the listener takes them.
+    pub(crate) logins: Option<Logins>,
     /// Permits for handshakes, `handshakes_max` of them.
     pub(crate) handshakes: Semaphore,
     /// Rates and bans; none if nothing is limited.
@@ -59,12 +63,19 @@ impl Reception {
         self.shedding.note(limit, self.clock.now());
     }
 
-    /// The connector that lets `client` relay: by its certificate, else by its address.
+    /// The connector that lets `client` relay: by its login, else by its certificate, else by its address.
     pub(crate) fn connector(&self, client: &Client) -> Option<Box<str>> {
+        let by_login = client.login().and_then(|login| self.admission.admit_login(login));
         let certificate = client.certificate.as_ref();
-        let by_name = certificate.and_then(|it| self.admission.admit_holder(it.trusted_names()));
-        let connector = by_name.or_else(|| self.admission.admit(client.address.ip()))?;
+        let by_name = || certificate.and_then(|it| self.admission.admit_holder(it.trusted_names()));
+        let by_address = || self.admission.admit(client.address.ip());
+        let connector = by_login.or_else(by_name).or_else(by_address)?;
         Some(connector.name.as_str().into())
+    }
+
+    /// Whether a client that has just connected is turned away: it could not log in, and nothing else is of use to it.
+    pub(crate) fn turns_away(&self, client: IpAddr) -> bool {
+        self.logins.as_ref().is_some_and(|logins| logins.is_required() && logins.is_banned(client))
     }
 
     /// What sessions with `client` go by.

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use mail::{EnhancedStatus, Reply};
+use mail::{EnhancedStatus, Reply, ReversePath};
 use policy::{Missed, Nearest};
 use tls::server::PeerCertificate;
 
@@ -82,6 +82,34 @@ fn certificate_words(certificate: &PeerCertificate) -> String {
     // A reply's line has 512 octets (RFC 5321 §4.5.3.1.5); it is ASCII.
     words.truncate(CERTIFICATE_OCTETS_MAX);
     words
+}
+
+/// The client has logged in, and that lets it in nowhere.
+pub(crate) fn login_denied(login: &str) -> Reply {
+    let words = format!("Relay access denied: no inbound connector lets the account {login} in");
+    reply(550, EnhancedStatus::new(5, 7, 1), words)
+}
+
+/// The client is banned after failed logins.
+pub(crate) fn banned(client: IpAddr) -> Reply {
+    let words = format!("Too many logins from {client} failed, try again later");
+    reply(421, EnhancedStatus::new(4, 7, 0), words)
+}
+
+/// The listener takes mail from those only who have logged in.
+pub(crate) fn login_required() -> Reply {
+    reply(530, EnhancedStatus::new(5, 7, 0), "Authentication required: log in first")
+}
+
+/// The account may not send as that.
+pub(crate) fn sender_not_allowed(login: &str, sender: &ReversePath) -> Reply {
+    let words = format!("Sender address rejected: the account {login} may not send as {sender}");
+    reply(553, EnhancedStatus::new(5, 7, 1), words)
+}
+
+/// A login that nobody knows of is to go on.
+pub(crate) fn no_login() -> Reply {
+    reply(454, EnhancedStatus::new(4, 7, 0), "Local error: the login broke off, try again")
 }
 
 /// The spool did not take content within `store_wait_max`.

@@ -24,6 +24,9 @@ type Pause = Pin<Box<dyn Future<Output = ()> + Send>>;
 impl Reception {
     /// Whether a client is not banned, and within its rate of connections.
     pub(crate) fn may_connect(&self, client: IpAddr) -> Result<(), (Limit, Reply)> {
+        if self.turns_away(client) {
+            return Err((Limit::LoginBan, reply::banned(client.to_canonical())));
+        }
         let Some(meters) = &self.meters else { return Ok(()) };
         let now = self.clock.now();
         if let Some(ban) = meters.ban(client, now)

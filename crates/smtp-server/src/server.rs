@@ -9,6 +9,7 @@ use std::time::Duration;
 use channel::Sender;
 use mail::Accepted;
 use policy::{Admission, Router};
+use sasl::Authenticator;
 use spool::Spool;
 use telemetry::Registry;
 use tls::CertificateError;
@@ -19,6 +20,7 @@ use units::Clock;
 
 use crate::config::{ConfigError, Listener, ListenerTls};
 use crate::listener::{Listening, open};
+use crate::logins::Logins;
 use crate::metrics::Metrics;
 use crate::rates::Meters;
 use crate::reception::{Reception, session_settings};
@@ -37,6 +39,8 @@ pub struct Parts<'a> {
     pub spool: Spool,
     /// Takes each message that is stored. Nearly full, it makes MAIL fail with 452 4.3.1.
     pub accepted: Sender<Accepted>,
+    /// Who may log in, on listeners with `auth`.
+    pub logins: Arc<Authenticator>,
     /// The time.
     pub clock: Clock,
     /// The relay's name in greetings and trace fields.
@@ -110,8 +114,17 @@ impl Server {
     ///
     /// Reads certificates, so it blocks on files; needs to be called within a tokio runtime.
     pub fn bind(parts: Parts<'_>) -> Result<Self, BindError> {
-        let Parts { listeners, admission, router, spool, accepted, clock, hostname, registry } =
-            parts;
+        let Parts {
+            listeners,
+            admission,
+            router,
+            spool,
+            accepted,
+            logins,
+            clock,
+            hostname,
+            registry,
+        } = parts;
         let sessions = Arc::new(AtomicU64::new(clock.unix_millis() << 16));
         let mut listening = Vec::new();
         let mut acceptors = Vec::new();
@@ -148,6 +161,7 @@ impl Server {
                 tarpits,
                 shedding,
                 gate: parking_lot::Mutex::default(),
+                logins: config.auth.as_ref().map(|auth| Logins::new(Arc::clone(&logins), auth)),
                 handshakes: Semaphore::new(config.handshakes_max.min(Semaphore::MAX_PERMITS)),
                 config,
             };

@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use sasl::ChannelBindings;
 use tls::server::PeerCertificate;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -146,6 +147,15 @@ impl Stream {
         let facts = (tls::facts(session), acceptor.peer_certificate(session));
         self.transport = Transport::Tls(Box::new(stream));
         Ok(facts)
+    }
+
+    /// What the TLS session can be recognised by.
+    pub(crate) fn bindings(&self) -> ChannelBindings {
+        let exporter = match &self.transport {
+            Transport::Tls(stream) => tls::exporter(stream.get_ref().1),
+            Transport::Plain(_) | Transport::Gone => None,
+        };
+        ChannelBindings { exporter, end_point: None }
     }
 
     /// Closes so that the last reply arrives: input left unread would turn the close into a reset, which can

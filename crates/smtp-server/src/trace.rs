@@ -36,6 +36,10 @@ pub(crate) enum Protocol {
     Esmtps,
     Utf8Smtp,
     Utf8Smtps,
+    Esmtpa,
+    Esmtpsa,
+    Utf8Smtpa,
+    Utf8Smtpsa,
 }
 
 impl Protocol {
@@ -54,6 +58,17 @@ impl Protocol {
         }
     }
 
+    /// The name if the client had logged in. Who says HELO cannot.
+    pub(crate) const fn with_login(self) -> Self {
+        match self {
+            Self::Esmtp => Self::Esmtpa,
+            Self::Esmtps => Self::Esmtpsa,
+            Self::Utf8Smtp => Self::Utf8Smtpa,
+            Self::Utf8Smtps => Self::Utf8Smtpsa,
+            other => other,
+        }
+    }
+
     const fn name(self) -> &'static str {
         match self {
             Self::Smtp => "SMTP",
@@ -61,11 +76,15 @@ impl Protocol {
             Self::Esmtps => "ESMTPS",
             Self::Utf8Smtp => "UTF8SMTP",
             Self::Utf8Smtps => "UTF8SMTPS",
+            Self::Esmtpa => "ESMTPA",
+            Self::Esmtpsa => "ESMTPSA",
+            Self::Utf8Smtpa => "UTF8SMTPA",
+            Self::Utf8Smtpsa => "UTF8SMTPSA",
         }
     }
 
     const fn is_utf8(self) -> bool {
-        matches!(self, Self::Utf8Smtp | Self::Utf8Smtps)
+        matches!(self, Self::Utf8Smtp | Self::Utf8Smtps | Self::Utf8Smtpa | Self::Utf8Smtpsa)
     }
 }
 
@@ -222,5 +241,7 @@ mod tests {
         ] {
             assert_eq!(Protocol::of(facts.0, facts.1, facts.2), want, "{facts:?}");
         }
+        let names = [Smtp, Esmtp, Esmtps, Utf8Smtp, Utf8Smtps].map(|it| it.with_login().name());
+        assert_eq!(names, ["SMTP", "ESMTPA", "ESMTPSA", "UTF8SMTPA", "UTF8SMTPSA"]);
     }
 }

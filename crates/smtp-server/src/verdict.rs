@@ -15,7 +15,7 @@ impl Connection {
     /// Answers `question`, counting and logging a refusal.
     pub(crate) async fn verdict(&mut self, question: Question) -> Verdict {
         let answer = match &question {
-            Question::Mail { octets_declared, .. } => self.may_begin(*octets_declared),
+            Question::Mail { sender, octets_declared } => self.may_begin(sender, *octets_declared),
             Question::Recipient { address } => self.may_have(address),
             Question::Content => Box::pin(self.begin_content()).await,
             Question::Client(told) => self.stand_in(told),
@@ -34,8 +34,13 @@ impl Connection {
 
     /// MAIL: looks whether there is room now. The place itself is taken when the content comes, so that a client
     /// that goes no further holds none.
-    fn may_begin(&mut self, octets_declared: Option<u64>) -> Result<(), Reply> {
+    fn may_begin(
+        &mut self,
+        sender: &ReversePath,
+        octets_declared: Option<u64>,
+    ) -> Result<(), Reply> {
         self.transaction = Transaction::new(self.reception.clock.now());
+        self.may_send_as(sender)?;
         self.may_have_one(Kind::Messages)?;
         self.may_have_one(Kind::Octets)?;
         if self.reception.is_queue_nearly_full() {
@@ -61,6 +66,9 @@ impl Connection {
 
     /// Says what of the client did not match, and the connector that it was nearest to.
     fn relay_denied(&self) -> Reply {
+        if let Some(login) = self.client.login() {
+            return reply::login_denied(login);
+        }
         let client = self.client.address.ip().to_canonical();
         let certificate = self.client.certificate.as_deref();
         let names = certificate.map_or(&[][..], |certificate| &certificate.names);
@@ -83,15 +91,18 @@ impl Connection {
             [only] => Some(&only.address),
             _ => None,
         };
+        let protocol = Protocol::of(
+            transaction.is_esmtp,
+            transaction.needs_smtputf8,
+            self.client.tls.is_some(),
+        );
+        let has_login = self.client.identity.is_some();
+        let protocol = if has_login { protocol.with_login() } else { protocol };
         let trace = Received {
             helo: &transaction.helo,
             client: self.client.address.ip(),
             hostname: &self.reception.settings.hostname,
-            protocol: Protocol::of(
-                transaction.is_esmtp,
-                transaction.needs_smtputf8,
-                self.client.tls.is_some(),
-            ),
+            protocol,
             tls: self.client.tls.as_deref(),
             id: writer.id(),
             recipient,
@@ -137,6 +148,7 @@ impl Connection {
             listener = %self.reception.config.name,
             connector = self.client.connector.as_deref(),
             client = %self.client.address,
+            login = self.client.login(),
             helo = transaction.map(|it| tracing::field::display(Plain(&it.helo))),
             sender = sender.map(tracing::field::display),
             recipient = recipient.map(tracing::field::display),

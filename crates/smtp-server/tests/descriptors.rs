@@ -69,6 +69,12 @@ fn a_full_descriptor_table_is_told_and_survived() {
         router: Arc::new(Router::new(vec![]).unwrap()),
         spool,
         accepted,
+        logins: sasl::Authenticator::open(
+            &sasl::config::Config::default(),
+            Clock::system(),
+            &registry,
+        )
+        .unwrap(),
         clock,
         hostname: "relay.test".into(),
         registry: &registry,

@@ -53,6 +53,7 @@ fn accepted(transaction: &server::Transaction) -> Accepted {
         listener: "a".into(),
         connector: "a".into(),
         tls: None,
+        login: None,
     };
     let envelope = Envelope {
         sender: transaction.sender.clone(),
@@ -73,6 +74,7 @@ fn accepted(transaction: &server::Transaction) -> Accepted {
 fn serve(pieces: &[&[u8]], now: Instant) -> Outcome {
     let security = server::Security { offers_starttls: true, requires_tls: false };
     let mut session = server::Session::new(settings(), security, now);
+    session.offer_logins("PLAIN".into());
     let (mut outcome, mut body) = (Outcome::default(), None::<Vec<u8>>);
     let no = || server::Verdict::Refuse(Reply::new(550, "5.7.1".parse().ok(), "no"));
     let mut pieces = pieces.iter();
@@ -91,6 +93,22 @@ fn serve(pieces: &[&[u8]], now: Instant) -> Outcome {
                 server::Step::Ask(server::Question::Mail { .. } | server::Question::Client(_)) => {
                     session.decide(server::Verdict::Accept, now);
                 }
+                server::Step::Login(said) => {
+                    let reply = |code| Reply::new(code, None, "word");
+                    session.login(
+                        match said {
+                            server::Said::Auth(argument) if argument.contains("good") => {
+                                server::LoginVerdict::Accept(reply(235))
+                            }
+                            server::Said::Auth(_) => server::LoginVerdict::Challenge(reply(334)),
+                            server::Said::Response(line) if &*line == b"more" => {
+                                server::LoginVerdict::Challenge(reply(334))
+                            }
+                            server::Said::Response(_) => server::LoginVerdict::Refuse(reply(535)),
+                        },
+                        now,
+                    );
+                }
                 server::Step::Body(bytes) => body.as_mut().unwrap().extend_from_slice(&bytes),
                 server::Step::Commit(transaction) => {
                     session.stored(&accepted(&transaction), now);
@@ -100,7 +118,7 @@ fn serve(pieces: &[&[u8]], now: Instant) -> Outcome {
                     body.take().unwrap();
                     outcome.abandoned += 1;
                 }
-                server::Step::StartTls => {}
+                server::Step::ForgetLogin | server::Step::StartTls => {}
                 server::Step::Close(reason) => outcome.end = Some(reason),
             }
         }
@@ -129,8 +147,14 @@ fn pieces<'a>(bytes: &'a [u8], cuts: &[usize]) -> Vec<&'a [u8]> {
     cuts.windows(2).map(|ends| &bytes[ends[0]..ends[1]]).collect()
 }
 
-const SCRAPS: [&str; 40] = [
+const SCRAPS: [&str; 46] = [
     "HELO a\r\n",
+    "AUTH PLAIN good\r\n",
+    "AUTH PLAIN\r\n",
+    "AUTH PLAIN\r\nmore\r\nbad\r\n",
+    "more\r\n",
+    "*\r\n",
+    "AUTH 0123456789012345678901234567890123456789012345678901234567890123456789\r\n",
     "EHLO b.example\r\n",
     "MAIL FROM:<a@b>\r\n",
     "MAIL FROM:<>\r\n",
@@ -181,7 +205,7 @@ proptest! {
         cuts in prop::collection::vec(any::<usize>(), 0..6),
         ends_badly in prop::option::of(prop_oneof![Just("STARTTLS\r\nNOOP\r\n"), Just("QUIT\r\nNOOP\r\n"), Just("GET / HTTP/1.1\r\n")]),
     ) {
-        let mut text = "HELO a\r\n".to_owned();
+        let mut text = "EHLO a\r\n".to_owned();
         text.extend(scraps.iter().map(|&scrap| SCRAPS[scrap]));
         text.push_str(ends_badly.unwrap_or_default());
         let (bytes, now) = (text.as_bytes(), now());

@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use mail::Reply;
-use smtp_session::server::{Offers, Question, Security, Session, Settings, Step, Verdict};
+use smtp_session::server::{
+    LoginVerdict, Offers, Question, Said, Security, Session, Settings, Step, Verdict,
+};
 
 /// The states in which commands are read, and what leads there. `refused` stands where no recipient was taken, `failed`
 /// behind a chunk that is at fault, `tls` behind a handshake, before EHLO. In all other states no command is read: in
@@ -118,7 +120,7 @@ const GRID: &[(&str, [&str; 10])] = &[
             "503 5.5.1",
             "530 5.7.0",
             "503 5.5.1",
-            "555 5.5.4",
+            "250 2.1.0",
             "503 5.5.1",
             "503 5.5.1",
             "503 5.5.1",
@@ -332,16 +334,17 @@ const GRID: &[(&str, [&str; 10])] = &[
         [
             "503 5.5.1",
             "530 5.7.0",
-            "502 5.5.1",
-            "502 5.5.1",
-            "502 5.5.1",
-            "502 5.5.1",
-            "502 5.5.1",
-            "502 5.5.1",
-            "502 5.5.1",
-            "502 5.5.1",
+            "503 5.5.1",
+            "334",
+            "503 5.5.1",
+            "503 5.5.1",
+            "503 5.5.1",
+            "503 5.5.1",
+            "503 5.5.1",
+            "503 5.5.1",
         ],
     ),
+    ("AUTH", ["501 5.5.4"; 10]),
     (
         "STARTTLS",
         [
@@ -447,6 +450,19 @@ fn run(session: &mut Session, now: Instant) -> String {
                 let no = Reply::new(550, "5.7.1".parse().ok(), "no");
                 session.decide(if is_refused { Verdict::Refuse(no) } else { Verdict::Accept }, now);
             }
+            // `AUTH PLAIN` is challenged, and whatever answers is wrong; `AUTH GOOD` logs in.
+            Step::Login(said) => {
+                let reply = |code, status: &str, text| Reply::new(code, status.parse().ok(), text);
+                let verdict = match said {
+                    Said::Auth(argument) if &*argument == "GOOD" => {
+                        LoginVerdict::Accept(reply(235, "2.7.0", "in"))
+                    }
+                    Said::Auth(_) => LoginVerdict::Challenge(reply(334, "", "YWJj")),
+                    Said::Response(_) => LoginVerdict::Refuse(reply(535, "5.7.8", "no")),
+                };
+                session.login(verdict, now);
+            }
+            Step::ForgetLogin => found.push("forget".into()),
             Step::Body(_) => {}
             Step::Commit(_) => {
                 found.push("commit".into());
@@ -470,11 +486,13 @@ fn session(state: &str, said: &str, now: Instant) -> Session {
     } else {
         Session::new(settings(), security, now)
     };
+    session.offer_logins("PLAIN".into());
     run(&mut session, now);
     session.receive(Bytes::from(said.to_owned()), now);
     run(&mut session, now);
     if state == "tls" {
         session.tls_started(now);
+        session.offer_logins("PLAIN".into());
     }
     session
 }
@@ -502,6 +520,34 @@ fn each_command_has_its_reply_in_each_state() {
     assert!(faults.is_empty(), "{faults:#?}");
 }
 
+/// A login changes what AUTH means, and nothing else.
+#[test]
+fn whoever_is_logged_in_hears_the_same() {
+    #[expect(clippy::disallowed_methods, reason = "some moment to start from")]
+    let now = Instant::now();
+    for (command, row) in GRID {
+        let mut session = session("idle", "EHLO a\r\nAUTH GOOD\r\n", now);
+        session.receive(Bytes::from(format!("{command}\r\n")), now);
+        let want = if *command == "AUTH PLAIN" { "503 5.5.1" } else { row[3] };
+        assert_eq!(run(&mut session, now), want, "{command}");
+    }
+}
+
+/// Whatever answers a challenge is no command.
+#[test]
+fn in_a_login_no_command_is_read() {
+    #[expect(clippy::disallowed_methods, reason = "some moment to start from")]
+    let now = Instant::now();
+    for (command, _) in GRID.iter().filter(|(command, _)| !command.contains('\n')) {
+        let mut session = session("idle", "EHLO a\r\nAUTH PLAIN\r\n", now);
+        session.receive(Bytes::from(format!("{command}\r\n")), now);
+        assert_eq!(run(&mut session, now), "535 5.7.8", "{command}");
+    }
+    let mut session = session("idle", "EHLO a\r\nAUTH PLAIN\r\n", now);
+    session.receive(Bytes::from_static(b"a\nb\r\n"), now);
+    assert_eq!(run(&mut session, now), "forget, 500 5.5.2");
+}
+
 /// The states in which no command is read: the input waits, or is void, or is content; and the client's time stands still
 /// while it is not the one waited for.
 #[test]
@@ -521,6 +567,13 @@ fn elsewhere_no_command_is_read() {
         session.next_step(),
         Some(Step::Send(Bytes::from_static(b"250 2.1.0 sender OK\r\n250 2.0.0 OK\r\n")))
     );
+
+    let mut session = self::session("idle", "EHLO a\r\n", now);
+    session.receive(Bytes::from_static(b"AUTH PLAIN\r\nNOOP\r\n"), now);
+    assert!(matches!(session.next_step(), Some(Step::Login(_))));
+    assert_eq!((session.next_step(), session.wants_input()), (None, false), "a login is looked at");
+    session.expire(now + Duration::from_hours(2));
+    assert_eq!(session.next_step(), None, "the driver takes its time");
 
     let mut session = self::session("fresh", begun, now);
     session.receive(Bytes::from_static(b"BDAT 0 LAST\r\nNOOP\r\n"), now);

@@ -8,10 +8,13 @@
 //! by line. Lines of the other side in a row come in one burst. `+300s` lets time pass.
 //!
 //! Server: `limit: name=value …` (before all else), `offer: EXTENSION[=value] -EXTENSION …` (same; it is
-//! 2026-11-21T18:46:00Z), `tls: offered|required|implicit` (same), `proxy: listed` (same), `greeting: reply` (same),
-//! `secured` (the handshake is done), `policy: reply` refuses the next question, `spool: reply` fails the next commit, `write: reply` fails now, `stop`,
-//! `end` (the client sends no more); and what must come of it: `message: sender -> recipients, octets`, `asked: what MAIL
-//! and RCPT asked for`, `content: text` (of that message), `client: what XCLIENT told`, `abandon`, `handshake`, `close: Reason`.
+//! 2026-11-21T18:46:00Z), `logins: mechanisms` takes them (same, and behind `secured`), `login: reply` is the driver's next
+//! word in a login (`334-` for a challenge without text), `tls: offered|required|implicit` (same), `proxy: listed` (same),
+//! `greeting: reply` (same), `secured` (the handshake is done), `policy: reply` refuses the next question,
+//! `spool: reply` fails the next commit, `write: reply` fails now, `stop`, `end` (the client sends no more); and what must
+//! come of it: `message: sender -> recipients, octets`, `asked: what MAIL and RCPT asked for`, `auth: argument`,
+//! `response: line`, `forget` (of a login), `content: text` (of that message), `client: what XCLIENT told`, `abandon`,
+//! `handshake`, `close: Reason`.
 //!
 //! Client: `offers: EHLO lines;…`, `mail: sender -> recipients[; parameters]`, `rcpt: <recipient> parameters` (one more),
 //! `body: text` (each a piece; before all else), `lmtp` (what is spoken instead of SMTP; before all else),
@@ -20,6 +23,7 @@
 
 #![expect(
     clippy::unwrap_used,
+    clippy::expect_used,
     clippy::panic,
     clippy::string_slice,
     reason = "in a test a panic is a finding"
@@ -141,6 +145,8 @@ struct Server {
     greeting: Option<Reply>,
     session: Option<server::Session>,
     policy: Option<Reply>,
+    logins: Option<String>,
+    login: VecDeque<Reply>,
     spool: Option<Reply>,
     body: Vec<u8>,
 }
@@ -172,6 +178,8 @@ impl Server {
             greeting: None,
             session: None,
             policy: None,
+            logins: None,
+            login: VecDeque::new(),
             spool: None,
             body: Vec::new(),
         }
@@ -238,7 +246,10 @@ impl Server {
                 None => server::Session::new(settings, self.security, now),
             };
             let session = session.with_wall_clock(Timestamp::from_millis(NOW_MILLIS));
-            let session = if self.is_proxy { session.with_xclient() } else { session };
+            let mut session = if self.is_proxy { session.with_xclient() } else { session };
+            if let Some(mechanisms) = &self.logins {
+                session.offer_logins(mechanisms.as_str().into());
+            }
             if self.is_under_tls { session.under_tls() } else { session }
         })
     }
@@ -260,6 +271,23 @@ impl Server {
                         self.policy.take().map_or(server::Verdict::Accept, server::Verdict::Refuse);
                     self.session(now).decide(verdict, now);
                 }
+                server::Step::Login(said) => {
+                    seen.events.push_back(match said {
+                        server::Said::Auth(argument) => format!("auth: {}", short(&argument)),
+                        server::Said::Response(line) => {
+                            format!("response: {}", short(&String::from_utf8_lossy(&line)))
+                        }
+                    });
+                    assert!(!self.session(now).wants_input());
+                    let reply = self.login.pop_front().expect("a driver's word in a login");
+                    let verdict = match reply.code() {
+                        334 => server::LoginVerdict::Challenge(reply),
+                        235 => server::LoginVerdict::Accept(reply),
+                        _ => server::LoginVerdict::Refuse(reply),
+                    };
+                    self.session(now).login(verdict, now);
+                }
+                server::Step::ForgetLogin => seen.events.push_back("forget".into()),
                 server::Step::Body(bytes) => {
                     assert!(!bytes.is_empty());
                     self.body.extend_from_slice(&bytes);
@@ -306,6 +334,7 @@ impl Server {
             listener: "smtp".into(),
             connector: "test".into(),
             tls: None,
+            login: None,
         };
         let envelope = Envelope {
             sender: transaction.sender,
@@ -334,6 +363,15 @@ fn told(client: &server::Xclient) -> String {
     let texts =
         [text("name", &client.name), text("helo", &client.helo), text("login", &client.login)];
     [address, port].into_iter().chain(texts).flatten().collect::<Vec<_>>().join(", ")
+}
+
+/// A long line by its length.
+fn short(line: &str) -> String {
+    match line.len() {
+        0 => "nothing".to_owned(),
+        1..=100 => line.to_owned(),
+        octets => format!("{octets} octets"),
+    }
 }
 
 /// What MAIL and RCPT asked for, in words.
@@ -393,6 +431,20 @@ impl Side for Server {
             }
             "greeting" => {
                 self.greeting = Some(reply(text));
+                return;
+            }
+            "logins" => {
+                self.logins = Some(text.to_owned());
+                if let Some(session) = &mut self.session {
+                    session.offer_logins(text.into());
+                }
+                return;
+            }
+            "login" => {
+                let challenge =
+                    text.strip_prefix("334").map(|text| text.trim_start_matches(['-', ' ']));
+                let challenge = challenge.map(|text| Reply::new(334, None, text));
+                self.login.push_back(challenge.unwrap_or_else(|| reply(text)));
                 return;
             }
             "policy" => self.policy = Some(reply(text)),
@@ -574,13 +626,18 @@ impl Side for Client {
 }
 
 /// What may stand before the conversation begins.
-const SETTINGS: [&str; 10] =
-    ["limit", "offer", "tls", "proxy", "greeting", "offers", "lmtp", "mail", "rcpt", "body"];
+const SETTINGS: [&str; 11] = [
+    "limit", "offer", "logins", "tls", "proxy", "greeting", "offers", "lmtp", "mail", "rcpt",
+    "body",
+];
 /// What a side tells of itself.
-const EVENTS: [&str; 10] = [
+const EVENTS: [&str; 13] = [
     "message",
     "asked",
     "client",
+    "auth",
+    "response",
+    "forget",
     "abandon",
     "handshake",
     "close",

@@ -77,10 +77,26 @@ fn settings() -> Arc<server::Settings> {
     })
 }
 
+/// What a login comes to depends on what was said, and on nothing else.
+fn login(said: &server::Said) -> server::LoginVerdict {
+    let reply = |code| Reply::new(code, None, "word");
+    match said {
+        server::Said::Auth(argument) if argument.len() % 3 == 0 => {
+            server::LoginVerdict::Accept(reply(235))
+        }
+        server::Said::Auth(_) => server::LoginVerdict::Challenge(reply(334)),
+        server::Said::Response(line) if line.len() % 3 == 1 => {
+            server::LoginVerdict::Challenge(reply(334))
+        }
+        server::Said::Response(_) => server::LoginVerdict::Refuse(reply(535)),
+    }
+}
+
 fn serve(pieces: &[&[u8]], now: Instant) -> Outcome {
     let security = server::Security { offers_starttls: true, requires_tls: false };
     let mut session = server::Session::new(settings(), security, now)
         .with_wall_clock(Timestamp::from_millis(1_795_286_760_000));
+    session.offer_logins("PLAIN".into());
     let (mut outcome, mut body) = (Outcome::default(), None::<Vec<u8>>);
     let mut pieces = pieces.iter();
     loop {
@@ -103,7 +119,8 @@ fn serve(pieces: &[&[u8]], now: Instant) -> Outcome {
                     outcome.messages.push((*transaction, body));
                 }
                 server::Step::Abandon => assert!(body.take().is_some(), "no content"),
-                server::Step::StartTls => {}
+                server::Step::Login(said) => session.login(login(&said), now),
+                server::Step::StartTls | server::Step::ForgetLogin => {}
                 server::Step::Close(reason) => outcome.end = Some(reason),
             }
         }
@@ -133,6 +150,7 @@ fn accepted(transaction: &server::Transaction) -> Accepted {
         listener: "a".into(),
         connector: "a".into(),
         tls: None,
+        login: None,
     };
     let envelope = Envelope {
         sender: transaction.sender.clone(),

@@ -124,12 +124,13 @@ fn message_text(message: &Message) -> String {
         deliver_by,
         Some(format!("content    {}, {}", output::octets(message.octets), content(message))),
         Some(format!(
-            "origin     {} ({}), listener {}, connector {}, {}",
+            "origin     {} ({}), listener {}, connector {}, {}{}",
             origin.client.as_deref().unwrap_or("this relay"),
             origin.helo,
             origin.listener,
             origin.connector,
             origin.tls.as_deref().unwrap_or("no TLS"),
+            origin.login.as_ref().map(|login| format!(", login {login}")).unwrap_or_default(),
         )),
         Some(table.to_string()),
     ]

@@ -13,7 +13,7 @@ use crate::reach::service_runtime;
 use crate::relay::Operated;
 use crate::signals::{Signals, Wish};
 use crate::wire::{self, Running};
-use crate::{certificates, descriptors, log, notify, ready};
+use crate::{certificates, descriptors, log, logins, notify, ready};
 
 /// Does it.
 pub(crate) fn run(serve: &Serve) -> Result {
@@ -96,9 +96,14 @@ async fn watch(relay: Arc<Operated>) {
 async fn reload(relay: &Running) {
     let files = relay.files().clone();
     let done = tokio::task::spawn_blocking(move || files.reload()).await;
+    let has_accounts = logins::reload(&relay.relay().logins).await;
     match done {
         Ok(failed) if failed.is_empty() => {
-            relay.metrics().reloaded();
+            if has_accounts {
+                relay.metrics().reloaded();
+            } else {
+                relay.metrics().not_reloaded();
+            }
             tracing::info!("certificates reloaded");
         }
         Ok(failed) => {

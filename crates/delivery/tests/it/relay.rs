@@ -238,6 +238,7 @@ pub(crate) fn envelope(recipients: &[&str]) -> Envelope {
             listener: "test".into(),
             connector: "test".into(),
             tls: None,
+            login: None,
         },
     }
 }

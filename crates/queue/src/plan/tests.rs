@@ -23,6 +23,7 @@ fn envelope(recipients: &[&str]) -> Envelope {
             listener: "".into(),
             connector: "".into(),
             tls: None,
+            login: None,
         },
     }
 }

@@ -142,6 +142,7 @@ impl Relay {
                 listener: "smtp".into(),
                 connector: "applications".into(),
                 tls: None,
+                login: None,
             },
         };
         change(&mut envelope);

@@ -5,7 +5,7 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// One `[[account]]` of the accounts' file. `chasqui account hash` makes its secrets from a password.
+/// One `[[account]]` of the accounts' file. `chasqui login hash` makes its secrets from a password.
 #[derive(Clone, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Account {

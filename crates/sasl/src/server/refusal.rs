@@ -94,7 +94,7 @@ impl Refusal {
 
     pub(super) fn cancelled() -> Self {
         let reason = "the client cancelled the login".to_owned();
-        Self::new(501, status(5, 0, 0), "the login is cancelled", Ending::Cancelled, reason)
+        Self::new(501, status(5, 7, 0), "the login is cancelled", Ending::Cancelled, reason)
     }
 }
 

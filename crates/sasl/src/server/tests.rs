@@ -673,7 +673,7 @@ async fn malformed_messages_get_their_replies() {
         let Step::Refused(refusal) = exchange.answer(b"*") else { panic!("{mechanism} goes on") };
         assert_eq!(
             (refusal.reply.to_string().as_str(), refusal.ending),
-            ("501 5.0.0 the login is cancelled", Ending::Cancelled)
+            ("501 5.7.0 the login is cancelled", Ending::Cancelled)
         );
         let Step::Refused(refusal) = exchange.answer(b"AGEAYg==") else {
             panic!("{mechanism} goes on")

@@ -12,6 +12,7 @@ mod content;
 mod hostile;
 mod idle;
 mod limits;
+mod login;
 mod relay;
 mod stop;
 mod tls;

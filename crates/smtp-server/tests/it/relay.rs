@@ -8,6 +8,7 @@ use channel::Receiver;
 use mail::Accepted;
 use policy::config::{InboundConnector, OutboundConnector};
 use policy::{Admission, Router};
+use sasl::Authenticator;
 use smtp_server::{Certificates, Listener, Parts, Server};
 use spool::{Faults, Spool};
 use telemetry::Registry;
@@ -25,6 +26,9 @@ pub(crate) struct Setup {
     pub(crate) networks: Vec<&'static str>,
     pub(crate) recipient_domains: Vec<&'static str>,
     pub(crate) drain_wait_max: Duration,
+    /// Accounts that the connector lets in.
+    pub(crate) logins: Vec<&'static str>,
+    pub(crate) accounts: sasl::config::Config,
 }
 
 pub(crate) struct Relay {
@@ -62,6 +66,8 @@ impl Relay {
             networks: vec!["127.0.0.1/32", "::1/128"],
             recipient_domains: vec!["*"],
             drain_wait_max: Duration::from_secs(20),
+            logins: Vec::new(),
+            accounts: sasl::config::Config::default(),
         };
         turn(&mut setup);
         let (clock, registry) = (Clock::system(), Arc::new(Registry::new()));
@@ -70,6 +76,7 @@ impl Relay {
             Spool::open_with(&setup.spool, clock.clone(), 1, (&registry, faults.clone())).unwrap();
         let inbound = InboundConnector {
             name: "applications".to_owned(),
+            logins: setup.logins.iter().map(ToString::to_string).collect(),
             networks: setup.networks.iter().map(|it| it.parse().unwrap()).collect(),
             ..InboundConnector::default()
         };
@@ -86,6 +93,7 @@ impl Relay {
             router: Arc::new(router.with_hostname(mail::Domain::parse("relay.test").unwrap())),
             spool: spool.clone(),
             accepted: sender,
+            logins: Authenticator::open(&setup.accounts, clock.clone(), &registry).unwrap(),
             clock,
             hostname: "relay.test".into(),
             registry: &registry,

@@ -47,6 +47,8 @@ pub(super) const TRANSACTION_OPEN: Line =
 pub(super) const CHUNKS_OPEN: Line =
     bad("503 5.5.1 content is coming by BDAT: finish it or send RSET\r\n");
 pub(super) const TLS_ALREADY: Line = bad("503 5.5.1 TLS is on already\r\n");
+pub(super) const EHLO_FIRST: Line = bad("503 5.5.1 AUTH needs EHLO\r\n");
+pub(super) const LOGIN_ALREADY: Line = bad("503 5.5.1 you are logged in already\r\n");
 pub(super) const TLS_FIRST: Line = bad("530 5.7.0 STARTTLS comes first\r\n");
 pub(super) const XCLIENT_DENIED: Line = bad("550 5.7.0 XCLIENT is for listed proxies only\r\n");
 pub(super) const XCLIENT_MALFORMED: Line = bad("501 5.5.4 an attribute cannot be read\r\n");
@@ -68,6 +70,14 @@ pub(super) const fn line_error(error: LineError) -> Line {
         LineError::BareCr => bad("500 5.5.2 CR without LF: lines end with CRLF\r\n"),
         LineError::BareLf => bad("500 5.5.2 LF without CR: lines end with CRLF\r\n"),
         LineError::Nul => bad("500 5.5.2 NUL in a command\r\n"),
+    }
+}
+
+/// The reply to a client's answer in a login that is no line (RFC 4954 §4).
+pub(super) const fn response_error(error: LineError) -> Line {
+    match error {
+        LineError::TooLong => bad("500 5.5.6 the line is longer than 12288 octets\r\n"),
+        error => line_error(error),
     }
 }
 
@@ -192,6 +202,8 @@ pub(super) struct Ehlo<'a> {
     pub(super) offered: ExtensionSet,
     pub(super) offers_starttls: bool,
     pub(super) offers_xclient: bool,
+    /// What AUTH takes; empty for nothing.
+    pub(super) mechanisms: &'a str,
     /// What the wall clock shows.
     pub(super) now: Timestamp,
 }
@@ -210,6 +222,9 @@ impl Ehlo<'_> {
         out.extend_from_slice(b"\r\n250-ENHANCEDSTATUSCODES");
         if self.offers_starttls {
             out.extend_from_slice(b"\r\n250-STARTTLS");
+        }
+        if !self.mechanisms.is_empty() {
+            write!(out, "\r\n250-AUTH {}", self.mechanisms)?;
         }
         self.plain(out, &[Extension::Dsn, Extension::RequireTls]);
         self.limits(out)?;

@@ -6,14 +6,15 @@ use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use mail::{Accepted, Reply, Timestamp};
-use smtp_codec::{Command, Decoded, LineReader};
+use smtp_codec::{Command, Decoded, LineError, LineReader};
 
 use crate::server::held::Chunk;
+use crate::server::line_length::Expected;
 use crate::server::pace::Pace;
 use crate::server::replies::{self, Refusal};
 use crate::server::settings::{Security, Settings};
 use crate::server::state::{Next, State};
-use crate::server::step::{Reason, Step, Transaction, Verdict};
+use crate::server::step::{LoginVerdict, Reason, Step, Transaction, Verdict};
 use crate::server::talk::Talk;
 
 /// One connection's talk, from the greeting to the close.
@@ -140,6 +141,7 @@ impl Session {
         !matches!(
             self.state,
             State::Asked(_)
+                | State::LoginAsked(_)
                 | State::Storing(_)
                 | State::TlsDue
                 | State::Handshake
@@ -156,9 +158,11 @@ impl Session {
                 return self.talk.flush();
             }
             match self.state {
-                State::Asked(_) | State::Storing(_) | State::Handshake | State::Closed => {
-                    return self.talk.flush();
-                }
+                State::Asked(_)
+                | State::LoginAsked(_)
+                | State::Storing(_)
+                | State::Handshake
+                | State::Closed => return self.talk.flush(),
                 State::Dropping(reason) => {
                     self.refusal = None;
                     self.state = State::Closing(reason);
@@ -189,6 +193,24 @@ impl Session {
     /// Answers the open question; without one it changes nothing.
     pub fn decide(&mut self, verdict: Verdict, now: Instant) {
         self.change(now, |state, talk| state.decide(verdict, talk));
+    }
+
+    /// Goes on with the login that [`Step::Login`] asked about; without one it changes nothing.
+    pub fn login(&mut self, verdict: LoginVerdict, now: Instant) {
+        self.change(now, |state, talk| {
+            let state = state.login(verdict, talk);
+            if !matches!(state, State::Idle(_)) || !talk.has_too_many_bad_commands() {
+                return state;
+            }
+            talk.say_farewell(Reason::BadCommands);
+            state.leave(Reason::BadCommands)
+        });
+    }
+
+    /// Takes AUTH from now on, until the next handshake, and forgets who was logged in; EHLO names `mechanisms`, with a space between two. It names no
+    /// AUTH if there is none, though one that is sent is asked about all the same.
+    pub fn offer_logins(&mut self, mechanisms: Box<str>) {
+        self.talk.offer_logins(mechanisms);
     }
 
     /// The message is on the device: the one way to a 250 behind content.
@@ -246,6 +268,7 @@ impl Session {
     pub fn deadline(&self) -> Instant {
         let deadline = match self.state {
             State::Asked(_)
+            | State::LoginAsked(_)
             | State::Storing(_)
             | State::Dropping(_)
             | State::Closing(_)
@@ -365,8 +388,15 @@ impl Session {
             self.talk.say_farewell(Reason::ShutDown);
             return (state.leave(Reason::ShutDown), Progress::More);
         }
+        let (expected, octets_max) = (self.expected(&state), self.talk.settings.command_octets_max);
+        self.lines.set_octets_max(expected.octets_max(octets_max));
         let next = match self.lines.read(&mut self.input) {
             None => return self.starved(state),
+            Some(line) if expected == Expected::Response => state.response(line, &mut self.talk),
+            Some(Ok(line)) if expected.is_too_long(&line, octets_max) => {
+                self.talk.say(replies::line_error(LineError::TooLong));
+                (state, None)
+            }
             Some(Err(error)) => {
                 self.talk.say(replies::line_error(error));
                 (state, None)
@@ -383,6 +413,14 @@ impl Session {
             self.input.clear();
         }
         self.took(next)
+    }
+
+    fn expected(&self, state: &State) -> Expected {
+        match state {
+            State::Challenged(_) => Expected::Response,
+            _ if self.talk.takes_logins() && !self.talk.is_logged_in() => Expected::CommandOrAuth,
+            _ => Expected::Command,
+        }
     }
 
     /// A command or a content was done: the wait begins anew, unless there were too many bad ones.

@@ -3,7 +3,6 @@
 use mail::{Accepted, Address, BodyType, Recipient, Reply, ReversePath};
 use smtp_codec::{
     BdatDecoder, Command, CommandError, DataDecoder, Extension, ParamError, Params, RcptParam,
-    Xclient,
 };
 
 use crate::server::held::{Asked, Chunk, Hello, Refused, hello_of};
@@ -28,6 +27,10 @@ pub(super) enum State {
     Recipients(Box<Transaction>),
     /// A question is open.
     Asked(Asked),
+    /// The driver looks at what the client said to log in.
+    LoginAsked(Hello),
+    /// A challenge was sent; the next line answers it, whatever it says.
+    Challenged(Hello),
     /// Behind 354.
     Data(Box<Intake>, DataDecoder),
     /// In a chunk.
@@ -98,9 +101,8 @@ impl State {
             Command::Noop => self.answer(replies::OK, talk),
             Command::Help => self.answer(replies::HELP, talk),
             Command::Vrfy(_) => self.answer(replies::NOT_VERIFIED, talk),
-            Command::Expn(_) | Command::Etrn(_) | Command::Auth(_) => {
-                self.answer(replies::NOT_OFFERED, talk)
-            }
+            Command::Auth(argument) => self.auth(argument, talk),
+            Command::Expn(_) | Command::Etrn(_) => self.answer(replies::NOT_OFFERED, talk),
             Command::Unknown => self.answer(replies::UNKNOWN, talk),
         }
     }
@@ -230,6 +232,8 @@ impl State {
             | Self::Fresh
             | Self::Idle(_)
             | Self::Asked(Asked::Mail(_) | Asked::Client(..))
+            | Self::LoginAsked(_)
+            | Self::Challenged(_)
             | Self::Storing(_)
             | Self::TlsDue
             | Self::Handshake
@@ -239,7 +243,7 @@ impl State {
         }
     }
 
-    fn answer(self, line: Line, talk: &mut Talk) -> Next {
+    pub(super) fn answer(self, line: Line, talk: &mut Talk) -> Next {
         talk.say(line);
         (self, None)
     }
@@ -312,24 +316,6 @@ impl State {
         }
         talk.say(replies::TLS_READY);
         (Self::TlsDue, None)
-    }
-
-    /// A proxy says whose session it is (Postfix's `XCLIENT_README`).
-    fn xclient(self, attributes: &str, talk: &mut Talk) -> Next {
-        if !talk.offers_xclient() {
-            return self.answer(replies::XCLIENT_DENIED, talk);
-        }
-        let hello = match self {
-            Self::Fresh => None,
-            Self::Idle(hello) => Some(hello),
-            _ => return self.answer(replies::TRANSACTION_OPEN, talk),
-        };
-        let Some(client) = Xclient::parse(attributes) else {
-            let back = hello.map_or(Self::Fresh, Self::Idle);
-            return back.answer(replies::XCLIENT_MALFORMED, talk);
-        };
-        let asked = Asked::Client(hello, client.helo.clone());
-        (Self::Asked(asked), Some(Step::Ask(Question::Client(Box::new(client)))))
     }
 
     fn mail(self, sender: ReversePath, params: Params<'_>, talk: &mut Talk) -> Next {

@@ -1,5 +1,7 @@
 //! What a server session and its driver tell each other.
 
+use std::fmt;
+
 use bytes::Bytes;
 use mail::{Address, BodyType, Recipient, Reply, ReversePath, Wishes};
 use smtp_codec::Xclient;
@@ -11,6 +13,10 @@ pub enum Step {
     Send(Bytes),
     /// Answer by [`decide`](super::Session::decide); no step follows before.
     Ask(Question),
+    /// Go on with the login, then answer by [`login`](super::Session::login); no step follows before.
+    Login(Said),
+    /// The login under way is over by the client's fault: forget it. The client has been told.
+    ForgetLogin,
     /// Append these octets to the content. Never empty.
     Body(Bytes),
     /// The content is whole: store it, then call [`stored`](super::Session::stored) or
@@ -22,6 +28,35 @@ pub enum Step {
     StartTls,
     /// Close the connection. The last step.
     Close(Reason),
+}
+
+/// What the client said to log in (RFC 4954 §4). Its `Debug` shows no secret.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Said {
+    /// What stands behind AUTH: a mechanism, and perhaps a first response. Begins a login.
+    Auth(Box<str>),
+    /// The line behind a challenge, without its CRLF; `*` cancels.
+    Response(Bytes),
+}
+
+impl fmt::Debug for Said {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            Self::Auth(_) => "Auth",
+            Self::Response(_) => "Response",
+        })
+    }
+}
+
+/// How a login goes on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LoginVerdict {
+    /// The client is to answer this 334.
+    Challenge(Reply),
+    /// The client is logged in; the reply is a 235.
+    Accept(Reply),
+    /// The login failed; the reply is a 4yz or 5yz. Counts as a bad command. A 421 closes.
+    Refuse(Reply),
 }
 
 /// What the session cannot decide alone.

@@ -30,6 +30,24 @@ pub(super) struct Talk {
     bad_commands: u32,
     transactions: u32,
     replies: BytesMut,
+    logins: Logins,
+}
+
+/// Whether AUTH is known, and done. Each names the mechanisms that stand behind AUTH in EHLO's reply, perhaps none.
+#[derive(Debug)]
+enum Logins {
+    NotTaken,
+    Taken(Box<str>),
+    Done(Box<str>),
+}
+
+impl Logins {
+    fn mechanisms(&self) -> &str {
+        match self {
+            Self::NotTaken => "",
+            Self::Taken(mechanisms) | Self::Done(mechanisms) => mechanisms,
+        }
+    }
 }
 
 /// Enough for most bursts.
@@ -51,6 +69,7 @@ impl Talk {
             bad_commands: 0,
             transactions: 0,
             replies: BytesMut::new(),
+            logins: Logins::NotTaken,
         }
     }
 
@@ -91,6 +110,7 @@ impl Talk {
             offered: self.offered(),
             offers_starttls: self.offers_starttls(),
             offers_xclient: self.offers_xclient,
+            mechanisms: self.logins.mechanisms(),
             now: self.wall_clock(),
         };
         ehlo.write(room(&mut self.replies)).unwrap_or_default();
@@ -140,7 +160,40 @@ impl Talk {
         if self.clocks.is_none() {
             offered = offered.without(Extension::FutureRelease).without(Extension::DeliverBy);
         }
+        if self.is_logged_in() || !self.logins.mechanisms().is_empty() {
+            offered = offered.with(Extension::Auth);
+        }
         offered
+    }
+
+    /// Whether AUTH is known here.
+    pub(super) const fn takes_logins(&self) -> bool {
+        !matches!(self.logins, Logins::NotTaken)
+    }
+
+    /// Nobody is logged in.
+    pub(super) fn offer_logins(&mut self, mechanisms: Box<str>) {
+        self.logins = Logins::Taken(mechanisms);
+    }
+
+    pub(super) const fn is_logged_in(&self) -> bool {
+        matches!(self.logins, Logins::Done(_))
+    }
+
+    pub(super) fn log_in(&mut self) {
+        self.logins = Logins::Done(self.logins.mechanisms().into());
+    }
+
+    /// Says what the driver asks a client that logs in; a challenge is as long as it is.
+    pub(super) fn say_challenge(&mut self, reply: &Reply) {
+        let out = room(&mut self.replies);
+        write!(out, "{} {}\r\n", reply.code(), reply.text()).unwrap_or_default();
+    }
+
+    /// Says what the driver said of a login that failed.
+    pub(super) fn say_login_refused(&mut self, reply: &Reply) {
+        self.say_reply(reply);
+        self.bad_commands = self.bad_commands.saturating_add(1);
     }
 
     /// What the wall clock shows, if that is known.
@@ -189,6 +242,7 @@ impl Talk {
     /// What was said in the clear is not said under TLS.
     pub(super) fn start_tls(&mut self) {
         self.is_under_tls = true;
+        self.logins = Logins::NotTaken;
         self.replies.clear();
     }
 }

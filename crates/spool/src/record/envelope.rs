@@ -25,6 +25,8 @@ const TLS: u16 = 9;
 const RECEIVED_AT: u16 = 10;
 const OCTETS: u16 = 11;
 const EXTENTS: u16 = 12;
+/// 13 to 19 are wishes.
+const LOGIN: u16 = 20;
 /// Inside a recipient.
 const RECIPIENT_ADDRESS: u16 = 1;
 const RECIPIENT_NOTIFY: u16 = 2;
@@ -88,6 +90,9 @@ impl Message {
         if let Some(tls) = &origin.tls {
             out.field(TLS, tls.as_bytes());
         }
+        if let Some(login) = &origin.login {
+            out.field(LOGIN, login.as_bytes());
+        }
         out.field(RECEIVED_AT, &self.received_at.as_millis().to_le_bytes());
         out.field(OCTETS, &self.octets.to_le_bytes());
         if let Place::Extents(extents) = &self.place {
@@ -138,7 +143,7 @@ impl View {
                 }
                 (OCTETS, value) => octets = Some(u64::from_le_bytes(exactly(OCTETS, value)?)),
                 (EXTENTS, value) => place = Place::Extents(decode_extents(value)?),
-                (SENDER | BODY_TYPE..=TLS, _) => {}
+                (SENDER | BODY_TYPE..=TLS | LOGIN, _) => {}
                 (tag, value) if wishes::is_known(tag) => {
                     wishes::take_times(&mut times, tag, value)?;
                 }
@@ -171,6 +176,7 @@ struct Draft {
     listener: Box<str>,
     connector: Box<str>,
     tls: Option<Box<str>>,
+    login: Option<Box<str>>,
     received_at: Option<u64>,
     octets: Option<u64>,
     extents: Option<Arc<[Extent]>>,
@@ -200,6 +206,7 @@ impl Draft {
             LISTENER => self.listener = text(tag, value)?.into(),
             CONNECTOR => self.connector = text(tag, value)?.into(),
             TLS => self.tls = Some(text(tag, value)?.into()),
+            LOGIN => self.login = Some(text(tag, value)?.into()),
             RECEIVED_AT => self.received_at = Some(u64::from_le_bytes(exactly(tag, value)?)),
             OCTETS => self.octets = Some(u64::from_le_bytes(exactly(tag, value)?)),
             EXTENTS => self.extents = Some(decode_extents(value)?),
@@ -218,6 +225,7 @@ impl Draft {
             listener: self.listener,
             connector: self.connector,
             tls: self.tls,
+            login: self.login,
         };
         let envelope = Envelope {
             sender: self.sender.map_or(ReversePath::Null, ReversePath::Address),
@@ -348,6 +356,7 @@ mod tests {
                             listener: name.clone().into(),
                             connector: name.into(),
                             tls: tls.map(|it| it.to_string().into()),
+                            login: tls.map(|it| format!("{it}@login.example").into()),
                         },
                     };
                     Message {

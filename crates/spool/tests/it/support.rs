@@ -134,6 +134,7 @@ pub(crate) fn envelope(recipients: usize) -> Envelope {
             listener: "smtp".into(),
             connector: "applications".into(),
             tls: None,
+            login: None,
         },
     }
 }

@@ -1,0 +1,75 @@
+//! `chasqui login`.
+
+use std::io::BufRead;
+
+use admin::view::{Bans, Unban};
+use anyhow::{Context, anyhow};
+use sasl::{Cost, entry, hash_password};
+
+use crate::arguments::{Ask, Login, LoginHash, LoginUnban};
+use crate::failure::{Failure, Result};
+use crate::output;
+use crate::reach::{client, wait_for};
+
+/// Does it.
+pub(crate) fn run(login: &Login) -> Result {
+    match login {
+        Login::Bans(ask) => wait_for(bans(ask)),
+        Login::Unban(unban) => wait_for(self::unban(unban)),
+        Login::Hash(hash) => self::hash(hash),
+    }
+}
+
+async fn bans(ask: &Ask) -> Result {
+    let bans = client(&ask.reach)?.bans().await?;
+    if ask.json {
+        return output::json(&bans);
+    }
+    output::line(bans_text(&bans))
+}
+
+fn bans_text(bans: &Bans) -> String {
+    if bans.bans.is_empty() {
+        return "nobody is banned".to_owned();
+    }
+    let mut table = output::table(["banned", "name", "for another"]);
+    for ban in &bans.bans {
+        let ends = output::span(ban.ends_in_seconds);
+        table.add_row([ban.of.clone(), shown(&ban.name), ends]);
+    }
+    table.to_string()
+}
+
+/// A name that a client made up, as a terminal may have it.
+fn shown(name: &str) -> String {
+    name.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
+}
+
+async fn unban(unban: &LoginUnban) -> Result {
+    let whom = Unban { all: unban.all, whom: unban.whom.clone() };
+    let lifted = client(&unban.ask.reach)?.unban(&whom).await?;
+    if unban.ask.json {
+        return output::json(&lifted);
+    }
+    let noun = if lifted.bans == 1 { "ban" } else { "bans" };
+    let hint = if lifted.bans == 0 { "; `chasqui login bans` names who is banned" } else { "" };
+    output::line(format!("{} {noun} lifted{hint}", lifted.bans))
+}
+
+fn hash(hash: &LoginHash) -> Result {
+    let mut line = String::new();
+    std::io::stdin().lock().read_line(&mut line).context("standard input cannot be read")?;
+    let password = line.trim_end_matches(['\r', '\n']);
+    let hashed = hash_password(password, &Cost::default()).map_err(|error| Failure {
+        hint: Some("give one password, in one line of standard input".to_owned()),
+        ..Failure::from(anyhow!(error))
+    })?;
+    let text = match &hash.account {
+        Some(account) => entry(account, &hash.sender, &hashed),
+        None => format!(
+            "password = \"{}\"\nscram_sha_256 = \"{}\"\nscram_sha_1 = \"{}\"\n",
+            hashed.password, hashed.scram_sha_256, hashed.scram_sha_1
+        ),
+    };
+    output::line(text.trim_end())
+}

@@ -1,0 +1,158 @@
+//! Who may log in: the look at the accounts before anything else begins, their reload, and bans as operators see them.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use admin::view::{Ban, Bans, Lifted, Unban};
+use anyhow::{Context, Result};
+use sasl::server::OpenError;
+use sasl::{AccountsError, Authenticator, Banned, Whom};
+use settings::{Finding, Settings};
+use telemetry::Registry;
+use units::Clock;
+
+/// Reads the accounts and the keys for tokens.
+pub(crate) async fn open(
+    settings: &Settings,
+    clock: &Clock,
+    registry: &Arc<Registry>,
+) -> Result<Arc<Authenticator>> {
+    let (config, clock, registry) = (settings.logins.clone(), clock.clone(), Arc::clone(registry));
+    let open = move || Authenticator::open(&config, clock, &registry);
+    let opened = tokio::task::spawn_blocking(open).await.context("the accounts' start broke")?;
+    opened.context("logins")
+}
+
+/// Tries the files of `[logins]`.
+pub(crate) fn findings(settings: &Settings) -> Vec<Finding> {
+    let opened = Authenticator::open(&settings.logins, Clock::system(), &Registry::new());
+    let Err(error) = opened else { return Vec::new() };
+    let finding = |key, words: &str| Finding::in_section("logins", key, words);
+    match &error {
+        OpenError::Accounts(AccountsError::Wrong { .. }) => {
+            let words = error.to_string();
+            let lines = words.lines();
+            lines.map(|line| finding("file", line).hint("mend the accounts' file")).collect()
+        }
+        OpenError::Tokens(_) => vec![finding("tokens.keys_file", &words(&error))],
+        _ => vec![finding("file", &words(&error)).hint("look at the accounts' file")],
+    }
+}
+
+/// The error with its causes.
+fn words(error: &dyn std::error::Error) -> String {
+    let mut words = error.to_string();
+    let mut cause = error.source();
+    while let Some(this) = cause {
+        words.extend([": ", &this.to_string()]);
+        cause = this.source();
+    }
+    words
+}
+
+/// Reads the files again and says so in the log; false if they cannot be used, and the old accounts stay.
+pub(crate) async fn reload(logins: &Arc<Authenticator>) -> bool {
+    let reloading = Arc::clone(logins);
+    match tokio::task::spawn_blocking(move || reloading.reload()).await {
+        Ok(Ok(())) => {
+            tracing::info!(accounts = logins.accounts().count(), "accounts reloaded");
+            true
+        }
+        Ok(Err(error)) => {
+            tracing::error!(error = words(&error), "accounts not reloaded, old ones stay");
+            false
+        }
+        Err(error) => {
+            tracing::error!(%error, "accounts not reloaded, old ones stay");
+            false
+        }
+    }
+}
+
+/// The bans that hold.
+pub(crate) fn bans(logins: &Authenticator, clock: &Clock) -> Bans {
+    let now = clock.now();
+    let bans = logins.bans().into_iter().map(|ban| {
+        let (of, name) = match ban.banned {
+            Banned::Account(name) => ("account", String::from(name)),
+            Banned::Client(network) if network.prefix_len() == network.max_prefix_len() => {
+                ("client", network.addr().to_string())
+            }
+            Banned::Client(network) => ("client", network.to_string()),
+        };
+        let ends_in_seconds = ban.until.saturating_duration_since(now).as_secs();
+        Ban { of: of.to_owned(), name, ends_in_seconds }
+    });
+    Bans { bans: bans.collect() }
+}
+
+/// Lifts bans: an address or network is that of a client, and may be an account's name too.
+pub(crate) fn unban(logins: &Authenticator, unban: &Unban) -> Lifted {
+    let lifted = match &unban.whom {
+        None if unban.all => logins.unban(Whom::All),
+        None => 0,
+        Some(whom) => {
+            let client = address(whom).map_or(0, |client| logins.unban(Whom::Client(client)));
+            client + logins.unban(Whom::Account(whom))
+        }
+    };
+    tracing::info!(
+        whom = unban.whom.as_deref().unwrap_or("everybody"),
+        bans = lifted,
+        "bans lifted"
+    );
+    Lifted { bans: u64::try_from(lifted).unwrap_or(u64::MAX) }
+}
+
+/// An address, or that of a network as the list of bans shows it.
+fn address(text: &str) -> Option<IpAddr> {
+    text.split_once('/').map_or(text, |(address, _)| address).parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn every_fault_of_the_accounts_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, accounts) = (folder.path().join("x.toml"), folder.path().join("accounts.toml"));
+        let text = format!(
+            "hostname = \"relay.test\"\n[[listener]]\nname = \"a\"\naddress = \"127.0.0.1:0\"\n\
+             [[outbound]]\nname = \"out\"\n[logins]\nfile = \"{}\"\n",
+            accounts.display()
+        );
+        std::fs::write(&file, text).unwrap();
+        let said = || settings::load_and_look(&file, findings).unwrap_err().to_string();
+        assert!(said().contains("x.toml:8:1: logins.file: "), "{}", said());
+        std::fs::write(&accounts, "[[account]]\nname = \"a\"\n[[account]]\nnaem = 1\n").unwrap();
+        assert!(said().contains("accounts.toml is open to everybody"), "{}", said());
+        std::fs::set_permissions(&accounts, std::fs::Permissions::from_mode(0o600)).unwrap();
+        assert!(said().contains("accounts.toml:4:1: account.naem"), "{}", said());
+        std::fs::write(&accounts, "[[account]]\nname = \"a\"\n").unwrap();
+        assert_eq!(said().lines().count(), 2, "{}", said());
+        std::fs::write(&accounts, "").unwrap();
+        assert!(settings::load_and_look(&file, findings).is_ok());
+    }
+
+    #[test]
+    fn bans_are_lifted_as_they_are_shown() {
+        let settings = settings::parse(crate::wire::LEAST, Path::new("least")).unwrap();
+        let clock = Clock::manual(0);
+        let logins =
+            Authenticator::open(&settings.logins, clock.clone(), &Registry::new()).unwrap();
+        assert_eq!(bans(&logins, &clock), Bans::default());
+        for (whom, want) in [
+            ("192.0.2.1", Some("192.0.2.1")),
+            ("2001:db8::/64", Some("2001:db8::")),
+            ("alice", None),
+            ("a/b", None),
+        ] {
+            assert_eq!(address(whom), want.map(|it| it.parse().unwrap()), "{whom}");
+            assert_eq!(unban(&logins, &Unban { all: false, whom: Some(whom.to_owned()) }).bans, 0);
+        }
+    }
+}
