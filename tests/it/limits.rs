@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant};
 
+use crate::harness::dns::{Dns, Record};
 use crate::harness::relay::Relay;
 use crate::harness::settings::Settings;
 use crate::harness::sink::Sink;
@@ -224,4 +225,72 @@ fn who_speaks_before_the_greeting_is_turned_away() {
     known.send(b"EHLO client.test\r\n");
     assert_eq!(known.read_reply().code, 220);
     assert_eq!(known.read_reply().code, 250);
+}
+
+/// A stranger that a list holds is told which; a list that fails, or that says it was asked wrongly, refuses nobody; who
+/// may relay is not asked about.
+#[test]
+fn lists_of_unwanted_addresses_are_asked() {
+    let sink = Sink::start();
+    let answer = |last| Record::A(Ipv4Addr::new(127, 0, 0, last));
+    let dns = Dns::start(&[
+        ("1.0.0.127.list.example", answer(2)),
+        ("2.0.0.127.list.example", answer(2)),
+        ("3.0.0.127.list.example", Record::A(Ipv4Addr::new(127, 255, 255, 254))),
+        ("4.0.0.127.broken.example", Record::Failure),
+        ("5.0.0.127.narrow.example", answer(2)),
+        ("6.0.0.127.narrow.example", answer(10)),
+    ]);
+    let list = |zone: &str, answers: Option<&str>| {
+        let mut list = toml::Table::new();
+        list.insert("zone".to_owned(), zone.into());
+        if let Some(answers) = answers {
+            list.insert("answers".to_owned(), vec![answers].into());
+        }
+        toml::Value::Table(list)
+    };
+    let lists = vec![
+        list("list.example", None),
+        list("broken.example", None),
+        list("narrow.example", Some("127.0.0.10")),
+    ];
+    let settings = Settings::towards(sink.address())
+        .set("inbound.0.networks", vec!["127.0.0.1"])
+        .set("resolver.servers", vec![dns.address().to_string()])
+        .set("resolver.answer_wait_max", "5s")
+        .set("listener.0.defence.dnsbl_wait_max", "30s")
+        .set("listener.0.defence.dnsbl", lists);
+    let relay = Relay::start(settings);
+    let greeting = |last| connect(&relay, last).read_reply();
+    let reply = greeting(2);
+    assert_eq!(reply.code, 554, "{reply:?}");
+    let words = "5.7.1 127.0.0.2 is listed by list.example (127.0.0.2)";
+    assert!(reply.text().starts_with(words), "{reply:?}");
+    let reply = greeting(6);
+    assert!(reply.text().contains("listed by narrow.example (127.0.0.10)"), "{reply:?}");
+    for last in [1, 3, 4, 5, 7] {
+        assert_eq!(greeting(last).code, 220, "127.0.0.{last}");
+    }
+    assert_shed(&relay, "dnsbl", 2.0);
+    let failed = "chasqui_reception_dnsbl_failed_total{listener=\"smtp\"}";
+    assert!(relay.metric(failed) >= 1.0);
+    relay.log_with("client not greeted");
+}
+
+/// Lists that do not answer cost a stranger so long and no longer.
+#[test]
+fn lists_that_are_silent_refuse_nobody() {
+    let sink = Sink::start();
+    // It takes questions and answers none.
+    let silent = std::net::UdpSocket::bind("127.0.0.1:0").expect("a port");
+    let mut list = toml::Table::new();
+    list.insert("zone".to_owned(), "list.example".into());
+    let settings = Settings::towards(sink.address())
+        .set("inbound.0.networks", vec!["127.0.0.1"])
+        .set("resolver.servers", vec![silent.local_addr().expect("an address").to_string()])
+        .set("listener.0.defence.dnsbl_wait_max", "200ms")
+        .set("listener.0.defence.dnsbl", vec![toml::Value::Table(list)]);
+    let relay = Relay::start(settings);
+    open(&relay, 2).quit();
+    relay.assert_metric("chasqui_reception_dnsbl_failed_total{listener=\"smtp\"}", 1.0);
 }

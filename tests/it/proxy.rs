@@ -75,10 +75,13 @@ fn the_client_behind_a_proxy_is_who_counts() {
         let content = String::from_utf8_lossy(&received.content).into_owned();
         assert!(content.contains("client.test ([192.0.2.7])"), "{content}");
     }
-    // The last of them.
-    let log = relay.log_with("127.0.0.1 is in no network");
-    assert!(log.contains("203.0.113.7 is in no network"), "{log}");
-    assert!(log.contains("\"client\":\"192.0.2.7:56324\""), "{log}");
+    for words in [
+        "\"client\":\"192.0.2.7:56324\"",
+        "203.0.113.7 is in no network",
+        "127.0.0.1 is in no network",
+    ] {
+        relay.log_with(words);
+    }
 }
 
 /// A proxy that says nothing right is closed without a word, since nobody knows whom it speaks for.
@@ -236,4 +239,27 @@ fn nobody_else_may_say_so() {
     let reply = session.expect("XCLIENT ADDR=192.0.2.7", 550);
     assert!(reply.text().starts_with("5.7.0"), "{reply:?}");
     session.quit();
+}
+
+/// What is held against strangers is held against those behind a proxy, not against it.
+#[test]
+fn strangers_behind_a_proxy_are_screened_and_refused_alike() {
+    let sink = Sink::start();
+    let settings = Settings::towards(sink.address())
+        .set("inbound.0.networks", vec!["192.0.2.0/24"])
+        .set("listener.0.proxy_networks", vec!["127.0.0.1"])
+        .set("listener.0.rates.client.connections", "1/1h")
+        .set("listener.0.defence.greeting_wait", "100ms");
+    let relay = Relay::start(settings);
+    let greeting = |client: &str, words: &str| {
+        let mut session = Smtp::connect(relay.smtp()).expect("a connection");
+        session.send(format!("PROXY TCP4 {client} 198.51.100.1 1 25\r\n{words}").as_bytes());
+        session.read_reply()
+    };
+    assert_eq!(greeting("203.0.113.1", "").code, 220);
+    let reply = greeting("203.0.113.1", "");
+    assert_eq!(reply.code, 421, "{reply:?}");
+    assert!(reply.text().contains("Too many connections for client 203.0.113.1"), "{reply:?}");
+    assert_eq!(greeting("203.0.113.2", "EHLO a\r\n").code, 554);
+    assert_eq!(greeting("192.0.2.1", "EHLO a\r\n").code, 220);
 }

@@ -71,6 +71,7 @@ struct Common {
     spool: Spool,
     router: Arc<Router>,
     logins: Arc<Authenticator>,
+    resolver: Resolver,
 }
 
 /// Builds every part, joins them and sets them going. When this returns, every listener accepts.
@@ -158,7 +159,8 @@ async fn common(settings: &Settings, clock: Clock) -> Result<Common> {
     let router = Arc::new(router.with_hostname(hostname.clone()));
     let logins = logins::open(settings, &clock, &registry).await?;
     let spool = open_spool(settings, &clock, &registry).await?;
-    Ok(Common { hostname, clock, registry, metrics, spool, router, logins })
+    let resolver = Resolver::open(&settings.resolver, random(), &registry).context("resolver")?;
+    Ok(Common { hostname, clock, registry, metrics, spool, router, logins, resolver })
 }
 
 fn reception(
@@ -170,6 +172,7 @@ fn reception(
         listeners: settings.listener.clone(),
         admission: Arc::new(Admission::new(settings.inbound.clone())),
         router: Arc::clone(&common.router),
+        resolver: common.resolver.clone(),
         spool: common.spool.clone(),
         accepted,
         logins: Arc::clone(&common.logins),
@@ -185,7 +188,6 @@ fn delivery(
     common: &Common,
     (attempts, ends): (Receiver<Attempt>, Sender<AttemptEnd>),
 ) -> Result<delivery::Parts> {
-    let resolver = Resolver::open(&settings.resolver, random(), &common.registry);
     Ok(delivery::Parts {
         config: settings.delivery.clone(),
         hostname: settings.hostname.as_str().into(),
@@ -194,7 +196,7 @@ fn delivery(
         registry: Arc::clone(&common.registry),
         spool: common.spool.clone(),
         router: Arc::clone(&common.router),
-        resolver: resolver.context("resolver")?,
+        resolver: common.resolver.clone(),
         handshakes: Handshakes::open(&settings.tls, &settings.outbound)?,
         logins: Logins::open(&settings.outbound, &common.clock)?,
         attempts,

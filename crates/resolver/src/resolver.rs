@@ -1,6 +1,6 @@
 //! The resolver.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -130,6 +130,21 @@ impl Resolver {
         self.dice.sort_by_rank(&mut hosts, |host| host.preference);
         hosts.truncate(EXCHANGERS_MAX);
         Ok(hosts)
+    }
+
+    /// What a list of addresses in the DNS answers for `name`; nothing if it is not listed (RFC 5782 §2.1).
+    pub async fn listing(&self, name: &str) -> Result<Vec<Ipv4Addr>, LookupError> {
+        let name = name::a_labels(name)?;
+        let records = match self.records(&name, RecordType::A, "A").await {
+            Ok(records) => records,
+            Err(LookupError::NoAddress(_) | LookupError::NoDomain(_)) => return Ok(Vec::new()),
+            Err(error) => return Err(error),
+        };
+        let answers = records.iter().filter_map(|data| match data {
+            RData::A(address) => Some(address.0),
+            _ => None,
+        });
+        Ok(answers.take(ADDRESSES_MAX).collect())
     }
 
     /// The addresses of `host` in the order to try them, at least one; an IP address is its own.

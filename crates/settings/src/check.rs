@@ -98,6 +98,9 @@ impl Check<'_> {
                     ConfigError::TooSmall { key, least, .. } => {
                         (*key, format!("write {least} or more"))
                     }
+                    ConfigError::Dnsbl { .. } => {
+                        ("defence", "write the domain of a list in `zone`".to_owned())
+                    }
                     ConfigError::TooBig { key, most, .. } => {
                         (*key, format!("write {most} or less"))
                     }

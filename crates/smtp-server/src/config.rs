@@ -15,7 +15,7 @@ mod restraint;
 
 pub use auth::Auth;
 pub use extension::Extension;
-pub use restraint::{Defence, RateLimits, Rates};
+pub use restraint::{Defence, Dnsbl, RateLimits, Rates};
 
 /// One address that takes mail, with its own limits.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
@@ -216,6 +216,14 @@ pub enum ConfigError {
     /// `auth` with nothing that a client could use.
     #[error("listener \"{0}\": no mechanism of `auth` could be used here")]
     NoMechanism(String),
+    /// A list that cannot be asked.
+    #[error("listener \"{listener}\": `{zone}` is not the domain of a list")]
+    Dnsbl {
+        /// The listener.
+        listener: String,
+        /// What stands there.
+        zone: String,
+    },
     /// BINARYMIME without CHUNKING.
     #[error("listener \"{0}\": BINARYMIME needs CHUNKING")]
     BinaryMime(String),
@@ -292,11 +300,20 @@ impl Listener {
             problems.push(ConfigError::PriorityProfile(name()));
         }
         let (rates, defence) = (&self.rates, &self.defence);
+        for list in &defence.dnsbl {
+            // The longest name that is put before it is that of an IPv6 address.
+            let is_zone = mail::Domain::parse(&list.zone)
+                .is_ok_and(|zone| zone.literal().is_none() && zone.as_str().len() <= 180);
+            if !is_zone {
+                problems.push(ConfigError::Dnsbl { listener: name(), zone: list.zone.clone() });
+            }
+        }
         let minute = Span::minutes(1);
         let most = [
             ("rates.network_prefix_v4", rates.network_prefix_v4 <= 32, "32"),
             ("rates.network_prefix_v6", rates.network_prefix_v6 <= 128, "128"),
             ("defence.greeting_wait", defence.greeting_wait <= minute, "1m"),
+            ("defence.dnsbl_wait_max", defence.dnsbl_wait_max <= minute, "1m"),
             ("defence.tarpit", defence.tarpit <= minute, "1m"),
         ];
         for (key, _, most) in most.into_iter().filter(|(_, is_right, _)| !is_right) {

@@ -93,12 +93,12 @@ impl Connection {
         if self.reception.config.is_proxy(self.client.address.ip()) {
             Box::pin(self.unwrap_proxied(stop)).await?;
         }
+        if self.is_screened() {
+            Box::pin(self.screen(stop)).await?;
+        }
         if self.reception.config.tls == ListenerTls::Implicit {
             Box::pin(self.shake_hands(stop)).await?;
             self.session = self.reception.session(&self.client, self.now());
-        }
-        if self.greets_late() {
-            Box::pin(self.wait_to_greet(stop)).await;
         }
         self.offer_logins();
         self.talk(stop).await

@@ -24,6 +24,7 @@ mod rates;
 mod reception;
 mod reply;
 mod restraint;
+mod screen;
 mod server;
 mod shedding;
 mod slot;

@@ -34,6 +34,8 @@ pub(crate) enum Limit {
     Ban,
     /// `defence.greeting_wait`.
     EarlyTalker,
+    /// `defence.dnsbl`.
+    Dnsbl,
 }
 
 impl Limit {
@@ -51,6 +53,7 @@ impl Limit {
         (Self::OctetRate, "octet_rate"),
         (Self::Ban, "ban"),
         (Self::EarlyTalker, "early_talker"),
+        (Self::Dnsbl, "dnsbl"),
     ];
 }
 
@@ -81,6 +84,7 @@ pub(crate) struct Metrics {
     not_proxied: Counter,
     tarpitted: Counter,
     banned: Counter,
+    unlisted: Counter,
     panics: Counter,
 }
 
@@ -102,22 +106,18 @@ impl Metrics {
             )
         };
         let of_listener = [("listener", listener)];
+        let counter = |name, sentence| registry.counter(name, sentence, &of_listener);
         Self {
             accepted: accept("accepted", "2xx"),
             refused_for_now: accept("refused", "4xx"),
             refused_for_good: accept("refused", "5xx"),
             abandoned: accept("abandoned", "none"),
-            opened: registry.counter(
+            opened: counter(
                 "reception_connections_opened_total",
                 "Connections taken, refused ones not counted.",
-                &of_listener,
             ),
             open: registry.gauge("reception_connections", "Connections open now.", &of_listener),
-            octets: registry.counter(
-                "reception_octets_total",
-                "Octets of content accepted.",
-                &of_listener,
-            ),
+            octets: counter("reception_octets_total", "Octets of content accepted."),
             receive: registry.histogram(
                 "reception_receive_seconds",
                 "Time from MAIL to the message being on the device, delivered or not.",
@@ -127,25 +127,22 @@ impl Metrics {
             handshakes_done: handshakes("done"),
             handshakes_failed: handshakes("failed"),
             handshakes_timed_out: handshakes("timed_out"),
-            accept_failed: registry.counter(
+            accept_failed: counter(
                 "reception_accept_failed_total",
                 "Failed attempts to accept a connection.",
-                &of_listener,
             ),
-            not_proxied: registry.counter(
+            not_proxied: counter(
                 "reception_proxy_failed_total",
                 "Connections of proxies that began with no header of the PROXY protocol.",
-                &of_listener,
             ),
-            tarpitted: registry.counter(
-                "reception_tarpitted_total",
-                "Replies that were held back.",
-                &of_listener,
-            ),
-            banned: registry.counter(
+            tarpitted: counter("reception_tarpitted_total", "Replies that were held back."),
+            banned: counter(
                 "reception_bans_total",
                 "Clients that were refused too often and are not talked to for a time.",
-                &of_listener,
+            ),
+            unlisted: counter(
+                "reception_dnsbl_failed_total",
+                "Lists of unwanted addresses that did not answer in time; the client went on.",
             ),
             panics: registry.counter(
                 "panic_total",
@@ -221,6 +218,11 @@ impl Metrics {
     /// A client is banned from now on.
     pub(crate) fn banned(&self) {
         self.banned.increment(1);
+    }
+
+    /// A list of unwanted addresses did not answer.
+    pub(crate) fn not_looked_up(&self) {
+        self.unlisted.increment(1);
     }
 
     /// A connection's task ended by a panic.

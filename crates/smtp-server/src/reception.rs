@@ -8,6 +8,7 @@ use channel::{Depth, Sender};
 use mail::{Accepted, Timestamp};
 use parking_lot::Mutex;
 use policy::{Admission, Router};
+use resolver::Resolver;
 use smtp_session::server::{Offers, Security, Session, Settings};
 use spool::Spool;
 use tokio::sync::Semaphore;
@@ -32,6 +33,7 @@ pub(crate) struct Reception {
     pub(crate) admission: Arc<Admission>,
     pub(crate) router: Arc<Router>,
     pub(crate) spool: Spool,
+    pub(crate) resolver: Resolver,
     pub(crate) accepted: Sender<Accepted>,
     pub(crate) accepted_depth: Depth,
     pub(crate) clock: Clock,

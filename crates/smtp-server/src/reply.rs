@@ -1,6 +1,6 @@
 //! The replies that reception decides itself, in one table. Those of the session are in `smtp-session`.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use mail::{EnhancedStatus, Reply, ReversePath};
 use policy::{Missed, Nearest};
@@ -33,6 +33,12 @@ pub(crate) fn descriptors_full() -> Reply {
 /// The client spoke within `greeting_wait`.
 pub(crate) fn early_talker() -> Reply {
     reply(554, EnhancedStatus::new(5, 5, 1), "Protocol error: you spoke before the greeting")
+}
+
+/// A list holds the client.
+pub(crate) fn listed(client: IpAddr, zone: &str, answer: Ipv4Addr) -> Reply {
+    let words = format!("{client} is listed by {zone} ({answer}), which is asked here");
+    reply(554, EnhancedStatus::new(5, 7, 1), words)
 }
 
 /// The channel to the queue is nearly full.

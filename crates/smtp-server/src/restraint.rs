@@ -6,17 +6,14 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use mail::Reply;
-use smtp_session::server::{Reason, Session};
-use tokio::sync::oneshot;
-use tokio::time::{sleep, timeout};
+use smtp_session::server::Reason;
+use tokio::time::sleep;
 
-use crate::config::ListenerTls;
 use crate::connection::Connection;
 use crate::end::End;
 use crate::metrics::Limit;
 use crate::rates::Kind;
 use crate::reception::Reception;
-use crate::reply;
 
 /// Something to wait for.
 type Pause = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -97,35 +94,6 @@ impl Connection {
             sleep(wait).await;
             drop(permit);
         }))
-    }
-
-    /// Whether the greeting is held back for this client.
-    pub(crate) fn greets_late(&self) -> bool {
-        let config = &self.reception.config;
-        !config.defence.greeting_wait.as_duration().is_zero()
-            && config.tls != ListenerTls::Implicit
-            && self.client.connector.is_none()
-    }
-
-    /// Holds the greeting back; a client that does not wait for it does not speak SMTP but sends it.
-    pub(crate) async fn wait_to_greet(&mut self, stop: &mut oneshot::Receiver<()>) {
-        let wait = self.reception.config.defence.greeting_wait.as_duration();
-        let is_early = tokio::select! {
-            biased;
-            speaks = timeout(wait, self.stream.speaks()) => speaks.unwrap_or(false),
-            // The session is told behind this.
-            _ = stop => false,
-        };
-        let now = self.reception.clock.now();
-        if is_early {
-            self.reception.shed(Limit::EarlyTalker);
-            self.misbehaved();
-            let settings = self.reception.settings_for(&self.client);
-            self.session = Session::refused(settings, &reply::early_talker(), now);
-        } else {
-            // What it may wait for begins with the greeting.
-            self.session = self.reception.session(&self.client, now);
-        }
     }
 }
 

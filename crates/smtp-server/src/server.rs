@@ -9,6 +9,7 @@ use std::time::Duration;
 use channel::Sender;
 use mail::Accepted;
 use policy::{Admission, Router};
+use resolver::Resolver;
 use sasl::Authenticator;
 use spool::Spool;
 use telemetry::Registry;
@@ -35,6 +36,8 @@ pub struct Parts<'a> {
     pub admission: Arc<Admission>,
     /// Where mail can go; a recipient that no connector takes is refused at RCPT.
     pub router: Arc<Router>,
+    /// Asks lists of unwanted addresses.
+    pub resolver: Resolver,
     /// Where messages rest.
     pub spool: Spool,
     /// Takes each message that is stored. Nearly full, it makes MAIL fail with 452 4.3.1.
@@ -114,17 +117,8 @@ impl Server {
     ///
     /// Reads certificates, so it blocks on files; needs to be called within a tokio runtime.
     pub fn bind(parts: Parts<'_>) -> Result<Self, BindError> {
-        let Parts {
-            listeners,
-            admission,
-            router,
-            spool,
-            accepted,
-            logins,
-            clock,
-            hostname,
-            registry,
-        } = parts;
+        let Parts { listeners, admission, router, resolver, spool, .. } = parts;
+        let Parts { accepted, logins, clock, hostname, registry, .. } = parts;
         let sessions = Arc::new(AtomicU64::new(clock.unix_millis() << 16));
         let mut listening = Vec::new();
         let mut acceptors = Vec::new();
@@ -152,6 +146,7 @@ impl Server {
                 admission: Arc::clone(&admission),
                 router: Arc::clone(&router),
                 spool: spool.clone(),
+                resolver: resolver.clone(),
                 accepted_depth: accepted.depth(),
                 accepted: accepted.clone(),
                 clock: clock.clone(),

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use policy::{Admission, Router};
+use resolver::Resolver;
 use smtp_server::{Listener, Parts, Server};
 use telemetry::Registry;
 use tokio::sync::watch;
@@ -60,6 +61,9 @@ fn a_full_descriptor_table_is_told_and_survived() {
     let spool = spool::Spool::open(&config, clock.clone(), 1, &registry).unwrap();
     let (accepted, _receiver) = channel::bounded(8);
     let _inside = runtime.enter();
+    let config =
+        resolver::Config { servers: vec!["127.0.0.1:9".parse().unwrap()], ..Default::default() };
+    let resolver = Resolver::open(&config, 1, &registry).unwrap();
     let server = Server::bind(Parts {
         listeners: vec![Listener {
             address: "127.0.0.1:0".parse().unwrap(),
@@ -67,6 +71,7 @@ fn a_full_descriptor_table_is_told_and_survived() {
         }],
         admission: Arc::new(Admission::new(vec![])),
         router: Arc::new(Router::new(vec![]).unwrap()),
+        resolver,
         spool,
         accepted,
         logins: sasl::Authenticator::open(

@@ -1,5 +1,8 @@
 //! How much clients may do in a time, and what becomes of those that misbehave.
 
+use std::net::Ipv4Addr;
+
+use ipnet::{IpNet, Ipv4Net};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use units::{ByteSize, Rate, Span};
@@ -53,13 +56,38 @@ impl Default for RateLimits {
     }
 }
 
+/// A list of addresses in the DNS.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Dnsbl {
+    /// Its domain, such as `zen.spamhaus.org`.
+    pub zone: String,
+    /// The answers that mean a client is not wanted: addresses and networks of 127.0.0.0/8. Lists answer otherwise to
+    /// say that they were asked wrongly.
+    #[serde(deserialize_with = "policy::config::networks")]
+    #[schemars(with = "Vec<String>")]
+    pub answers: Vec<IpNet>,
+}
+
+impl Default for Dnsbl {
+    fn default() -> Self {
+        let usual = Ipv4Net::new(Ipv4Addr::new(127, 0, 0, 0), 16);
+        Self { zone: String::new(), answers: usual.map(IpNet::V4).into_iter().collect() }
+    }
+}
+
 /// What becomes of clients that misbehave. Those that an inbound connector lets relay are spared all of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Defence {
     /// Wait before the greeting, at most 1m. A client that speaks meanwhile is refused with 554 5.5.1. `0s` is none; not on
     /// an implicit TLS port.
     pub greeting_wait: Span,
+    /// Lists of addresses in the DNS from which no mail is wanted (RFC 5782), asked before the greeting. A client on one is
+    /// refused with 554 5.7.1, which names the list and the address. Not for a port where clients log in.
+    pub dnsbl: Vec<Dnsbl>,
+    /// Wait for the answers of all lists. A list that has not answered then, or cannot, refuses nobody.
+    pub dnsbl_wait_max: Span,
     /// Wait before each reply that refuses something, at most 1m. `0s` is none.
     pub tarpit: Span,
     /// Sessions that wait so at once; others are answered at once.
@@ -75,6 +103,8 @@ impl Default for Defence {
     fn default() -> Self {
         Self {
             greeting_wait: Span::seconds(0),
+            dnsbl: Vec::new(),
+            dnsbl_wait_max: Span::seconds(3),
             tarpit: Span::seconds(0),
             tarpits_max: 100,
             ban_after: None,

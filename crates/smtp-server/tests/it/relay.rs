@@ -8,6 +8,7 @@ use channel::Receiver;
 use mail::Accepted;
 use policy::config::{InboundConnector, OutboundConnector};
 use policy::{Admission, Router};
+use resolver::Resolver;
 use sasl::Authenticator;
 use smtp_server::{Certificates, Listener, Parts, Server};
 use spool::{Faults, Spool};
@@ -87,10 +88,16 @@ impl Relay {
         };
         let (sender, accepted) = channel::bounded(setup.queue_capacity);
         let router = Router::new(vec![outbound]).unwrap();
+        let config = resolver::Config {
+            servers: vec!["127.0.0.1:9".parse().unwrap()],
+            ..Default::default()
+        };
+        let resolver = Resolver::open(&config, 1, &registry).unwrap();
         let server = Server::bind(Parts {
             listeners: vec![listener],
             admission: Arc::new(Admission::new(vec![inbound])),
             router: Arc::new(router.with_hostname(mail::Domain::parse("relay.test").unwrap())),
+            resolver,
             spool: spool.clone(),
             accepted: sender,
             logins: Authenticator::open(&setup.accounts, clock.clone(), &registry).unwrap(),

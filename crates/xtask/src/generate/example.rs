@@ -13,6 +13,7 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("listener.certificate", "\"/etc/chasqui/relay.example.com.pem\""),
     ("listener.key", "\"/etc/chasqui/relay.example.com.key\""),
     ("listener.client_authorities", "\"/etc/chasqui/partners.pem\""),
+    ("listener.defence.dnsbl.zone", "\"dnsbl.example\""),
     ("listener.defence.ban_after", "\"20/10m\""),
     ("listener.rates.listener.connections", "\"1000/1m\""),
     ("listener.rates.listener.messages", "\"1000/1m\""),
