@@ -299,6 +299,32 @@ impl Listener {
         if !self.priority_profile.bytes().all(is_plain) {
             problems.push(ConfigError::PriorityProfile(name()));
         }
+        problems.extend(self.problems_of_restraint());
+        let count = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
+        let limits = [
+            ("connections_max", count(self.connections_max), 1),
+            ("connections_per_client_max", count(self.connections_per_client_max), 1),
+            ("handshakes_max", count(self.handshakes_max), 1),
+            ("message_octets_max", self.message_octets_max.as_octets(), 64 << 10),
+            ("recipients_max", count(self.recipients_max), 1),
+            ("command_octets_max", self.command_octets_max.as_octets(), 512),
+            ("header_octets_max", self.header_octets_max.as_octets(), 1024),
+            ("text_line_octets_max", self.text_line_octets_max.as_octets(), 1000),
+            ("hops_max", u64::from(self.hops_max), 1),
+            ("transactions_max", u64::from(self.transactions_max), 1),
+            ("rates.remembered_max", count(self.rates.remembered_max), 8),
+        ];
+        for (key, value, least) in limits {
+            if value < least {
+                problems.push(ConfigError::TooSmall { listener: name(), key, least });
+            }
+        }
+        problems
+    }
+
+    fn problems_of_restraint(&self) -> Vec<ConfigError> {
+        let name = || self.name.clone();
+        let mut problems = Vec::new();
         let (rates, defence) = (&self.rates, &self.defence);
         for list in &defence.dnsbl {
             // The longest name that is put before it is that of an IPv6 address.
@@ -318,25 +344,6 @@ impl Listener {
         ];
         for (key, _, most) in most.into_iter().filter(|(_, is_right, _)| !is_right) {
             problems.push(ConfigError::TooBig { listener: name(), key, most });
-        }
-        let count = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
-        let limits = [
-            ("connections_max", count(self.connections_max), 1),
-            ("connections_per_client_max", count(self.connections_per_client_max), 1),
-            ("handshakes_max", count(self.handshakes_max), 1),
-            ("message_octets_max", self.message_octets_max.as_octets(), 64 << 10),
-            ("recipients_max", count(self.recipients_max), 1),
-            ("command_octets_max", self.command_octets_max.as_octets(), 512),
-            ("header_octets_max", self.header_octets_max.as_octets(), 1024),
-            ("text_line_octets_max", self.text_line_octets_max.as_octets(), 1000),
-            ("hops_max", u64::from(self.hops_max), 1),
-            ("transactions_max", u64::from(self.transactions_max), 1),
-            ("rates.remembered_max", count(self.rates.remembered_max), 8),
-        ];
-        for (key, value, least) in limits {
-            if value < least {
-                problems.push(ConfigError::TooSmall { listener: name(), key, least });
-            }
         }
         problems
     }

@@ -39,7 +39,7 @@ pub(crate) enum Limit {
 }
 
 impl Limit {
-    pub(crate) const ALL: [(Self, &'static str); 13] = [
+    pub(crate) const ALL: [(Self, &'static str); 14] = [
         (Self::Connections, "connections"),
         (Self::ClientConnections, "client_connections"),
         (Self::Descriptors, "descriptors"),

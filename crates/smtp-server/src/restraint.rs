@@ -14,6 +14,7 @@ use crate::end::End;
 use crate::metrics::Limit;
 use crate::rates::Kind;
 use crate::reception::Reception;
+use crate::reply;
 
 /// Something to wait for.
 type Pause = Pin<Box<dyn Future<Output = ()> + Send>>;
