@@ -9,6 +9,7 @@
 mod codec;
 mod cut;
 mod kept;
+mod proxied;
 mod sessions;
 
 /// Something that octets are given to.
@@ -27,17 +28,19 @@ impl Target {
 }
 
 /// Everything that is fuzzed.
-pub const TARGETS: [Target; 10] = [
+pub const TARGETS: [Target; 12] = [
     Target { name: "address", check: codec::address },
     Target { name: "bdat", check: codec::bdat },
     Target { name: "command", check: codec::command },
     Target { name: "content", check: codec::content },
     Target { name: "data", check: codec::data },
     Target { name: "next_hop", check: sessions::next_hop },
+    Target { name: "proxy", check: proxied::proxy },
     Target { name: "record", check: kept::record },
     Target { name: "reply", check: codec::reply },
     Target { name: "session", check: sessions::session },
     Target { name: "settings", check: kept::settings },
+    Target { name: "xclient", check: proxied::xclient },
 ];
 
 /// The target with this name.
