@@ -1,6 +1,5 @@
 //! The look at certificates, keys, passwords and accounts before anything else begins.
 
-use std::error::Error;
 use std::io;
 
 use delivery::{Handshakes, Logins, Wrong};
@@ -10,6 +9,7 @@ use tls::server::Config;
 use tls::{CertificateError, Description};
 use units::Clock;
 
+use crate::causes::Causes;
 use crate::logins;
 
 /// Tries every certificate, key, root and password file that the settings name.
@@ -21,7 +21,7 @@ pub(crate) fn findings(settings: &Settings) -> Vec<Finding> {
         };
         let files = Config { certificate: certificate.clone(), key: key.clone() };
         let mut find = |name: &str, error: &CertificateError| {
-            let finding = Finding::in_item("listener", number, name, words(error));
+            let finding = Finding::in_item("listener", number, name, Causes(error).to_string());
             findings.push(finding.hint(hint(error)));
         };
         for (name, error) in files.problems() {
@@ -38,15 +38,19 @@ pub(crate) fn findings(settings: &Settings) -> Vec<Finding> {
         }
     }
     if let Err(error) = Connectors::open(&settings.tls) {
-        findings.push(Finding::in_section("tls", "roots", words(&error)).hint(hint(&error)));
+        findings.push(
+            Finding::in_section("tls", "roots", Causes(&error).to_string()).hint(hint(&error)),
+        );
     }
     for (number, outbound) in settings.outbound.iter().enumerate() {
         if let Err(error) = Logins::open(std::slice::from_ref(outbound), &Clock::system()) {
-            let finding = Finding::in_item("outbound", number, &error.key, words(&error.source));
+            let finding =
+                Finding::in_item("outbound", number, &error.key, Causes(&error.source).to_string());
             findings.push(finding.hint(error.hint()));
         }
         if let Err(error) = Handshakes::look(outbound) {
-            let finding = Finding::in_item("outbound", number, error.key, words(&error.source));
+            let finding =
+                Finding::in_item("outbound", number, error.key, Causes(&error.source).to_string());
             findings.push(match &error.source {
                 Wrong::File(error) => finding.hint(hint(error)),
                 _ => finding,
@@ -79,17 +83,6 @@ pub(crate) fn expired(settings: &Settings, now_seconds: u64) -> Vec<Finding> {
     }
     findings.extend(logins::findings(settings));
     findings
-}
-
-/// The error with its causes.
-fn words(error: &dyn Error) -> String {
-    let mut words = error.to_string();
-    let mut cause = error.source();
-    while let Some(this) = cause {
-        words.extend([": ", &this.to_string()]);
-        cause = this.source();
-    }
-    words
 }
 
 fn hint(error: &CertificateError) -> &'static str {

@@ -5,6 +5,7 @@
 //! systemd's `sd_notify(3)`, sysexits(3).
 
 mod arguments;
+mod causes;
 mod certificates;
 mod commands;
 mod descriptors;

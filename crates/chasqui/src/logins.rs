@@ -11,6 +11,8 @@ use settings::{Finding, Settings};
 use telemetry::Registry;
 use units::Clock;
 
+use crate::causes::Causes;
+
 /// Reads the accounts and the keys for tokens.
 pub(crate) async fn open(
     settings: &Settings,
@@ -34,20 +36,9 @@ pub(crate) fn findings(settings: &Settings) -> Vec<Finding> {
             let lines = words.lines();
             lines.map(|line| finding("file", line).hint("mend the accounts' file")).collect()
         }
-        OpenError::Tokens(_) => vec![finding("tokens.keys_file", &words(&error))],
-        _ => vec![finding("file", &words(&error)).hint("look at the accounts' file")],
+        OpenError::Tokens(_) => vec![finding("tokens.keys_file", &Causes(&error).to_string())],
+        _ => vec![finding("file", &Causes(&error).to_string()).hint("look at the accounts' file")],
     }
-}
-
-/// The error with its causes.
-fn words(error: &dyn std::error::Error) -> String {
-    let mut words = error.to_string();
-    let mut cause = error.source();
-    while let Some(this) = cause {
-        words.extend([": ", &this.to_string()]);
-        cause = this.source();
-    }
-    words
 }
 
 /// Reads the files again and says so in the log; false if they cannot be used, and the old accounts stay.
@@ -59,7 +50,7 @@ pub(crate) async fn reload(logins: &Arc<Authenticator>) -> bool {
             true
         }
         Ok(Err(error)) => {
-            tracing::error!(error = words(&error), "accounts not reloaded, old ones stay");
+            tracing::error!(error = %Causes(&error), "accounts not reloaded, old ones stay");
             false
         }
         Err(error) => {

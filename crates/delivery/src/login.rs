@@ -6,8 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use policy::config::{self, OutboundConnector};
-use sasl::Mechanism;
+use policy::config::{self, Mechanism, OutboundConnector};
 use sasl::client::{ClientError, Exchange, Facts, Login};
 use units::Clock;
 
@@ -57,7 +56,7 @@ impl Logins {
         let mut logins = HashMap::new();
         for connector in connectors.iter().filter(|connector| connector.enabled) {
             let Some(settings) = &connector.login else { continue };
-            let login = Login::open(&of_settings(settings), clock.clone());
+            let login = Login::open(settings, clock.clone());
             let login = login.map_err(|source| LoginError {
                 connector: connector.name.clone(),
                 key: format!("login.{}", key(settings, &source)),
@@ -77,28 +76,6 @@ impl Logins {
 impl fmt::Debug for Logins {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.debug_set().entries(self.0.keys()).finish()
-    }
-}
-
-fn of_settings(login: &config::Login) -> sasl::config::Login {
-    let mechanism = |it: &config::Mechanism| Mechanism::called(it.name());
-    let token = |it: &config::Token| sasl::config::Token {
-        file: it.file.clone(),
-        url: it.url.clone(),
-        client_id: it.client_id.clone(),
-        client_secret_file: it.client_secret_file.clone(),
-        refresh_token_file: it.refresh_token_file.clone(),
-        scope: it.scope.clone(),
-        early: it.early,
-        wait_max: it.wait_max,
-    };
-    sasl::config::Login {
-        user: login.user.clone(),
-        act_for: login.act_for.clone(),
-        password_file: login.password_file.clone(),
-        token: login.token.as_ref().map(token),
-        mechanisms: login.mechanisms.iter().filter_map(mechanism).collect(),
-        login_without_tls: login.login_without_tls,
     }
 }
 
@@ -252,7 +229,7 @@ mod tests {
             ),
             (
                 config::Login {
-                    mechanisms: vec![config::Mechanism::XOAuth2],
+                    mechanisms: vec![Mechanism::XOAuth2],
                     password_file: None,
                     ..by_password(file.path())
                 },
@@ -277,14 +254,5 @@ mod tests {
             ..connector(by_password(Path::new("/nowhere/password")))
         };
         assert!(Logins::open(&[disabled], &Clock::manual(0)).is_ok());
-    }
-
-    #[test]
-    fn mechanisms_have_the_same_names_everywhere() {
-        for mechanism in Mechanism::ALL {
-            let text = format!("\"{mechanism}\"");
-            let read: config::Mechanism = serde_json::from_str(&text).unwrap();
-            assert_eq!(Mechanism::called(read.name()), Some(mechanism));
-        }
     }
 }

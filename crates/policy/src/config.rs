@@ -1,6 +1,7 @@
 //! The connectors as an operator writes them.
 
 mod login;
+mod mechanism;
 mod outbound;
 
 use std::net::IpAddr;
@@ -9,7 +10,8 @@ use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 
-pub use login::{Login, Mechanism, Token};
+pub use login::{Login, Token};
+pub use mechanism::Mechanism;
 pub use outbound::{
     ClientCertificate, Limits, OutboundConnector, Protocol, SmartHost, Timeouts, TlsLevel,
     TlsVersion,

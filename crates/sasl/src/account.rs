@@ -1,8 +1,8 @@
 //! An account, ready for use.
 
 use mail::{Address, ReversePath};
+use policy::config::Mechanism;
 
-use crate::mechanism::Mechanism;
 use crate::password::PasswordHash;
 use crate::scram::ScramKeys;
 use crate::senders::Senders;

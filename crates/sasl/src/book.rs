@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use argon2::Params;
 use aws_lc_rs::{digest, hmac};
+use policy::config::Mechanism;
 
 use crate::account::Account;
-use crate::mechanism::Mechanism;
 use crate::password::PasswordHash;
 use crate::scram::{ScramHash, ScramKeys};
 

@@ -1,20 +1,18 @@
 //! Settings.
 
 mod account;
-mod client;
 
 use std::path::PathBuf;
 
 use ipnet::IpNet;
+use policy::config::Mechanism;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 use units::Span;
 
 use crate::http;
-use crate::mechanism::Mechanism;
 
 pub use account::Account;
-pub use client::{Login, Token};
 
 /// Who may log in, and what happens to those who guess.
 #[derive(Clone, Debug, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]

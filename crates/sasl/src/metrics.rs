@@ -3,11 +3,11 @@
 use std::fmt;
 use std::sync::Arc;
 
+use policy::config::Mechanism;
 use telemetry::{Counter, Registry};
 use units::Clock;
 
 use crate::attempts::{Attempts, Banned};
-use crate::mechanism::Mechanism;
 
 /// How a login ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use policy::config::Mechanism;
 use rsasl::callback::{CallbackError, Context, Request, SessionCallback, SessionData};
 use rsasl::config::SASLConfig;
 use rsasl::mechanisms::oauthbearer::properties::{
@@ -22,7 +23,6 @@ use rsasl::property::{AuthId, AuthzId, OAuthBearerToken, OverrideCBType, Passwor
 use rsasl::validate::{NoValidation, Validate, Validation, ValidationError};
 
 use crate::binding::ChannelBindings;
-use crate::mechanism::Mechanism;
 use crate::scram::ScramKeys;
 use crate::secret::Secret;
 

@@ -6,6 +6,7 @@ use std::fmt;
 use std::num::NonZeroU32;
 
 use aws_lc_rs::{digest, hmac, pbkdf2};
+use policy::config::Mechanism;
 
 use crate::secret::Secret;
 use crate::text;
@@ -25,6 +26,15 @@ pub(crate) enum ScramHash {
 }
 
 impl ScramHash {
+    /// That of a mechanism, if it is a SCRAM.
+    pub(crate) const fn of(mechanism: Mechanism) -> Option<Self> {
+        match mechanism {
+            Mechanism::ScramSha256Plus | Mechanism::ScramSha256 => Some(Self::Sha256),
+            Mechanism::ScramSha1 => Some(Self::Sha1),
+            _ => None,
+        }
+    }
+
     /// The scheme's name in stored keys (RFC 5803).
     pub(crate) const fn name(self) -> &'static str {
         match self {

@@ -381,7 +381,7 @@ mod tests {
                 "listener \"smtp\": command_octets_max is less than 512",
             ]
         );
-        let auth = Auth { mechanisms: vec![sasl::Mechanism::Plain], ..Auth::default() };
+        let auth = Auth { mechanisms: vec![policy::config::Mechanism::Plain], ..Auth::default() };
         let listener = Listener { auth: Some(auth.clone()), ..Listener::default() };
         assert_eq!(listener.problems(), [ConfigError::NoMechanism("smtp".to_owned())]);
         let auth = Auth { login_without_tls: true, ..auth };

@@ -7,6 +7,7 @@ use anyhow::{Context, anyhow};
 use units::Clock;
 
 use crate::arguments::Serve;
+use crate::causes::Causes;
 use crate::failure::Result;
 use crate::files::Failed;
 use crate::reach::service_runtime;
@@ -117,20 +118,5 @@ async fn reload(relay: &Running) {
             relay.metrics().not_reloaded();
             tracing::error!(%error, "certificates not reloaded");
         }
-    }
-}
-
-/// An error with its causes in one line.
-struct Causes<'a>(&'a dyn std::error::Error);
-
-impl std::fmt::Display for Causes<'_> {
-    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(out, "{}", self.0)?;
-        let mut cause = self.0.source();
-        while let Some(this) = cause {
-            write!(out, ": {this}")?;
-            cause = this.source();
-        }
-        Ok(())
     }
 }

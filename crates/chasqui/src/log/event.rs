@@ -8,6 +8,8 @@ use std::io;
 use tracing::field::{Field, Visit};
 use tracing_subscriber::fmt::format::Writer;
 
+use crate::causes::Causes;
+
 thread_local! {
     /// One value at a time; kept, so that a line costs no memory of its own.
     static VALUE: RefCell<String> = const { RefCell::new(String::new()) };
@@ -153,20 +155,5 @@ impl Visit for Fields<'_, '_> {
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         self.text(field, format_args!("{value:?}"));
-    }
-}
-
-/// An error with its causes in one line.
-struct Causes<'a>(&'a (dyn Error + 'static));
-
-impl fmt::Display for Causes<'_> {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "{}", self.0)?;
-        let mut cause = self.0.source();
-        while let Some(this) = cause {
-            write!(out, ": {this}")?;
-            cause = this.source();
-        }
-        Ok(())
     }
 }

@@ -6,6 +6,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use units::Span;
 
+use crate::config::mechanism::Mechanism;
+
 /// With a password, a token or the client certificate (RFC 4954).
 ///
 /// The strongest mechanism that host and login have in common is used. Only with `hosts`. A host that
@@ -69,51 +71,6 @@ impl Default for Token {
             scope: String::new(),
             early: Span::minutes(2),
             wait_max: Span::seconds(20),
-        }
-    }
-}
-
-/// A way to log in, as EHLO names it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum Mechanism {
-    /// The password is not sent, and the login is tied to the TLS session (RFC 7677, RFC 9266).
-    #[serde(rename = "SCRAM-SHA-256-PLUS")]
-    ScramSha256Plus,
-    /// The password is not sent (RFC 7677).
-    #[serde(rename = "SCRAM-SHA-256")]
-    ScramSha256,
-    /// The password is not sent; for older hosts (RFC 5802).
-    #[serde(rename = "SCRAM-SHA-1")]
-    ScramSha1,
-    /// The client certificate of the TLS session (RFC 4422).
-    #[serde(rename = "EXTERNAL")]
-    External,
-    /// A token (RFC 7628).
-    #[serde(rename = "OAUTHBEARER")]
-    OAuthBearer,
-    /// A token, as Google and Microsoft began it.
-    #[serde(rename = "XOAUTH2")]
-    XOAuth2,
-    /// The password (RFC 4616).
-    #[serde(rename = "PLAIN")]
-    Plain,
-    /// The password, as the oldest hosts want it.
-    #[serde(rename = "LOGIN")]
-    Login,
-}
-
-impl Mechanism {
-    /// As it stands in EHLO.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::ScramSha256Plus => "SCRAM-SHA-256-PLUS",
-            Self::ScramSha256 => "SCRAM-SHA-256",
-            Self::ScramSha1 => "SCRAM-SHA-1",
-            Self::External => "EXTERNAL",
-            Self::OAuthBearer => "OAUTHBEARER",
-            Self::XOAuth2 => "XOAUTH2",
-            Self::Plain => "PLAIN",
-            Self::Login => "LOGIN",
         }
     }
 }

@@ -1,8 +1,8 @@
 //! What can go wrong when the relay logs in.
 
 use mail::Reply;
+use policy::config::Mechanism;
 
-use crate::mechanism::Mechanism;
 use crate::secret::SecretFileError;
 
 /// Why a login cannot be used; the operator mends the settings or a file.

@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use mail::Reply;
 use parking_lot::Mutex;
+use policy::config::Mechanism;
 use zeroize::Zeroizing;
 
 use crate::client::error::ClientError;
 use crate::client::login::{Facts, Login, Proof, Rounds};
-use crate::mechanism::Mechanism;
 use crate::rsasl_sides::{ClientAnswers, ClientSide, Learnt, Turn};
 use crate::scram::ScramHash;
 use crate::scram::message::{is_server_final, server_first};
@@ -146,7 +146,7 @@ impl Exchange {
     /// Looks at the reply that ends the login: whether we are logged in, and at the right server.
     pub fn finish(self, reply: Reply) -> Result<(), ClientError> {
         if reply.is_success() {
-            let is_proven = self.mechanism.scram().is_none() || self.is_server_proven;
+            let is_proven = ScramHash::of(self.mechanism).is_none() || self.is_server_proven;
             return if is_proven {
                 Ok(())
             } else {
@@ -180,7 +180,7 @@ impl Exchange {
         let mechanism = self.mechanism;
         let malformed = ClientError::Malformed { mechanism };
         self.turns = self.turns.saturating_add(1);
-        match (mechanism.scram(), self.turns) {
+        match (ScramHash::of(mechanism), self.turns) {
             (Some(hash), 1) => {
                 self.learn_salted(hash, challenge).await?;
                 self.step(Some(challenge)).map(|turn| turn.message.unwrap_or_default())

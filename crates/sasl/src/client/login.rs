@@ -7,16 +7,16 @@ use std::path::Path;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use policy::config;
 use units::Clock;
 
 use crate::binding::ChannelBindings;
 use crate::client::error::{ClientError, LoginError};
 use crate::client::token::TokenSource;
-use crate::config;
-use crate::mechanism::Mechanism;
 use crate::scram::ScramHash;
 use crate::secret::{Secret, read_line};
 use crate::text::{prepared, prepared_password, shown};
+use policy::config::Mechanism;
 
 /// A longer file holds no password.
 const PASSWORD_OCTETS_MAX: u64 = 1024;

@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
 use parking_lot::Mutex;
+use policy::config;
 use reqwest::Url;
 use serde::Deserialize;
 use units::Clock;
 
 use crate::client::error::{LoginError, TokenError};
-use crate::config;
 use crate::http::{self, Answer, Http};
 use crate::secret::{Secret, SecretFileError, read_line};
 use crate::text::{chain, shown};

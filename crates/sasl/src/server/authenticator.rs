@@ -3,13 +3,13 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use policy::config::Mechanism;
 use telemetry::Registry;
 use units::Clock;
 
 use crate::accounts::{Accounts, AccountsError};
 use crate::attempts::{Attempts, Ban, Whom};
 use crate::config::{Config, Offer};
-use crate::mechanism::Mechanism;
 use crate::metrics::Metrics;
 use crate::pool::{Pool, Remembered};
 use crate::server::facts::Facts;

@@ -4,10 +4,10 @@ use std::fmt;
 use std::sync::Arc;
 
 use mail::Reply;
+use policy::config::Mechanism;
 
 use crate::account::Account;
 use crate::config::Offer;
-use crate::mechanism::Mechanism;
 use crate::metrics::Ending;
 use crate::rsasl_sides::{Found, ServerAnswers, ServerSide};
 use crate::scram::message::{Flag, is_client_final, unescaped};

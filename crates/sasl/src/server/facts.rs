@@ -2,8 +2,9 @@
 
 use std::net::IpAddr;
 
+use policy::config::Mechanism;
+
 use crate::binding::ChannelBindings;
-use crate::mechanism::Mechanism;
 use crate::senders::Senders;
 
 /// What a login may depend on besides what the client says.

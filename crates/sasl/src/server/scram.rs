@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
+use policy::config::Mechanism;
+
 use crate::account::Account;
 use crate::book::Book;
-use crate::mechanism::Mechanism;
-use crate::scram::ScramKeys;
 use crate::scram::message::{ClientFirst, Flag, client_first};
+use crate::scram::{ScramHash, ScramKeys};
 use crate::server::refusal::Refusal;
 
 /// A client that is to prove that it knows a password.
@@ -49,7 +50,7 @@ pub(super) fn keys(
         }
         Some(account) => Ok(Arc::clone(account)),
     };
-    let decoy = || mechanism.scram().map(|hash| book.decoy_scram(hash, name));
+    let decoy = || ScramHash::of(mechanism).map(|hash| book.decoy_scram(hash, name));
     let own = account.as_ref().ok().and_then(|account| account.scram(mechanism)).cloned();
     (own.or_else(decoy), account)
 }

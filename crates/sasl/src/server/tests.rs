@@ -14,12 +14,13 @@ use tempfile::NamedTempFile;
 use units::{ByteSize, Clock};
 
 use super::*;
+use policy::config::Mechanism;
+
 use crate::Whom;
 use crate::binding::ChannelBindings;
 use crate::client::{self, ClientError, Login};
 use crate::config::{self, Config, Offer};
 use crate::hashing::{Cost, Hashed, hash_password};
-use crate::mechanism::Mechanism;
 use crate::text::{decoded, encoded};
 use crate::tokens::tests::{self as token_tests, Provider};
 
@@ -148,8 +149,9 @@ fn login(user: &str, password: &str, mechanism: Mechanism) -> Arc<Login> {
     })
 }
 
-fn login_with(mechanism: Mechanism, change: impl FnOnce(&mut config::Login)) -> Arc<Login> {
-    let mut config = config::Login { mechanisms: vec![mechanism], ..config::Login::default() };
+fn login_with(mechanism: Mechanism, change: impl FnOnce(&mut policy::config::Login)) -> Arc<Login> {
+    let mut config =
+        policy::config::Login { mechanisms: vec![mechanism], ..policy::config::Login::default() };
     change(&mut config);
     let login = Login::open(&config, Clock::manual(0)).unwrap();
     config.password_file.iter().for_each(|file| std::fs::remove_file(file).unwrap());
@@ -374,8 +376,10 @@ fn token_login(mechanism: Mechanism, user: &str, token: &str) -> (Arc<Login>, Na
     let file = written(token);
     let login = login_with(mechanism, |config| {
         config.user = user.to_owned();
-        config.token =
-            Some(config::Token { file: Some(file.path().to_owned()), ..config::Token::default() });
+        config.token = Some(policy::config::Token {
+            file: Some(file.path().to_owned()),
+            ..policy::config::Token::default()
+        });
     });
     (login, file)
 }

@@ -1,6 +1,6 @@
 //! Logins on a listener.
 
-use sasl::Mechanism;
+use policy::config::Mechanism;
 use sasl::config::Offer;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -1,6 +1,7 @@
 //! Logins: who may send, as whom, and what of it is told.
 
-use sasl::{Cost, Mechanism, entry, hash_password};
+use policy::config::Mechanism;
+use sasl::{Cost, entry, hash_password};
 use smtp_server::Listener;
 use smtp_server::config::Auth;
 use units::ByteSize;

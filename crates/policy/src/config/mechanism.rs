@@ -1,11 +1,9 @@
-//! The mechanisms that are spoken here.
+//! The mechanisms of logins, on both sides.
 
 use std::fmt;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-
-use crate::scram::ScramHash;
 
 /// A SASL mechanism, the strongest first.
 #[derive(
@@ -81,17 +79,8 @@ impl Mechanism {
     }
 
     /// Whether it takes a token.
-    pub(crate) const fn takes_token(self) -> bool {
+    pub const fn takes_token(self) -> bool {
         matches!(self, Self::OAuthBearer | Self::XOAuth2)
-    }
-
-    /// The hash, if it is a SCRAM.
-    pub(crate) const fn scram(self) -> Option<ScramHash> {
-        match self {
-            Self::ScramSha256Plus | Self::ScramSha256 => Some(ScramHash::Sha256),
-            Self::ScramSha1 => Some(ScramHash::Sha1),
-            _ => None,
-        }
     }
 }
 
