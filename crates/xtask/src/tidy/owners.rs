@@ -8,7 +8,10 @@ use crate::source::Package;
 const LIBRARIES: &[(&str, &[&str])] = &[
     ("rocksdb", &["spool"]),
     ("io-uring", &["spool"]),
-    ("hickory-resolver", &["resolver"]),
+    ("hickory-resolver", &["resolver", "auth"]),
+    ("mail-auth", &["auth"]),
+    ("cel", &["policy"]),
+    ("toml_edit", &["settings"]),
     ("hickory-proto", &["resolver", "testkit"]),
     ("crossbeam-queue", &["channel"]),
     ("metrics", &["telemetry"]),
