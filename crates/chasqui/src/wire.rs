@@ -16,7 +16,7 @@ use anyhow::{Context, Result};
 use channel::{Receiver, Sender};
 use delivery::{Handshakes, Logins};
 use mail::{Accepted, Attempt, AttemptEnd, Domain};
-use policy::{Admission, Router};
+use policy::{Admission, Live, Policy, Router};
 use resolver::Resolver;
 use sasl::Authenticator;
 use settings::Settings;
@@ -69,7 +69,7 @@ struct Common {
     registry: Arc<Registry>,
     metrics: Metrics,
     spool: Spool,
-    router: Arc<Router>,
+    policy: Live,
     logins: Arc<Authenticator>,
     resolver: Resolver,
 }
@@ -99,7 +99,7 @@ pub async fn start(settings: Settings, clock: Clock) -> Result<Running> {
         config: settings.queue.clone(),
         hostname: common.hostname.clone(),
         spool: spool.clone(),
-        router: Arc::clone(&common.router),
+        policy: common.policy.clone(),
         clock: clock.clone(),
         random_seed: random(),
         accepted: accepted_out,
@@ -155,12 +155,18 @@ async fn common(settings: &Settings, clock: Clock) -> Result<Common> {
     let registry = Arc::new(Registry::new());
     let metrics = Metrics::register(&registry, settings, &clock);
     let hostname = Domain::parse(&settings.hostname).context("hostname")?;
-    let router = Router::new(settings.outbound.clone()).context("outbound")?;
-    let router = Arc::new(router.with_hostname(hostname.clone()));
+    let policy = Live::new(policy(settings, &hostname)?);
     let logins = logins::open(settings, &clock, &registry).await?;
     let spool = open_spool(settings, &clock, &registry).await?;
     let resolver = Resolver::open(&settings.resolver, random(), &registry).context("resolver")?;
-    Ok(Common { hostname, clock, registry, metrics, spool, router, logins, resolver })
+    Ok(Common { hostname, clock, registry, metrics, spool, policy, logins, resolver })
+}
+
+/// What the settings say of who may relay and which way mail goes.
+fn policy(settings: &Settings, hostname: &Domain) -> Result<Policy> {
+    let router = Router::new(settings.outbound.clone()).context("outbound")?;
+    let admission = Admission::new(settings.inbound.clone());
+    Ok(Policy::new(admission, router.with_hostname(hostname.clone())))
 }
 
 fn reception(
@@ -170,8 +176,7 @@ fn reception(
 ) -> Result<smtp_server::Server> {
     let server = smtp_server::Server::bind(smtp_server::Parts {
         listeners: settings.listener.clone(),
-        admission: Arc::new(Admission::new(settings.inbound.clone())),
-        router: Arc::clone(&common.router),
+        policy: common.policy.clone(),
         resolver: common.resolver.clone(),
         spool: common.spool.clone(),
         accepted,
@@ -195,7 +200,7 @@ fn delivery(
         seed: random(),
         registry: Arc::clone(&common.registry),
         spool: common.spool.clone(),
-        router: Arc::clone(&common.router),
+        policy: common.policy.clone(),
         resolver: common.resolver.clone(),
         handshakes: Handshakes::open(&settings.tls, &settings.outbound)?,
         logins: Logins::open(&settings.outbound, &common.clock)?,

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use mail::{
     Attempt, AttemptEnd, BodyType, Fate, Outcome, Peer, RecipientOutcome, Reply, Timestamp,
 };
+use policy::Policy;
 use policy::config::{OutboundConnector, Protocol};
 use smtp_session::client::{After, Answer, Outgoing, Timeouts, Transaction};
 use spool::{LoadError, ReadError, Stored};
@@ -32,13 +33,15 @@ pub(crate) struct Finished {
 pub(crate) async fn run(shared: &Shared, attempt: Attempt) -> Finished {
     let unreachable = |reply| Outcome::Unreachable { reply, peer: None };
     let name = attempt.destination.connector();
-    let connector = shared.router.connector(name).zip(shared.metrics.connector(name));
+    let policy = shared.policy.hold();
+    let connector = policy.router.connector(name).zip(shared.metrics.connector(name));
     let stored = shared.spool.load(attempt.id).await;
     let outcome = match (stored, connector) {
         (Ok(stored), Some((connector, metrics))) => {
             let destination = attempt.destination.clone();
             let dial = Dial::new(shared, &destination, connector, metrics);
-            let mut sending = Sending::new(shared, &attempt, stored, (connector, metrics), dial);
+            let mut sending =
+                Sending::new((shared, &policy), &attempt, stored, (connector, metrics), dial);
             return sending.run().await;
         }
         (Ok(_), None) => {
@@ -57,6 +60,8 @@ pub(crate) const fn end_of(attempt: Attempt, outcome: Outcome) -> AttemptEnd {
 
 struct Sending<'a> {
     shared: &'a Shared,
+    /// The generation of the policy that it goes by.
+    generation: u64,
     attempt: &'a Attempt,
     stored: Stored,
     connector: &'a OutboundConnector,
@@ -74,7 +79,7 @@ struct Sending<'a> {
 
 impl<'a> Sending<'a> {
     fn new(
-        shared: &'a Shared,
+        (shared, policy): (&'a Shared, &'a Policy),
         attempt: &'a Attempt,
         stored: Stored,
         (connector, metrics): (&'a OutboundConnector, &'a Arc<ConnectorMetrics>),
@@ -83,8 +88,8 @@ impl<'a> Sending<'a> {
         let is_ours = |place: &usize| {
             let waits =
                 stored.recipients.get(*place).is_some_and(spool::RecipientState::is_waiting);
-            let address = stored.envelope.recipients.get(*place).map(|it| &it.address);
-            let route = address.map(|address| shared.router.route(address));
+            let recipient = stored.envelope.recipients.get(*place);
+            let route = recipient.map(|recipient| policy.router.route_of(recipient));
             waits && route.is_some_and(|route| route.as_ref() == Ok(&attempt.destination))
         };
         let places: Vec<_> = (0..stored.envelope.recipients.len()).filter(is_ours).collect();
@@ -93,6 +98,7 @@ impl<'a> Sending<'a> {
         let batches = places.chunks(recipients_max.max(1)).map(<[usize]>::to_vec).collect();
         Self {
             shared,
+            generation: policy.generation(),
             attempt,
             stored,
             connector,
@@ -146,14 +152,17 @@ impl<'a> Sending<'a> {
             }
             Box::pin(connection.quit()).await;
         }
-        let is_usable = |connection: &mut Connection| !connection.is_stale(limits, now);
+        let generation = self.generation;
+        let is_usable = |connection: &mut Connection| {
+            connection.is_of(generation) && !connection.is_stale(limits, now)
+        };
         if let Some(connection) = self.shared.pool.take(&self.attempt.destination, is_usable) {
             return Ok(connection);
         }
         // Boxed: it is rare, and each attempt would hold room for it.
         let connection = Box::pin(self.dial.next()).await;
         self.connect_wait += self.since(now);
-        connection
+        connection.map(|connection| connection.under(generation))
     }
 
     fn since(&self, start: Instant) -> Duration {

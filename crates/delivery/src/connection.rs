@@ -38,6 +38,8 @@ pub(crate) struct Connection {
     idle_since: Instant,
     /// Messages it was used for.
     messages: u32,
+    /// The policy under which it was opened: under another one it might have gone elsewhere or otherwise.
+    generation: u64,
     open: Open,
 }
 
@@ -109,6 +111,7 @@ impl Connection {
             opened_at: now,
             idle_since: now,
             messages: 0,
+            generation: 0,
             open,
         }
     }
@@ -140,6 +143,16 @@ impl Connection {
     /// Stops waiting for mail.
     pub(crate) fn wake(&mut self) {
         self.open.wake();
+    }
+
+    /// Notes under which policy it was opened.
+    pub(crate) fn under(self, generation: u64) -> Self {
+        Self { generation, ..self }
+    }
+
+    /// Whether it was opened under that policy.
+    pub(crate) const fn is_of(&self, generation: u64) -> bool {
+        self.generation == generation
     }
 
     /// Whether it has waited long enough, or the peer has gone meanwhile.

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use mail::Destination;
 use parking_lot::Mutex;
-use policy::Router;
+use policy::Policy;
 
 use crate::connection::Connection;
 
@@ -70,13 +70,14 @@ impl Pool {
     }
 
     /// Takes out what has waited too long or has died.
-    pub(crate) fn sweep(&self, router: &Router, now: Instant) -> Vec<Connection> {
+    pub(crate) fn sweep(&self, policy: &Policy, now: Instant) -> Vec<Connection> {
         let mut idle = self.idle.lock();
         let mut stale = Vec::new();
         idle.by_destination.retain(|destination, connections| {
-            let connector = router.connector(destination.connector());
+            let connector = policy.router.connector(destination.connector());
             let is_stale = |connection: &mut Connection| {
-                connector.is_none_or(|connector| connection.is_stale(&connector.limits, now))
+                !connection.is_of(policy.generation())
+                    || connector.is_none_or(|connector| connection.is_stale(&connector.limits, now))
             };
             stale.extend(connections.extract_if(.., is_stale));
             !connections.is_empty()
@@ -98,6 +99,7 @@ mod tests {
 
     use mail::{Domain, Peer};
     use policy::config::OutboundConnector;
+    use policy::{Admission, Router};
     use smtp_session::client::Extensions;
     use telemetry::Registry;
     use tokio::net::{TcpListener, TcpStream};
@@ -118,7 +120,7 @@ mod tests {
     struct House {
         listener: TcpListener,
         metrics: Metrics,
-        router: Router,
+        policy: Policy,
         clock: Clock,
         /// The other ends.
         peers: Vec<TcpStream>,
@@ -132,7 +134,10 @@ mod tests {
             Self {
                 listener: TcpListener::bind("127.0.0.1:0").await.unwrap(),
                 metrics: Metrics::register(&Registry::new(), std::slice::from_ref(&connector)),
-                router: Router::new(vec![connector]).unwrap(),
+                policy: Policy::new(
+                    Admission::new(Vec::new()),
+                    Router::new(vec![connector]).unwrap(),
+                ),
                 clock: Clock::manual(0),
                 peers: Vec::new(),
             }
@@ -184,7 +189,7 @@ mod tests {
         }
         assert_eq!(destinations_known(&pool), 10);
         house.clock.advance(std::time::Duration::from_secs(6));
-        assert_eq!(pool.sweep(&house.router, house.clock.now()).len(), 10);
+        assert_eq!(pool.sweep(&house.policy, house.clock.now()).len(), 10);
         assert_eq!((destinations_known(&pool), pool.idle.lock().count), (0, 0));
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use channel::{Receiver, Sender};
 use futures_util::FutureExt;
 use mail::{Attempt, AttemptEnd, Outcome};
-use policy::Router;
+use policy::Live;
 use resolver::{Dice, Resolver};
 use spool::Spool;
 use telemetry::Registry;
@@ -50,7 +50,7 @@ pub struct Parts {
     /// Where the messages are.
     pub spool: Spool,
     /// Which way they go.
-    pub router: Arc<Router>,
+    pub policy: Live,
     /// Who the hosts are.
     pub resolver: Resolver,
     /// How TLS is started.
@@ -68,8 +68,8 @@ pub struct Parts {
 ///
 /// The caller bounds the stop: dropped earlier, transactions under way are cut, and their messages stay in the spool.
 pub async fn run(parts: Parts, stop: watch::Receiver<bool>) {
-    let Parts { mut attempts, ends, config, registry, router, .. } = parts;
-    let metrics = Metrics::register(&registry, router.connectors());
+    let Parts { mut attempts, ends, config, registry, policy, .. } = parts;
+    let metrics = Metrics::register(&registry, policy.load().router.connectors());
     let transactions_max = usize::try_from(config.transactions_max).unwrap_or(usize::MAX).max(1);
     let idle_max = usize::try_from(config.idle_connections_max).unwrap_or(usize::MAX);
     let shared = Arc::new(Shared {
@@ -83,7 +83,7 @@ pub async fn run(parts: Parts, stop: watch::Receiver<bool>) {
         pool: Pool::new(idle_max),
         rests: Rests::new(config.host_rest.as_duration()),
         without_tls: Rests::new(TLS_REST),
-        router,
+        policy,
         metrics,
         config,
         conversions: Room::default(),
@@ -99,7 +99,7 @@ pub async fn run(parts: Parts, stop: watch::Receiver<bool>) {
             Some(_) = tasks.join_next() => {}
             Some(_) = goodbyes.join_next() => {}
             _ = sweep.tick() => {
-                let stale = shared.pool.sweep(&shared.router, shared.clock.now());
+                let stale = shared.pool.sweep(&shared.policy.load(), shared.clock.now());
                 say_goodbye(&mut goodbyes, stale);
             }
             attempt = attempts.recv(), if tasks.len() < transactions_max => match attempt {

@@ -1,8 +1,6 @@
 //! What all attempts share.
 
-use std::sync::Arc;
-
-use policy::Router;
+use policy::Live;
 use resolver::{Dice, Resolver};
 use spool::Spool;
 use tokio::sync::watch;
@@ -24,7 +22,7 @@ pub(crate) struct Shared {
     pub(crate) clock: Clock,
     pub(crate) dice: Dice,
     pub(crate) spool: Spool,
-    pub(crate) router: Arc<Router>,
+    pub(crate) policy: Live,
     pub(crate) resolver: Resolver,
     pub(crate) handshakes: Handshakes,
     pub(crate) logins: Logins,

@@ -37,6 +37,9 @@ pub struct Recipient {
     pub notify: Option<Notify>,
     /// How the sender named the recipient, if RCPT said it (RFC 3461 §4.2).
     pub original: Option<OriginalRecipient>,
+    /// The outbound connector that was chosen for it when the message was taken, where that is not what its domain
+    /// alone gives.
+    pub via: Option<Box<str>>,
 }
 
 impl Recipient {
@@ -49,7 +52,7 @@ impl Recipient {
 impl From<Address> for Recipient {
     /// A recipient of which RCPT said nothing more.
     fn from(address: Address) -> Self {
-        Self { address, notify: None, original: None }
+        Self { address, notify: None, original: None, via: None }
     }
 }
 

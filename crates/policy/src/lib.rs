@@ -8,9 +8,12 @@
 pub mod config;
 
 mod admission;
+mod from_filter;
+mod live;
 mod nearest;
 mod router;
 
 pub use admission::Admission;
+pub use live::{Live, Policy};
 pub use nearest::{Missed, Nearest};
 pub use router::{NoRoute, Router, RouterError};

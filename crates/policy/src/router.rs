@@ -1,11 +1,13 @@
 //! Which outbound connector takes a recipient.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::net::IpAddr;
 
-use mail::{Address, Destination, Domain, EnhancedStatus, Reply};
+use mail::{Address, Destination, Domain, EnhancedStatus, Recipient, Reply};
 
 use crate::config::{OutboundConnector, Protocol, SmartHost};
+use crate::from_filter::FromFilter;
 
 /// What fits into a socket address (unix(7)).
 const UNIX_OCTETS_MAX: usize = 107;
@@ -14,13 +16,24 @@ const UNIX_OCTETS_MAX: usize = 107;
 #[derive(Clone, Debug)]
 pub struct Router {
     connectors: Vec<OutboundConnector>,
-    /// Exact domains, to the place of their connector.
-    exact: HashMap<Box<str>, usize>,
-    /// What stands behind `*.`, to the place of the connector.
-    below: HashMap<Box<str>, usize>,
-    /// The connector of `*`.
-    others: Option<usize>,
+    /// By the place of their connector.
+    from_filters: Vec<FromFilter>,
+    /// Exact domains.
+    exact: HashMap<Box<str>, Claims>,
+    /// What stands behind `*.`.
+    below: HashMap<Box<str>, Claims>,
+    /// Those of `*`.
+    others: Claims,
     hostname: Option<Domain>,
+}
+
+/// The connectors that take the domains of one pattern, by their places: the first is asked first.
+#[derive(Clone, Debug, Default)]
+struct Claims {
+    /// Enabled ones, by priority, then by name.
+    all: Vec<usize>,
+    /// The first that takes mail whatever its From, without a rule that names it.
+    plain: Option<usize>,
 }
 
 /// No enabled outbound connector takes this recipient.
@@ -55,15 +68,15 @@ pub enum RouterError {
         /// What stood there.
         pattern: String,
     },
-    /// Two enabled connectors claim the same domain.
-    #[error("`{pattern}` stands in the outbound connectors `{first}` and `{second}`")]
-    PatternTwice {
-        /// The pattern.
+    /// What stands in `from_filter` is no filter.
+    #[error(
+        "`{pattern}` in `from_filter` of outbound connector `{connector}` is not an address, a domain, or `*.` and a domain"
+    )]
+    FromFilter {
+        /// The connector.
+        connector: String,
+        /// What stood there.
         pattern: String,
-        /// The connector that had it first.
-        first: String,
-        /// The connector that also has it.
-        second: String,
     },
     /// A smart host is neither a name nor an address.
     #[error(
@@ -83,6 +96,7 @@ pub enum RouterError {
     LoginByMx(String),
 }
 
+/// What a recipient's domain must be.
 enum Pattern {
     Exact(Box<str>),
     Below(Box<str>),
@@ -93,17 +107,22 @@ impl Router {
     /// Makes the table.
     ///
     /// # Errors
-    /// When names or domains clash or are malformed; the operator mends the settings.
+    /// When names clash or something is malformed; the operator mends the settings.
     pub fn new(connectors: Vec<OutboundConnector>) -> Result<Self, RouterError> {
         let mut router = Self {
             connectors: Vec::new(),
+            from_filters: Vec::new(),
             exact: HashMap::new(),
             below: HashMap::new(),
-            others: None,
+            others: Claims::default(),
             hostname: None,
         };
         for connector in connectors {
             router.push(connector)?;
+        }
+        let Self { connectors, exact, below, others, .. } = &mut router;
+        for claims in exact.values_mut().chain(below.values_mut()).chain([others]) {
+            claims.settle(connectors);
         }
         Ok(router)
     }
@@ -114,19 +133,64 @@ impl Router {
         Self { hostname: Some(hostname), ..self }
     }
 
-    /// The destination of a recipient.
+    /// The destination of a recipient of whose mail nothing is known but that: connectors with a From filter, and
+    /// those for which a rule must speak, do not count.
     ///
     /// # Errors
-    /// When no enabled connector takes its domain; refuse it at RCPT with [`NoRoute::reply`].
+    /// When no enabled connector takes its domain.
     pub fn route(&self, recipient: &Address) -> Result<Destination, NoRoute> {
-        let no_route = || NoRoute(recipient.as_str().into());
-        let domain = recipient.domain().or_else(|| self.hostname.clone()).ok_or_else(no_route)?;
-        let connector = self.take(&domain).ok_or_else(|| NoRoute(domain.as_str().into()))?;
-        Ok(if connector.hosts.is_empty() {
-            Destination::exchangers(&connector.name, domain)
-        } else {
-            Destination::smart_host(&connector.name)
+        let domain = self.domain_of(recipient)?;
+        let place = self.levels(&domain).find_map(|claims| claims.plain);
+        self.to(place, domain)
+    }
+
+    /// The destination of a recipient of a message that was taken: by the connector that was chosen then, if it is
+    /// still there and enabled, else as [`Self::route`].
+    ///
+    /// # Errors
+    /// When no enabled connector takes it.
+    pub fn route_of(&self, recipient: &Recipient) -> Result<Destination, NoRoute> {
+        let via = recipient.via.as_deref().and_then(|name| self.connector(name));
+        match via.filter(|connector| connector.enabled) {
+            Some(connector) => Ok(destination(connector, self.domain_of(&recipient.address)?)),
+            None => self.route(&recipient.address),
+        }
+    }
+
+    /// The connector for a recipient of mail whose header says it is from `from`: of the most specific recipient
+    /// domain, then of the most specific From filter, then of the smallest priority, then the first by name.
+    pub fn choose(
+        &self,
+        recipient: &Address,
+        from: Option<&Address>,
+    ) -> Option<&OutboundConnector> {
+        let domain = self.domain_of(recipient).ok()?;
+        self.levels(&domain).find_map(|claims| {
+            let unscoped = claims.all.iter().filter_map(|place| {
+                let connector = self.connectors.get(*place)?;
+                let fit = self.from_filters.get(*place)?.fit(from)?;
+                (!connector.is_transport_rule_scoped).then_some((fit, connector))
+            });
+            // `all` is in order of priority: the first of the best fits.
+            unscoped.min_by_key(|(fit, _)| Reverse(*fit)).map(|(_, connector)| connector)
         })
+    }
+
+    /// Whether some connector may take mail for a recipient, whatever its From is and whatever the rules say; to be
+    /// asked at RCPT, when neither is known.
+    ///
+    /// # Errors
+    /// When none does; refuse it with [`NoRoute::reply`].
+    pub fn may_route(&self, recipient: &Address) -> Result<(), NoRoute> {
+        let domain = self.domain_of(recipient)?;
+        let is_taken = self.levels(&domain).any(|claims| !claims.all.is_empty());
+        if is_taken { Ok(()) } else { Err(NoRoute(domain.as_str().into())) }
+    }
+
+    /// Whether some connector looks at the From of mail.
+    pub fn has_from_filters(&self) -> bool {
+        let mut filters = self.from_filters.iter().zip(&self.connectors);
+        filters.any(|(filter, connector)| connector.enabled && !filter.is_empty())
     }
 
     /// The outbound connector called `name`, enabled or not.
@@ -139,18 +203,27 @@ impl Router {
         &self.connectors
     }
 
-    fn take(&self, domain: &Domain) -> Option<&OutboundConnector> {
-        let parents = || {
-            let text = domain.as_str();
-            text.match_indices('.').filter_map(move |(dot, _)| text.get(dot.saturating_add(1)..))
-        };
+    fn domain_of(&self, recipient: &Address) -> Result<Domain, NoRoute> {
+        let domain = recipient.domain().or_else(|| self.hostname.clone());
+        domain.ok_or_else(|| NoRoute(recipient.as_str().into()))
+    }
+
+    fn to(&self, place: Option<usize>, domain: Domain) -> Result<Destination, NoRoute> {
+        match place.and_then(|place| self.connectors.get(place)) {
+            Some(connector) => Ok(destination(connector, domain)),
+            None => Err(NoRoute(domain.as_str().into())),
+        }
+    }
+
+    /// Who claims `domain`, the most specific pattern first.
+    fn levels<'a>(&'a self, domain: &'a Domain) -> impl Iterator<Item = &'a Claims> {
+        let text = domain.as_str();
         // A literal such as [192.0.2.1] has dots but no parents.
-        let below = || match domain.literal() {
-            Some(_) => None,
-            None => parents().find_map(|parent| self.below.get(parent)),
-        };
-        let place = self.exact.get(domain.as_str()).or_else(below).or(self.others.as_ref())?;
-        self.connectors.get(*place)
+        let dots = domain.literal().is_none().then(|| text.match_indices('.'));
+        let parents = dots.into_iter().flatten();
+        let parents = parents.filter_map(move |(dot, _)| text.get(dot.saturating_add(1)..));
+        let below = parents.filter_map(|parent| self.below.get(parent));
+        self.exact.get(text).into_iter().chain(below).chain([&self.others])
     }
 
     fn push(&mut self, connector: OutboundConnector) -> Result<(), RouterError> {
@@ -170,33 +243,47 @@ impl Router {
         if connector.login.is_some() && connector.hosts.is_empty() {
             return Err(RouterError::LoginByMx(connector.name));
         }
+        let filter = FromFilter::parse(&connector.from_filter).map_err(|pattern| {
+            RouterError::FromFilter { connector: connector.name.clone(), pattern }
+        })?;
         let place = self.connectors.len();
         for pattern in &connector.recipient_domains {
             let parsed = parse(pattern).ok_or_else(|| RouterError::Pattern {
                 connector: connector.name.clone(),
                 pattern: pattern.clone(),
             })?;
-            let other = connector.enabled.then(|| self.claim(parsed, place)).flatten();
-            // Written twice in one connector is harmless.
-            if let Some(first) = other.filter(|other| *other != place) {
-                return Err(RouterError::PatternTwice {
-                    pattern: pattern.clone(),
-                    first: self.connectors.get(first).map(|it| it.name.clone()).unwrap_or_default(),
-                    second: connector.name,
-                });
+            if connector.enabled {
+                self.claims(parsed).all.push(place);
             }
         }
+        self.from_filters.push(filter);
         self.connectors.push(connector);
         Ok(())
     }
 
-    /// Gives `pattern` to the connector at `place`; returns who had it.
-    fn claim(&mut self, pattern: Pattern, place: usize) -> Option<usize> {
+    /// Who claims what `pattern` stands for.
+    fn claims(&mut self, pattern: Pattern) -> &mut Claims {
         match pattern {
-            Pattern::Exact(domain) => self.exact.insert(domain, place),
-            Pattern::Below(domain) => self.below.insert(domain, place),
-            Pattern::Others => self.others.replace(place),
+            Pattern::Exact(domain) => self.exact.entry(domain).or_default(),
+            Pattern::Below(domain) => self.below.entry(domain).or_default(),
+            Pattern::Others => &mut self.others,
         }
+    }
+}
+
+impl Claims {
+    /// Puts those who claim in order, once all are known.
+    fn settle(&mut self, connectors: &[OutboundConnector]) {
+        let rank = |place: &usize| {
+            connectors.get(*place).map(|it| (it.priority, it.name.as_str(), *place))
+        };
+        self.all.sort_by_key(rank);
+        self.all.dedup();
+        let is_plain = |connector: &OutboundConnector| {
+            connector.from_filter.is_empty() && !connector.is_transport_rule_scoped
+        };
+        let mut all = self.all.iter().copied();
+        self.plain = all.find(|place| connectors.get(*place).is_some_and(is_plain));
     }
 }
 
@@ -210,6 +297,14 @@ fn parse(pattern: &str) -> Option<Pattern> {
             .filter(|rest| rest.literal().is_none())
             .map(|rest| Pattern::Below(rest.as_str().into())),
         None => domain(pattern).map(|exact| Pattern::Exact(exact.as_str().into())),
+    }
+}
+
+fn destination(connector: &OutboundConnector, domain: Domain) -> Destination {
+    if connector.hosts.is_empty() {
+        Destination::exchangers(&connector.name, domain)
+    } else {
+        Destination::smart_host(&connector.name)
     }
 }
 
@@ -281,13 +376,93 @@ mod tests {
         assert_eq!(refused.to_string(), "no outbound connector takes mail for postmaster");
     }
 
+    /// DA-02: of those that may take it the best priority, else the first by name.
+    #[test]
+    fn of_those_that_claim_a_domain_the_smallest_priority_wins() {
+        let with = |name: &str, priority, enabled| OutboundConnector {
+            enabled,
+            priority,
+            ..connector(name, &["x.example"], &[])
+        };
+        let scoped = OutboundConnector { is_transport_rule_scoped: true, ..with("rule", 1, true) };
+        let off = with("off", 1, false);
+        let router = |connectors| Router::new(connectors).unwrap();
+        let address = Address::parse("a@x.example").unwrap();
+        let all = [with("b", 20, true), with("c", 10, true), with("a", 20, true), off, scoped];
+        for (count, want) in [(1, "b"), (2, "c"), (5, "c")] {
+            let router = router(all[..count].to_vec());
+            assert_eq!(router.route(&address).unwrap().connector(), want);
+            assert_eq!(router.choose(&address, None).unwrap().name, want);
+        }
+        let router = router(vec![all[0].clone(), all[2].clone(), all[4].clone()]);
+        assert_eq!(router.route(&address).unwrap().connector(), "a");
+        let only_scoped = Router::new(vec![all[4].clone()]).unwrap();
+        assert!(only_scoped.may_route(&address).is_ok());
+        assert!(only_scoped.route(&address).is_err());
+        assert_eq!(only_scoped.choose(&address, None), None);
+    }
+
+    #[test]
+    fn the_most_specific_from_filter_wins() {
+        let with = |name: &str, domain: &str, filter: &[&str]| OutboundConnector {
+            from_filter: filter.iter().map(ToString::to_string).collect(),
+            ..connector(name, &[domain], &[])
+        };
+        let router = Router::new(vec![
+            with("any", "*", &[]),
+            with("domain", "*", &["own.example", "two.example"]),
+            with("address", "*", &["sales@own.example"]),
+            with("partner", "partner.example", &["own.example"]),
+        ])
+        .unwrap();
+        assert!(router.has_from_filters());
+        let address = |text| Address::parse(text).unwrap();
+        for (recipient, from, want) in [
+            ("a@x.example", Some("Sales@OWN.example"), "address"),
+            ("a@x.example", Some("info@own.example"), "domain"),
+            ("a@x.example", Some("info@two.example"), "domain"),
+            ("a@x.example", Some("info@sub.own.example"), "any"),
+            ("a@x.example", None, "any"),
+            ("a@partner.example", Some("sales@own.example"), "partner"),
+            ("a@partner.example", Some("x@other.example"), "any"),
+        ] {
+            let from = from.map(address);
+            let got = router.choose(&address(recipient), from.as_ref());
+            assert_eq!(got.map(|it| it.name.as_str()), Some(want), "{recipient} {from:?}");
+        }
+        assert_eq!(router.route(&address("a@partner.example")).unwrap().connector(), "any");
+    }
+
+    #[test]
+    fn what_was_chosen_stays_while_it_is_there() {
+        let off = OutboundConnector { enabled: false, ..connector("off", &["*"], &[]) };
+        let router = Router::new(vec![
+            connector("internet", &["*"], &[]),
+            connector("partner", &["partner.example"], &["mx.partner.example"]),
+            off,
+        ]);
+        let router = router.unwrap();
+        let to = |via: Option<&str>| Recipient {
+            via: via.map(Into::into),
+            ..Recipient::from(Address::parse("a@x.example").unwrap())
+        };
+        for (via, want) in [
+            (None, "internet/x.example"),
+            (Some("internet"), "internet/x.example"),
+            (Some("partner"), "partner"),
+            (Some("off"), "internet/x.example"),
+            (Some("gone"), "internet/x.example"),
+        ] {
+            assert_eq!(router.route_of(&to(via)).unwrap().to_string(), want, "{via:?}");
+        }
+    }
+
     #[test]
     fn clashes_and_typos_are_refused() {
         let a = || connector("a", &["a.example"], &[]);
         for (connectors, want) in [
             (vec![connector("", &[], &[])], "has no name"),
             (vec![a(), connector("a", &[], &[])], "two outbound connectors are called `a`"),
-            (vec![a(), connector("b", &["A.example"], &[])], "connectors `a` and `b`"),
             (vec![connector("a", &["*a.example"], &[])], "`*a.example` of outbound connector"),
             (vec![connector("a", &["*.[192.0.2.1]"], &[])], "is not a domain"),
             (vec![connector("a", &["*"], &["[::1]"])], "smart host `[::1]`"),

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use mail::{Accepted, Address, Destination, Envelope, MessageId, Timestamp};
-use policy::Router;
+use mail::{Accepted, Address, Destination, Envelope, MessageId, Recipient, Timestamp};
+use policy::{Policy, Router};
 use schedule::Entry;
 use spool::{RecipientState, Recovered, Times};
 use units::Clock;
@@ -83,8 +83,8 @@ struct Route {
 }
 
 impl Route {
-    fn of(router: &Router, address: &Address) -> Self {
-        Self::to(router, routed(router, address))
+    fn of(router: &Router, recipient: &Recipient) -> Self {
+        Self::to(router, routed(router, recipient))
     }
 
     fn to(router: &Router, destination: Destination) -> Self {
@@ -99,8 +99,8 @@ impl Maker {
     pub(crate) fn fresh(&self, accepted: &Accepted, router: &Router, now: Now) -> Vec<Entry> {
         let Accepted { id, received_at, ref envelope, .. } = *accepted;
         let moments = self.terms.moments(received_at, Times::from(&envelope.wishes));
-        let wait = |recipient: &mail::Recipient| Wait {
-            route: Route::of(router, &recipient.address),
+        let wait = |recipient: &Recipient| Wait {
+            route: Route::of(router, recipient),
             tries: 0,
             next_try_at: moments.due_at,
             word: word(envelope, recipient),
@@ -111,12 +111,12 @@ impl Maker {
 
     /// One entry for each destination where a recipient waits; none if no recipient waits.
     pub(crate) fn found(&self, found: &Found, router: &Router, now: Now) -> Vec<Entry> {
-        let wait = |(recipient, state): (&mail::Recipient, &RecipientState)| {
+        let wait = |(recipient, state): (&Recipient, &RecipientState)| {
             let RecipientState::Waiting { tries, next_try_at, is_told, .. } = *state else {
                 return None;
             };
             let word = if is_told { Word::NotOwed } else { word(&found.envelope, recipient) };
-            Some(Wait { route: Route::of(router, &recipient.address), tries, next_try_at, word })
+            Some(Wait { route: Route::of(router, recipient), tries, next_try_at, word })
         };
         let recipients = found.envelope.recipients.iter().zip(&found.recipients);
         let moments = self.terms.moments(found.received_at, Times::from(&found.envelope.wishes));
@@ -136,7 +136,7 @@ impl Maker {
         let moments = self.terms.moments(received_at, times);
         let message = Message { id, received_at, moments };
         let mut wait = |it: &spool::Waiting<'_>| Wait {
-            route: routes.of(it.recipient),
+            route: routes.of(it.recipient, it.via),
             tries: it.tries,
             next_try_at: it.next_try_at,
             // Whether its sender wants to know is seen when there is something to tell.
@@ -190,27 +190,30 @@ fn by_destination(mut waits: Vec<Wait>) -> Vec<Wait> {
 /// Ways of recipients, each found once for a domain and remembered.
 #[derive(Debug)]
 pub(crate) struct Routes {
-    router: Arc<Router>,
+    policy: Arc<Policy>,
     /// By domain as it was spelled.
     known: HashMap<Box<str>, Route>,
 }
 
 impl Routes {
-    pub(crate) fn new(router: Arc<Router>) -> Self {
-        Self { router, known: HashMap::new() }
+    pub(crate) fn new(policy: Arc<Policy>) -> Self {
+        Self { policy, known: HashMap::new() }
     }
 
-    fn of(&mut self, recipient: &str) -> Route {
-        // No domain has an `@` in it, and the way depends on nothing but the domain.
+    fn of(&mut self, recipient: &str, via: Option<&str>) -> Route {
+        let router = &self.policy.router;
+        // No domain has an `@` in it, and the way depends on nothing but the domain if no connector was chosen.
         let domain = recipient.rsplit_once('@').map(|(_, domain)| domain);
+        let domain = domain.filter(|_| via.is_none());
         if let Some(route) = domain.and_then(|domain| self.known.get(domain)) {
             return route.clone();
         }
         let Ok(address) = Address::parse(recipient) else {
             // Nobody could have sent to it; whoever loads the message sets it aside.
-            return Route::to(&self.router, Destination::smart_host(NO_ROUTE));
+            return Route::to(router, Destination::smart_host(NO_ROUTE));
         };
-        let route = Route::of(&self.router, &address);
+        let via = via.map(Into::into);
+        let route = Route::of(router, &Recipient { via, ..Recipient::from(address) });
         if let Some(domain) = domain {
             if self.known.len() >= ROUTES_MAX {
                 self.known.clear();
@@ -224,11 +227,12 @@ impl Routes {
 #[cfg(test)]
 mod tests {
     use mail::{ByMode, DeliverBy, Domain};
+    use policy::Admission;
     use policy::config::OutboundConnector;
 
     use super::*;
 
-    fn router() -> Arc<Router> {
+    fn policy() -> Arc<Policy> {
         let connector = |name: &str, domain: &str| OutboundConnector {
             name: name.to_owned(),
             recipient_domains: vec![domain.to_owned()],
@@ -236,13 +240,14 @@ mod tests {
         };
         let connectors = vec![connector("internet", "*.example"), connector("odd", "odd.example")];
         let router = Router::new(connectors).unwrap();
-        Arc::new(router.with_hostname(Domain::parse("relay.example").unwrap()))
+        let router = router.with_hostname(Domain::parse("relay.example").unwrap());
+        Arc::new(Policy::new(Admission::new(Vec::new()), router))
     }
 
     /// What is remembered is what would be found.
     #[test]
     fn a_remembered_route_is_the_right_one() {
-        let mut routes = Routes::new(router());
+        let mut routes = Routes::new(policy());
         for _ in 0..2 {
             for recipient in [
                 "a@x.example",
@@ -253,11 +258,11 @@ mod tests {
                 "postmaster",
                 "a@elsewhere.test",
             ] {
-                let address = Address::parse(recipient).unwrap();
-                let want = routed(&routes.router, &address);
-                assert_eq!(routes.of(recipient).destination, want, "{recipient}");
+                let address = Recipient::from(Address::parse(recipient).unwrap());
+                let want = routed(&routes.policy.router, &address);
+                assert_eq!(routes.of(recipient, None).destination, want, "{recipient}");
             }
-            let broken = routes.of("no address@new.example").destination;
+            let broken = routes.of("no address@new.example", None).destination;
             assert_eq!(broken.connector(), NO_ROUTE);
         }
     }
@@ -267,6 +272,7 @@ mod tests {
         let at = Timestamp::from_millis;
         let waiting = |recipient, tries, next_try_at| spool::Waiting {
             recipient,
+            via: None,
             tries,
             next_try_at: at(next_try_at),
             is_told: false,
@@ -285,7 +291,7 @@ mod tests {
         let maker = Maker { terms, rest_max: hour };
         let now = Now { instant: Clock::manual(0).now(), wall: at(4_000) };
         let mut entries = Vec::new();
-        maker.recovered(&recovered, &mut Routes::new(router()), now, &mut entries);
+        maker.recovered(&recovered, &mut Routes::new(policy()), now, &mut entries);
         entries.sort_by_key(|entry| entry.tries);
         let seen: Vec<_> = entries
             .iter()
@@ -303,8 +309,13 @@ mod tests {
     fn what_the_sender_asked_for_is_known_after_a_restart() {
         let at = Timestamp::from_millis;
         let recipient = "a@x.example";
-        let waiting =
-            [spool::Waiting { recipient, tries: 0, next_try_at: at(9_000), is_told: false }];
+        let waiting = [spool::Waiting {
+            recipient,
+            via: None,
+            tries: 0,
+            next_try_at: at(9_000),
+            is_told: false,
+        }];
         let by = DeliverBy { at: at(20_000), mode: ByMode::Return, is_traced: false };
         let times = Times { hold_until: Some(at(9_000)), deliver_by: Some(by) };
         let recovered = Recovered {
@@ -318,7 +329,7 @@ mod tests {
         let maker = Maker { terms, rest_max: Duration::from_secs(1) };
         let now = Now { instant: Clock::manual(0).now(), wall: at(4_000) };
         let mut entries = Vec::new();
-        maker.recovered(&recovered, &mut Routes::new(router()), now, &mut entries);
+        maker.recovered(&recovered, &mut Routes::new(policy()), now, &mut entries);
         let [entry] = entries.as_slice() else { panic!("one entry: {entries:?}") };
         let seconds = |instant: Instant| (instant - now.instant).as_secs();
         assert_eq!((seconds(entry.due), seconds(entry.deadline), entry.is_exact), (5, 16, true));

@@ -117,7 +117,11 @@ const CANCELLED: &str = "cancelled by an operator";
 impl Plan {
     /// Plans for the recipients that wait and of which `is_ours` says that they go to the
     /// destination.
-    pub(crate) fn new(known: Known<'_>, facts: &Facts, is_ours: impl Fn(&Address) -> bool) -> Self {
+    pub(crate) fn new(
+        known: Known<'_>,
+        facts: &Facts,
+        is_ours: impl Fn(&Recipient) -> bool,
+    ) -> Self {
         let mut plan = Self {
             steps: vec![],
             notices: vec![],
@@ -131,7 +135,7 @@ impl Plan {
         let places = (0_u32..).zip(envelope.recipients.iter().zip(states)).zip(outcomes);
         for ((place, (recipient, state)), outcome) in places {
             let RecipientState::Waiting { .. } = state else { continue };
-            if is_ours(&recipient.address) {
+            if is_ours(recipient) {
                 plan.take((place, recipient, state), outcome, known, facts);
             } else {
                 plan.is_finished = false;
@@ -188,6 +192,11 @@ impl Plan {
         let Judged { status, reply, is_answered, peer, .. } = judged;
         let address = recipient.address.clone();
         self.steps.push(Step { recipient: place, address, status, reply, is_answered, peer });
+    }
+
+    /// Whether no recipient that waits goes this way, as after a change of the connectors.
+    pub(crate) fn touches_nobody(&self) -> bool {
+        self.steps.is_empty() && self.changes.is_empty() && self.waits_until.is_none()
     }
 
     /// The worst that the sender is told, if anything.

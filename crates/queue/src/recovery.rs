@@ -44,7 +44,7 @@ impl Scan {
     /// Begins the scan.
     pub(crate) fn begin(shared: &Arc<Shared>, maker: Maker) -> Self {
         let (sender, batches) = channel::bounded(READ_AHEAD_MAX);
-        let routes = Routes::new(Arc::clone(&shared.router));
+        let routes = Routes::new(shared.policy.hold());
         let reader =
             Reader { shared: Arc::clone(shared), maker, routes, sender, batch: Batch::default() };
         let thread = tokio::task::spawn_blocking(move || reader.run());

@@ -16,7 +16,7 @@ use channel::{Receiver, Sender, TrySendError};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use mail::{Accepted, Attempt, AttemptEnd, Domain, MessageId};
-use policy::Router;
+use policy::Live;
 use schedule::{Backoff, Due, Entry, Schedule, Settings};
 use spool::{Health, Spool};
 use telemetry::Registry;
@@ -43,7 +43,7 @@ pub struct Parts {
     /// Where messages rest; opened, not yet recovered: the queue does that.
     pub spool: Spool,
     /// Who takes which recipient.
-    pub router: Arc<Router>,
+    pub policy: Live,
     /// The clock.
     pub clock: Clock,
     /// Where jitter and the ids of reports come from.
@@ -89,11 +89,11 @@ pub async fn run(parts: Parts, stop: watch::Receiver<bool>) {
     let queue = Queue {
         schedule: Schedule::new(settings(&parts), now),
         maker: Maker { terms, rest_max: rest_max(&parts.config) },
-        metrics: Metrics::register(&parts.registry, &parts.router),
+        metrics: Metrics::register(&parts.registry, &parts.policy.load().router),
         works_max: parts.config.attempts_in_flight_max.max(1),
         shared: Arc::new(Shared {
             spool: parts.spool,
-            router: parts.router,
+            policy: parts.policy,
             clock: parts.clock,
             hostname: parts.hostname,
             ids: Ids::new(parts.random_seed),
@@ -320,7 +320,7 @@ impl Queue {
     }
 
     fn accept(&mut self, accepted: &Accepted, now: Now) {
-        let entries = self.maker.fresh(accepted, &self.shared.router, now);
+        let entries = self.maker.fresh(accepted, &self.shared.policy.load().router, now);
         self.add(accepted.id, entries, now);
     }
 

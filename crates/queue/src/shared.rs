@@ -1,9 +1,7 @@
 //! What the pieces of the queue share, and where recipients go.
 
-use std::sync::Arc;
-
-use mail::{Address, Destination, Domain, Envelope, Notify, Recipient, Timestamp};
-use policy::Router;
+use mail::{Destination, Domain, Envelope, Notify, Recipient, Timestamp};
+use policy::{Live, Router};
 use spool::Spool;
 use units::Clock;
 
@@ -18,7 +16,7 @@ pub(crate) const NO_ROUTE: &str = "(no route)";
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) spool: Spool,
-    pub(crate) router: Arc<Router>,
+    pub(crate) policy: Live,
     pub(crate) clock: Clock,
     pub(crate) hostname: Domain,
     pub(crate) ids: Ids,
@@ -26,8 +24,8 @@ pub(crate) struct Shared {
 }
 
 /// Where a recipient goes; what no connector takes waits at a destination of its own.
-pub(crate) fn routed(router: &Router, address: &Address) -> Destination {
-    router.route(address).unwrap_or_else(|_| Destination::smart_host(NO_ROUTE))
+pub(crate) fn routed(router: &Router, recipient: &Recipient) -> Destination {
+    router.route_of(recipient).unwrap_or_else(|_| Destination::smart_host(NO_ROUTE))
 }
 
 /// Whether a message that was tried so often and rests does so because its sender wants it to go out later.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use mail::{Accepted, Address, Destination, MessageId, Timestamp};
+use mail::{Accepted, Destination, MessageId, Recipient, Timestamp};
 use spool::{LoadError, SettleError, Settlement, Times};
 
 use crate::entries::Found;
@@ -153,7 +153,8 @@ impl Settle {
 
     async fn prepare(&self, shared: &Shared) -> Result<Ready, LoadError> {
         let stored = shared.spool.load(self.id).await?;
-        let is_ours = |address: &Address| routed(&shared.router, address) == self.destination;
+        let policy = shared.policy.hold();
+        let is_ours = |recipient: &Recipient| routed(&policy.router, recipient) == self.destination;
         let envelope = &*stored.envelope;
         let moments = shared.terms.moments(stored.received_at, Times::from(&envelope.wishes));
         let known = Known { envelope, states: &stored.recipients, moments };

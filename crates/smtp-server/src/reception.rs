@@ -7,7 +7,7 @@ use std::time::Instant;
 use channel::{Depth, Sender};
 use mail::{Accepted, Timestamp};
 use parking_lot::Mutex;
-use policy::{Admission, Router};
+use policy::Live;
 use resolver::Resolver;
 use smtp_session::server::{Offers, Security, Session, Settings};
 use spool::Spool;
@@ -30,8 +30,7 @@ pub(crate) struct Reception {
     pub(crate) settings: Arc<Settings>,
     /// The same for clients that may relay.
     pub(crate) settings_for_relaying: Arc<Settings>,
-    pub(crate) admission: Arc<Admission>,
-    pub(crate) router: Arc<Router>,
+    pub(crate) policy: Live,
     pub(crate) spool: Spool,
     pub(crate) resolver: Resolver,
     pub(crate) accepted: Sender<Accepted>,
@@ -67,10 +66,11 @@ impl Reception {
 
     /// The connector that lets `client` relay: by its login, else by its certificate, else by its address.
     pub(crate) fn connector(&self, client: &Client) -> Option<Box<str>> {
-        let by_login = client.login().and_then(|login| self.admission.admit_login(login));
+        let admission = &self.policy.load().admission;
+        let by_login = client.login().and_then(|login| admission.admit_login(login));
         let certificate = client.certificate.as_ref();
-        let by_name = || certificate.and_then(|it| self.admission.admit_holder(it.trusted_names()));
-        let by_address = || self.admission.admit(client.address.ip());
+        let by_name = || certificate.and_then(|it| admission.admit_holder(it.trusted_names()));
+        let by_address = || admission.admit(client.address.ip());
         let connector = by_login.or_else(by_name).or_else(by_address)?;
         Some(connector.name.as_str().into())
     }

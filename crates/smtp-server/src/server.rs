@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use channel::Sender;
 use mail::Accepted;
-use policy::{Admission, Router};
+use policy::Live;
 use resolver::Resolver;
 use sasl::Authenticator;
 use spool::Spool;
@@ -32,10 +32,8 @@ use crate::shedding::{Limits, Shedding};
 pub struct Parts<'a> {
     /// Where it listens, with the limits.
     pub listeners: Vec<Listener>,
-    /// Who may relay.
-    pub admission: Arc<Admission>,
-    /// Where mail can go; a recipient that no connector takes is refused at RCPT.
-    pub router: Arc<Router>,
+    /// Who may relay, and where mail can go; a recipient that no connector takes is refused at RCPT.
+    pub policy: Live,
     /// Asks lists of unwanted addresses.
     pub resolver: Resolver,
     /// Where messages rest.
@@ -117,7 +115,7 @@ impl Server {
     ///
     /// Reads certificates, so it blocks on files; needs to be called within a tokio runtime.
     pub fn bind(parts: Parts<'_>) -> Result<Self, BindError> {
-        let Parts { listeners, admission, router, resolver, spool, .. } = parts;
+        let Parts { listeners, policy, resolver, spool, .. } = parts;
         let Parts { accepted, logins, clock, hostname, registry, .. } = parts;
         let sessions = Arc::new(AtomicU64::new(clock.unix_millis() << 16));
         let mut listening = Vec::new();
@@ -143,8 +141,7 @@ impl Server {
             let reception = Reception {
                 settings,
                 settings_for_relaying,
-                admission: Arc::clone(&admission),
-                router: Arc::clone(&router),
+                policy: policy.clone(),
                 spool: spool.clone(),
                 resolver: resolver.clone(),
                 accepted_depth: accepted.depth(),

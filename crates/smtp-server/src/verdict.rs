@@ -60,7 +60,7 @@ impl Connection {
         if self.client.connector.is_none() {
             return Err(self.relay_denied());
         }
-        self.reception.router.route(address).map_err(|no_route| no_route.reply())?;
+        self.reception.policy.load().router.route(address).map_err(|no_route| no_route.reply())?;
         self.may_have_one(Kind::Recipients)
     }
 
@@ -72,7 +72,8 @@ impl Connection {
         let client = self.client.address.ip().to_canonical();
         let certificate = self.client.certificate.as_deref();
         let names = certificate.map_or(&[][..], |certificate| &certificate.names);
-        let nearest = self.reception.admission.nearest(client, names);
+        let policy = self.reception.policy.load();
+        let nearest = policy.admission.nearest(client, names);
         reply::relay_denied(client, certificate, nearest)
     }
 

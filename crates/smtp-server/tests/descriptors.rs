@@ -8,10 +8,9 @@ use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpStream};
 use std::process::Command;
-use std::sync::Arc;
 use std::time::Duration;
 
-use policy::{Admission, Router};
+use policy::{Admission, Live, Policy, Router};
 use resolver::Resolver;
 use smtp_server::{Listener, Parts, Server};
 use telemetry::Registry;
@@ -69,8 +68,7 @@ fn a_full_descriptor_table_is_told_and_survived() {
             address: "127.0.0.1:0".parse().unwrap(),
             ..Listener::default()
         }],
-        admission: Arc::new(Admission::new(vec![])),
-        router: Arc::new(Router::new(vec![]).unwrap()),
+        policy: Live::new(Policy::new(Admission::new(vec![]), Router::new(vec![]).unwrap())),
         resolver,
         spool,
         accepted,

@@ -100,7 +100,8 @@ fn note<'a>((key, value): (&'a [u8], &'a [u8])) -> Option<Note<'a>> {
 /// The message that is being read; its memory is used again for the next one.
 #[derive(Default)]
 struct Message<'a> {
-    recipients: Vec<&'a str>,
+    /// With the connectors chosen for them.
+    recipients: Vec<(&'a str, Option<&'a str>)>,
     /// By recipient: tries, when the next one is due, whether its sender was told that it is late; none if
     /// it is settled.
     states: Vec<Option<(u16, Timestamp, bool)>>,
@@ -132,9 +133,9 @@ impl<'a> Message<'a> {
         }
         self.waiting.clear();
         let states = self.recipients.iter().zip(&self.states);
-        self.waiting.extend(states.filter_map(|(recipient, state)| {
+        self.waiting.extend(states.filter_map(|(&(recipient, via), state)| {
             let (tries, next_try_at, is_told) = (*state)?;
-            Some(Waiting { recipient, tries, next_try_at, is_told })
+            Some(Waiting { recipient, via, tries, next_try_at, is_told })
         }));
         inner.shared.accounts.found(view.octets);
         if let Place::Extents(extents) = &view.place {

@@ -84,6 +84,8 @@ impl From<&Wishes> for Times {
 pub struct Waiting<'a> {
     /// The address as it was spelled.
     pub recipient: &'a str,
+    /// The outbound connector chosen for it, where its domain alone would give another.
+    pub via: Option<&'a str>,
     /// Tries that went before.
     pub tries: u16,
     /// When the next one is due.

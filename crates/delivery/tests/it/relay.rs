@@ -11,8 +11,8 @@ use mail::{
     Address, Attempt, AttemptEnd, BodyType, Destination, Domain, Envelope, Fate, MessageId, Origin,
     Outcome, Recipient, RecipientOutcome, Reply, ReversePath, Timestamp,
 };
-use policy::Router;
 use policy::config::{OutboundConnector, SmartHost, Timeouts, TlsLevel};
+use policy::{Admission, Live, Policy, Router};
 use resolver::Resolver;
 use spool::Spool;
 use telemetry::Registry;
@@ -92,7 +92,7 @@ pub(crate) struct Relay {
     spool: Spool,
     pub(crate) registry: Arc<Registry>,
     pub(crate) handshakes: Handshakes,
-    router: Arc<Router>,
+    policy: Live,
     attempts: Sender<Attempt>,
     ends: Receiver<AttemptEnd>,
     stop: watch::Sender<bool>,
@@ -122,11 +122,13 @@ impl Relay {
             ..resolver::Config::default()
         };
         let resolver = Resolver::open(&resolver_config, 7, &registry).unwrap();
-        let router = Arc::new(Router::new(vec![setup.connector]).unwrap());
+        let router = Router::new(vec![setup.connector]).unwrap();
         let (attempts, attempts_out) = channel::bounded(64);
         let (ends_in, ends) = channel::bounded(64);
         let (stop, stopping) = watch::channel(false);
         let handshakes = Handshakes::open(&setup.connectors, router.connectors()).unwrap();
+        let logins = Logins::open(router.connectors(), &Clock::system()).unwrap();
+        let policy = Live::new(Policy::new(Admission::new(Vec::new()), router));
         let parts = Parts {
             config: setup.config,
             hostname: "relay.example".into(),
@@ -134,10 +136,10 @@ impl Relay {
             seed: 7,
             registry: Arc::clone(&registry),
             spool: spool.clone(),
-            router: Arc::clone(&router),
+            policy: policy.clone(),
             resolver,
             handshakes: handshakes.clone(),
-            logins: Logins::open(router.connectors(), &Clock::system()).unwrap(),
+            logins,
             attempts: attempts_out,
             ends: ends_in,
         };
@@ -146,7 +148,7 @@ impl Relay {
             spool,
             registry,
             handshakes,
-            router,
+            policy,
             attempts,
             ends,
             stop,
@@ -176,7 +178,8 @@ impl Relay {
 
     /// Hands out an attempt for where the first recipient goes.
     pub(crate) async fn hand_out(&self, id: MessageId, recipient: &str) {
-        let destination = self.router.route(&Address::parse(recipient).unwrap()).unwrap();
+        let destination =
+            self.policy.load().router.route(&Address::parse(recipient).unwrap()).unwrap();
         self.hand_out_to(id, destination).await;
     }
 

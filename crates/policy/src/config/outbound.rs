@@ -10,17 +10,27 @@ use crate::config::login::Login;
 
 /// Where mail for some recipient domains goes, and how.
 ///
-/// The most specific recipient domain wins: an exact name, then the longest `*.` pattern, then `*`.
+/// The most specific recipient domain wins: an exact name, then the longest `*.` pattern, then `*`. Of several connectors
+/// for it, the one with the most specific `from_filter` that fits wins: an address, then a domain, then none; of these the
+/// smallest `priority`, then the first by name. If none fits, those of the next less specific recipient domain are asked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a setting of its own")]
 pub struct OutboundConnector {
     /// Its name in logs, metrics and `chasqui queue`; unique among outbound connectors.
     pub name: String,
     /// Whether it is used. Mail that only a disabled connector would take finds no route.
     pub enabled: bool,
     /// Recipient domains that go this way: `example.com` itself, `*.example.com` for every name
-    /// below it, `*` for all others. A domain may stand in one enabled connector only.
+    /// below it, `*` for all others.
     pub recipient_domains: Vec<String>,
+    /// Whose mail goes this way, by the address in the From of its header: `sales@example.com` for just that one,
+    /// `example.com` for all of a domain, `*.example.com` for all below it. Empty: everybody's.
+    pub from_filter: Vec<String>,
+    /// Which of several connectors that could take a message does: the one with the smallest number.
+    pub priority: u32,
+    /// Whether only mail goes this way that a rule sends here. Such a connector is never chosen by itself.
+    pub is_transport_rule_scoped: bool,
     /// What is spoken with the hosts. LMTP needs `hosts`.
     pub protocol: Protocol,
     /// The smart hosts that take this mail. Empty: the mail exchangers (MX) of the recipient's
@@ -60,6 +70,9 @@ impl Default for OutboundConnector {
             name: String::new(),
             enabled: true,
             recipient_domains: vec!["*".to_owned()],
+            from_filter: Vec::new(),
+            priority: 10,
+            is_transport_rule_scoped: false,
             protocol: Protocol::default(),
             hosts: Vec::new(),
             login: None,

@@ -63,7 +63,7 @@ fn planned(
     ends_at: Timestamp,
 ) -> Plan {
     let known = Known { envelope, states, moments: moments(ends_at) };
-    Plan::new(known, facts, |address| address.as_str().ends_with("@x.example"))
+    Plan::new(known, facts, |it| it.address.as_str().ends_with("@x.example"))
 }
 
 const ALL: [&str; 4] = ["a@x.example", "b@x.example", "c@y.example", "d@x.example"];

@@ -67,9 +67,10 @@ impl Queue {
 async fn shown(shared: &Shared, id: MessageId, states: Vec<(Destination, State)>) -> Option<Shown> {
     let stored = shared.spool.load(id).await.ok()?;
     let now = Now::of(&shared.clock).wall;
+    let policy = shared.policy.hold();
     let recipient = |(recipient, written): (&mail::Recipient, RecipientState)| {
-        let destination = shared.router.route(&recipient.address).ok();
-        let at = routed(&shared.router, &recipient.address);
+        let destination = policy.router.route_of(recipient).ok();
+        let at = routed(&policy.router, recipient);
         let state = states.iter().find(|(it, _)| *it == at).map(|(_, state)| *state);
         let state = state.filter(|_| written.is_waiting());
         let is_held = match written {

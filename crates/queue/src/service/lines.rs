@@ -26,6 +26,7 @@ pub(super) fn line(view: &EntryView<'_>, now: Now) -> Line {
 /// Adds what only the spool knows.
 pub(super) async fn filled(shared: &Shared, mut listing: Listing) -> Listing {
     let now = Now::of(&shared.clock).wall;
+    let policy = shared.policy.hold();
     for line in &mut listing.lines {
         let Ok(stored) = shared.spool.load(line.id).await else { continue };
         line.octets = Some(stored.octets);
@@ -33,7 +34,7 @@ pub(super) async fn filled(shared: &Shared, mut listing: Listing) -> Listing {
         let (mut waiting, mut own) = (0_u32, None);
         for (recipient, state) in stored.envelope.recipients.iter().zip(&stored.recipients) {
             let RecipientState::Waiting { last, .. } = state else { continue };
-            if routed(&shared.router, &recipient.address) == line.destination {
+            if routed(&policy.router, recipient) == line.destination {
                 waiting = waiting.saturating_add(1);
                 own = own.or_else(|| last.clone());
             }

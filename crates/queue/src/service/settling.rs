@@ -107,7 +107,7 @@ impl Queue {
             }
             Done::Finished(id) => self.end_work(id),
             Done::Found(found) => {
-                let entries = self.maker.found(&found, &self.shared.router, now);
+                let entries = self.maker.found(&found, &self.shared.policy.load().router, now);
                 self.add(found.id, entries, now);
                 self.end_work(found.id);
             }
@@ -149,8 +149,9 @@ impl Queue {
             after = After::Keep;
         }
         self.schedule.settle(id, destination, after, now.instant);
-        if !settled.plan.is_finished && self.schedule.open_entries(id) == 0 {
-            // The spool knows of a recipient that waits, the schedule does not.
+        let is_misrouted = settled.plan.touches_nobody();
+        if !settled.plan.is_finished && (is_misrouted || self.schedule.open_entries(id) == 0) {
+            // The spool knows of a recipient that waits, the schedule does not, or elsewhere: its way has changed.
             self.begin(Work::Review(id));
         }
         if let Some(report) = settled.report {

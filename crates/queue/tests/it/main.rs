@@ -13,8 +13,8 @@ use mail::{
     Accepted, Address, Attempt, AttemptEnd, BodyType, Domain, EnhancedStatus, Envelope, Fate,
     MessageId, Origin, Outcome, Peer, Recipient, RecipientOutcome, Reply, ReversePath, Timestamp,
 };
-use policy::Router;
 use policy::config::OutboundConnector;
+use policy::{Admission, Live, Policy, Router};
 use queue::{Config, Handle, Parts, Request, Selection, State, Summary};
 use spool::{Faults, Spool};
 use telemetry::Registry;
@@ -84,7 +84,10 @@ impl Relay {
             config: shape.config,
             hostname: Domain::parse("relay.example").unwrap(),
             spool: spool.clone(),
-            router: Arc::new(Router::new(vec![connector]).unwrap()),
+            policy: Live::new(Policy::new(
+                Admission::new(Vec::new()),
+                Router::new(vec![connector]).unwrap(),
+            )),
             clock: clock.clone(),
             random_seed: 3,
             accepted: accepted_out,

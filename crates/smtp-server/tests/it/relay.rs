@@ -7,7 +7,7 @@ use std::time::Duration;
 use channel::Receiver;
 use mail::Accepted;
 use policy::config::{InboundConnector, OutboundConnector};
-use policy::{Admission, Router};
+use policy::{Admission, Live, Policy, Router};
 use resolver::Resolver;
 use sasl::Authenticator;
 use smtp_server::{Certificates, Listener, Parts, Server};
@@ -95,8 +95,10 @@ impl Relay {
         let resolver = Resolver::open(&config, 1, &registry).unwrap();
         let server = Server::bind(Parts {
             listeners: vec![listener],
-            admission: Arc::new(Admission::new(vec![inbound])),
-            router: Arc::new(router.with_hostname(mail::Domain::parse("relay.test").unwrap())),
+            policy: Live::new(Policy::new(
+                Admission::new(vec![inbound]),
+                router.with_hostname(mail::Domain::parse("relay.test").unwrap()),
+            )),
             resolver,
             spool: spool.clone(),
             accepted: sender,

@@ -10,7 +10,9 @@ use mail::{
 
 use crate::record::extent::Extent;
 use crate::record::wishes;
-use crate::record::{Encoder, Fields, Kind, RecordError, exactly, open, put_field, text, unknown};
+use crate::record::{
+    CRITICAL, Encoder, Fields, Kind, RecordError, exactly, open, put_field, text, unknown,
+};
 use crate::state::{RecipientState, Times};
 
 const SENDER: u16 = 1;
@@ -31,6 +33,8 @@ const LOGIN: u16 = 20;
 const RECIPIENT_ADDRESS: u16 = 1;
 const RECIPIENT_NOTIFY: u16 = 2;
 const RECIPIENT_ORIGINAL: u16 = 3;
+/// A relay that does not know of it would send the message another way.
+const RECIPIENT_VIA: u16 = CRITICAL + 4;
 const EXTENT_OCTETS: usize = 24;
 
 /// Where the content is.
@@ -66,6 +70,9 @@ impl Message {
             }
             if let Some(original) = &recipient.original {
                 put_field(&mut nested, RECIPIENT_ORIGINAL, original.as_str().as_bytes());
+            }
+            if let Some(via) = &recipient.via {
+                put_field(&mut nested, RECIPIENT_VIA, via.as_bytes());
             }
             out.field(RECIPIENT, &nested);
         }
@@ -127,11 +134,12 @@ pub(crate) struct View {
 }
 
 impl View {
-    /// Reads a record, adding to `recipients` the addresses, in the record's own memory.
+    /// Reads a record, adding to `recipients` the addresses with the connectors chosen for them, in the record's own
+    /// memory.
     pub(crate) fn read<'a>(
         record: &'a [u8],
         id: MessageId,
-        recipients: &mut Vec<&'a str>,
+        recipients: &mut Vec<(&'a str, Option<&'a str>)>,
     ) -> Result<Self, RecordError> {
         let (mut received_at, mut octets, mut place) = (None, None, Place::Inline);
         let mut times = Times::default();
@@ -252,7 +260,8 @@ fn address(tag: u16, value: &[u8]) -> Result<Address, RecordError> {
 
 fn recipient(value: &[u8]) -> Result<Recipient, RecordError> {
     let wrong = || RecordError::Field(RECIPIENT);
-    let address = Address::parse(recipient_text(value)?).map_err(|_| wrong())?;
+    let (address, _) = recipient_text(value)?;
+    let address = Address::parse(address).map_err(|_| wrong())?;
     let mut recipient = Recipient::from(address);
     for field in Fields::nested(value) {
         match field? {
@@ -264,6 +273,7 @@ fn recipient(value: &[u8]) -> Result<Recipient, RecordError> {
                 let text = text(RECIPIENT, value)?;
                 recipient.original = Some(OriginalRecipient::parse(text).ok_or_else(wrong)?);
             }
+            (RECIPIENT_VIA, value) => recipient.via = Some(text(RECIPIENT, value)?.into()),
             // The others were looked at for the address.
             _ => {}
         }
@@ -271,16 +281,19 @@ fn recipient(value: &[u8]) -> Result<Recipient, RecordError> {
     Ok(recipient)
 }
 
-fn recipient_text(value: &[u8]) -> Result<&str, RecordError> {
-    let mut found = None;
+/// The address of a recipient, and the connector that was chosen for it.
+fn recipient_text(value: &[u8]) -> Result<(&str, Option<&str>), RecordError> {
+    let (mut found, mut via) = (None, None);
     for field in Fields::nested(value) {
         match field? {
             (RECIPIENT_ADDRESS, value) => found = Some(text(RECIPIENT, value)?),
+            (RECIPIENT_VIA, value) => via = Some(text(RECIPIENT, value)?),
             (RECIPIENT_NOTIFY | RECIPIENT_ORIGINAL, _) => {}
             (tag, _) => unknown(tag)?,
         }
     }
-    found.ok_or(RecordError::Field(RECIPIENT))
+    let address = found.ok_or(RecordError::Field(RECIPIENT))?;
+    Ok((address, via))
 }
 
 fn encode_extents(extents: &[Extent]) -> Vec<u8> {
@@ -322,8 +335,10 @@ mod tests {
         let notify = prop::option::of((0..8_u8).prop_map(|bits| Notify::from_bits(bits).unwrap()));
         let original = prop::option::of("[ -~]{1,20}")
             .prop_map(|it| it.map(|address| OriginalRecipient::new("rfc822", &address).unwrap()));
-        let recipient = (address.clone(), notify, original)
-            .prop_map(|(address, notify, original)| Recipient { address, notify, original });
+        let via = prop::option::of("[a-z]{1,8}".prop_map(Into::into));
+        let recipient = (address.clone(), notify, original, via).prop_map(
+            |(address, notify, original, via)| Recipient { address, notify, original, via },
+        );
         let extent = any::<(u64, u64, u32, u32)>()
             .prop_map(|(segment, offset, octets, crc)| Extent { segment, offset, octets, crc });
         let place = prop_oneof![
@@ -382,7 +397,8 @@ mod tests {
             let view = View::read(&record, id, &mut recipients);
             let times = Times::from(&envelope.wishes);
             prop_assert_eq!(view, Ok(View { received_at, octets, times, place }));
-            let want: Vec<_> = envelope.recipients.iter().map(|it| it.address.as_str()).collect();
+            let want = envelope.recipients.iter().map(|it| (it.address.as_str(), it.via.as_deref()));
+            let want: Vec<_> = want.collect();
             prop_assert_eq!(recipients, want);
         }
 

@@ -1,0 +1,72 @@
+//! The policy in force, which may change while the relay runs.
+
+use std::sync::Arc;
+
+use arc_swap::{ArcSwap, Guard};
+
+use crate::admission::Admission;
+use crate::router::Router;
+
+/// All that is decided by: immutable once made, exchanged as a whole.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    /// Who may relay.
+    pub admission: Admission,
+    /// Which way recipients go.
+    pub router: Router,
+    /// How many policies were in force before; what was made under another one is not to be trusted.
+    generation: u64,
+}
+
+impl Policy {
+    /// A policy of these parts.
+    pub const fn new(admission: Admission, router: Router) -> Self {
+        Self { admission, router, generation: 0 }
+    }
+
+    /// Tells this policy from those before and after it.
+    pub const fn generation(&self) -> u64 {
+        self.generation
+    }
+}
+
+/// A handle on the policy in force; cheap to clone, all clones see a change at once.
+#[derive(Clone, Debug)]
+pub struct Live(Arc<ArcSwap<Policy>>);
+
+impl Live {
+    /// Puts `policy` in force.
+    pub fn new(policy: Policy) -> Self {
+        Self(Arc::new(ArcSwap::from_pointee(policy)))
+    }
+
+    /// The policy for one decision; not to be held across waiting.
+    pub fn load(&self) -> Guard<Arc<Policy>> {
+        self.0.load()
+    }
+
+    /// The policy for what takes longer: it stays the same until it is dropped.
+    pub fn hold(&self) -> Arc<Policy> {
+        self.0.load_full()
+    }
+
+    /// Puts `policy` in force instead of the one before; one caller at a time.
+    pub fn put(&self, policy: Policy) {
+        let generation = self.0.load().generation.wrapping_add(1);
+        self.0.store(Arc::new(Policy { generation, ..policy }));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_handles_see_a_change() {
+        let policy = || Policy::new(Admission::new(Vec::new()), Router::new(Vec::new()).unwrap());
+        let live = Live::new(policy());
+        let (other, held) = (live.clone(), live.hold());
+        live.put(policy());
+        assert_eq!((held.generation(), other.load().generation()), (0, 1));
+    }
+}
