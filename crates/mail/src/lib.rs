@@ -2,13 +2,14 @@
 //!
 //! **Takes** parsed parts. **Gives** small immutable values that keep their original spelling.
 //! **Never** touches a socket, a disk or a clock; parses no commands (`smtp-codec` does).
-//! RFC 5321 §2.3, RFC 2852, RFC 3461, RFC 3463, RFC 6531, RFC 6710.
+//! RFC 5321 §2.3, RFC 5322 §2.2, RFC 2852, RFC 3461, RFC 3463, RFC 6531, RFC 6710.
 
 mod address;
 mod destination;
 mod domain;
 mod envelope;
 mod handoff;
+pub mod header;
 mod id;
 mod outcome;
 mod reply;

@@ -1,0 +1,9 @@
+//! The header of a message: read as fields, changed field by field.
+
+mod edit;
+mod field;
+mod read;
+
+pub use edit::{Edit, Place, Which, apply};
+pub use field::{FieldError, FieldName, FieldValue};
+pub use read::{Field, Header};
