@@ -4,3 +4,24 @@
 //! **Gives** results with their reasons, an `Authentication-Results` field, and `DKIM-Signature` fields.
 //! **Never** decides what follows from a result, and signs with no key that its owner has not activated.
 //! RFC 7208, RFC 6376, RFC 8463, RFC 9989, RFC 8617, RFC 8601.
+
+pub mod config;
+pub mod finding;
+
+mod authenticator;
+mod canonical;
+mod dmarc;
+mod dns;
+mod header;
+mod key;
+mod metrics;
+mod received;
+mod results;
+mod signer;
+mod spf;
+
+pub use authenticator::{Authenticator, Client, Content};
+pub use config::Config;
+pub use dns::{Dns, LookupError};
+pub use key::{Kind, Made, MakeError, Record, make};
+pub use signer::{Choice, KeyError, LeftOut, Published, SignError, Signer, SigningKey};

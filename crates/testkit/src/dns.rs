@@ -25,6 +25,10 @@ pub enum Record {
     Mx(u16, &'static str),
     /// Another name for it.
     Cname(&'static str),
+    /// A text of any length, cut into strings.
+    Txt(String),
+    /// The name that an address points back to.
+    Ptr(&'static str),
 }
 
 /// What is asked for.
@@ -36,6 +40,10 @@ pub enum Kind {
     Aaaa,
     /// Mail exchangers.
     Mx,
+    /// Texts.
+    Txt,
+    /// Names of addresses.
+    Ptr,
 }
 
 /// What the server says.
@@ -97,6 +105,19 @@ impl DnsServer {
         self
     }
 
+    /// Sets the texts of `name`.
+    #[must_use]
+    pub fn with_texts(self, name: &str, texts: &[&str]) -> Self {
+        let records = texts.iter().map(|text| Record::Txt((*text).to_owned())).collect();
+        self.with(name, Kind::Txt, Answer::Records(records))
+    }
+
+    /// Sets the IPv4 address of `name`.
+    #[must_use]
+    pub fn with_address(self, name: &str, address: Ipv4Addr) -> Self {
+        self.with(name, Kind::A, Answer::Records(vec![Record::A(address)]))
+    }
+
     /// As [`Self::with`], on a running server.
     pub fn set(&self, name: &str, kind: Kind, answer: Answer) {
         self.table.lock().answers.insert((name.to_ascii_lowercase(), kind), answer);
@@ -131,6 +152,8 @@ fn answer(query: &[u8], table: &mut Table) -> Option<Vec<u8>> {
         1 => Some(Kind::A),
         28 => Some(Kind::Aaaa),
         15 => Some(Kind::Mx),
+        16 => Some(Kind::Txt),
+        12 => Some(Kind::Ptr),
         _ => None,
     };
     let known = kind.and_then(|kind| {
@@ -164,6 +187,8 @@ fn write_record(reply: &mut Vec<u8>, record: &Record) {
         Record::A(address) => (1, address.octets().to_vec()),
         Record::Aaaa(address) => (28, address.octets().to_vec()),
         Record::Cname(name) => (5, write_name(name)),
+        Record::Ptr(name) => (12, write_name(name)),
+        Record::Txt(text) => (16, write_strings(text)),
         Record::Mx(preference, host) => {
             (15, [preference.to_be_bytes().to_vec(), write_name(host)].concat())
         }
@@ -172,6 +197,11 @@ fn write_record(reply: &mut Vec<u8>, record: &Record) {
     reply.extend([0xc0, 12, 0, kind, 0, 1, 0, 0, 0x0e, 0x10]);
     reply.extend(u16::try_from(data.len()).unwrap().to_be_bytes());
     reply.extend(data);
+}
+
+fn write_strings(text: &str) -> Vec<u8> {
+    let string = |part: &[u8]| [&[u8::try_from(part.len()).unwrap()], part].concat();
+    if text.is_empty() { vec![0] } else { text.as_bytes().chunks(255).flat_map(string).collect() }
 }
 
 fn write_name(name: &str) -> Vec<u8> {
