@@ -1,20 +1,29 @@
 //! The connectors as an operator writes them.
 
+mod group;
 mod login;
 mod mechanism;
+mod moment;
+mod networks;
 mod outbound;
-
-use std::net::IpAddr;
+mod rule;
 
 use ipnet::IpNet;
 use schemars::JsonSchema;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 
+pub use group::Group;
 pub use login::{Login, Token};
 pub use mechanism::Mechanism;
+pub use moment::Moment;
+pub use networks::networks;
 pub use outbound::{
     ClientCertificate, Limits, OutboundConnector, Protocol, SmartHost, Timeouts, TlsLevel,
     TlsVersion,
+};
+pub use rule::{
+    Actions, AuthResult, Conditions, HeaderField, HeaderPatterns, HeaderWords, Mode, Reject, Rule,
+    SenderAddressLocation, Severity, TimeOfDay, TimeWindow, Weekday,
 };
 
 /// Who may relay: mail from these networks, from these holders of certificates, and from these accounts, is taken for
@@ -54,22 +63,6 @@ impl Default for InboundConnector {
             logins: Vec::new(),
         }
     }
-}
-
-/// Reads networks; an address alone means just that one.
-pub fn networks<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<IpNet>, D::Error> {
-    let texts = Vec::<String>::deserialize(from)?;
-    texts.iter().map(|text| network(text).ok_or_else(|| wrong(text))).collect()
-}
-
-fn network(text: &str) -> Option<IpNet> {
-    text.parse().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))
-}
-
-fn wrong<E: serde::de::Error>(text: &str) -> E {
-    E::custom(format_args!(
-        "`{text}` is not a network: write an address or an address and a prefix length, such as \"192.0.2.0/24\""
-    ))
 }
 
 #[cfg(test)]

@@ -1,9 +1,9 @@
-//! Connectors as values: who may relay through us, and where a recipient's mail goes next.
+//! Connectors and rules as values: who may relay through us, where a recipient's mail goes next, what is done with a message.
 //!
-//! **Takes** the connectors of the settings, then what is known of clients, and recipients.
-//! **Gives** the inbound connector that lets a client in, the destination of a recipient.
-//! **Never** looks anything up in DNS, never does I/O; both tables are immutable once made.
-//! RFC 5321 §3.6, §4.5.1.
+//! **Takes** the connectors, rules and groups of the settings, then what is known of clients, recipients and messages.
+//! **Gives** the inbound connector that lets a client in, the destination of a recipient, what rules do and why.
+//! **Never** looks anything up in DNS, never does I/O; all tables are immutable once made.
+//! RFC 5321 §3.6, §4.5.1, RFC 2047, RFC 5322 §3.4.
 
 pub mod config;
 
@@ -12,8 +12,13 @@ mod from_filter;
 mod live;
 mod nearest;
 mod router;
+mod rules;
 
 pub use admission::Admission;
 pub use live::{Live, Policy};
 pub use nearest::{Missed, Nearest};
 pub use router::{NoRoute, Router, RouterError};
+pub use rules::{
+    AuthResults, Ending, Facts, Judgement, Known, LineError, MemberError, Members, Refusal,
+    RuleProblem, Rules, Verdict,
+};
