@@ -65,6 +65,7 @@ impl Fill<'_> {
                 tls: None,
                 login: None,
             },
+            directions: None,
         })
     }
 }

@@ -91,6 +91,7 @@ pub fn envelope(recipients: usize) -> Envelope {
             tls: Some("TLS1_3 TLS_AES_256_GCM_SHA384".into()),
             login: None,
         },
+        directions: None,
     }
 }
 

@@ -41,6 +41,7 @@ impl Report<'_> {
                 tls: None,
                 login: None,
             },
+            directions: None,
         };
         let alphabet = if needs_smtputf8 { Alphabet::Utf8 } else { Alphabet::Ascii };
         Some(Written { envelope, content: self.content(to, alphabet) })

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use crate::address::{Address, ReversePath};
+use crate::directions::Directions;
 use crate::wishes::{Notify, OriginalRecipient, Wishes};
 
 /// What the sender said of the content's octets (`BODY=`, RFC 6152, RFC 3030).
@@ -88,4 +89,6 @@ pub struct Envelope {
     pub wishes: Wishes,
     /// Where it came in.
     pub origin: Origin,
+    /// What was decided about it when it was taken; none if nothing was.
+    pub directions: Option<Box<Directions>>,
 }

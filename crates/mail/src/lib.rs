@@ -6,6 +6,7 @@
 
 mod address;
 mod destination;
+mod directions;
 mod domain;
 mod envelope;
 mod handoff;
@@ -19,6 +20,7 @@ mod wishes;
 
 pub use address::{Address, AddressError, ReversePath};
 pub use destination::Destination;
+pub use directions::Directions;
 pub use domain::{Domain, DomainError};
 pub use envelope::{BodyType, Envelope, Origin, Recipient};
 pub use handoff::{Accepted, Attempt, AttemptEnd};

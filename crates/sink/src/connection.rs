@@ -167,6 +167,7 @@ impl Connection {
             needs_smtputf8: transaction.needs_smtputf8,
             wishes: Wishes::default(),
             origin,
+            directions: None,
         };
         Accepted {
             id: MessageId::new(received_at.as_millis(), u128::from(number)),

@@ -216,6 +216,7 @@ impl Connection {
             needs_smtputf8: received.needs_smtputf8,
             wishes: Wishes { submitter: self.submitter(wishes.submitter.take()), ..wishes },
             origin: self.client.origin(&self.reception.config.name, helo),
+            directions: None,
         };
         self.queue().await;
         match transaction.commit(envelope).await {

@@ -343,6 +343,7 @@ impl Server {
             needs_smtputf8: transaction.needs_smtputf8,
             wishes: transaction.wishes,
             origin,
+            directions: None,
         };
         let accepted = Accepted {
             id: MessageId::new(0, 0),

@@ -8,6 +8,7 @@
 //! not be passed over has a tag of [`CRITICAL`] or above.
 
 pub(crate) mod aside;
+pub(crate) mod directions;
 pub(crate) mod envelope;
 pub(crate) mod extent;
 pub(crate) mod progress;

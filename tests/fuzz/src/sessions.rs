@@ -159,6 +159,7 @@ fn accepted(transaction: &server::Transaction) -> Accepted {
         needs_smtputf8: transaction.needs_smtputf8,
         wishes: transaction.wishes.clone(),
         origin,
+        directions: None,
     };
     Accepted {
         id: MessageId::new(1, 1),

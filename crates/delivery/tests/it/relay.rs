@@ -243,6 +243,7 @@ pub(crate) fn envelope(recipients: &[&str]) -> Envelope {
             tls: None,
             login: None,
         },
+        directions: None,
     }
 }
 

@@ -25,6 +25,7 @@ fn envelope(recipients: &[&str]) -> Envelope {
             tls: None,
             login: None,
         },
+        directions: None,
     }
 }
 

@@ -147,6 +147,7 @@ impl Relay {
                 tls: None,
                 login: None,
             },
+            directions: None,
         };
         change(&mut envelope);
         let mut writer = self.spool.writer(self.spool.reserve(None).unwrap());

@@ -4,15 +4,15 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use mail::{
-    Address, BodyType, Envelope, MessageId, Notify, Origin, OriginalRecipient, Recipient,
-    ReversePath, Timestamp, Wishes,
+    Address, BodyType, Directions, Envelope, MessageId, Notify, Origin, OriginalRecipient,
+    Recipient, ReversePath, Timestamp, Wishes,
 };
 
 use crate::record::extent::Extent;
-use crate::record::wishes;
 use crate::record::{
     CRITICAL, Encoder, Fields, Kind, RecordError, exactly, open, put_field, text, unknown,
 };
+use crate::record::{directions, wishes};
 use crate::state::{RecipientState, Times};
 
 const SENDER: u16 = 1;
@@ -29,6 +29,7 @@ const OCTETS: u16 = 11;
 const EXTENTS: u16 = 12;
 /// 13 to 19 are wishes.
 const LOGIN: u16 = 20;
+/// 21 to 26 are directions.
 /// Inside a recipient.
 const RECIPIENT_ADDRESS: u16 = 1;
 const RECIPIENT_NOTIFY: u16 = 2;
@@ -86,6 +87,9 @@ impl Message {
             out.field(SMTPUTF8, &[]);
         }
         wishes::encode(&envelope.wishes, &mut out);
+        if let Some(all) = &envelope.directions {
+            directions::encode(all, &mut out);
+        }
         match origin.client {
             Some(IpAddr::V4(address)) => out.field(CLIENT, &address.octets()),
             Some(IpAddr::V6(address)) => out.field(CLIENT, &address.octets()),
@@ -152,6 +156,7 @@ impl View {
                 (OCTETS, value) => octets = Some(u64::from_le_bytes(exactly(OCTETS, value)?)),
                 (EXTENTS, value) => place = Place::Extents(decode_extents(value)?),
                 (SENDER | BODY_TYPE..=TLS | LOGIN, _) => {}
+                (tag, _) if directions::is_known(tag) => {}
                 (tag, value) if wishes::is_known(tag) => {
                     wishes::take_times(&mut times, tag, value)?;
                 }
@@ -185,6 +190,7 @@ struct Draft {
     connector: Box<str>,
     tls: Option<Box<str>>,
     login: Option<Box<str>>,
+    directions: Option<Box<Directions>>,
     received_at: Option<u64>,
     octets: Option<u64>,
     extents: Option<Arc<[Extent]>>,
@@ -218,6 +224,9 @@ impl Draft {
             RECEIVED_AT => self.received_at = Some(u64::from_le_bytes(exactly(tag, value)?)),
             OCTETS => self.octets = Some(u64::from_le_bytes(exactly(tag, value)?)),
             EXTENTS => self.extents = Some(decode_extents(value)?),
+            tag if directions::is_known(tag) => {
+                directions::take(self.directions.get_or_insert_default(), tag, value)?;
+            }
             tag => wishes::take(&mut self.wishes, tag, value)?,
         }
         Ok(())
@@ -242,6 +251,7 @@ impl Draft {
             needs_smtputf8: self.needs_smtputf8,
             wishes: self.wishes,
             origin,
+            directions: self.directions,
         };
         Ok(Message {
             envelope: Arc::new(envelope),
@@ -351,37 +361,37 @@ mod tests {
             prop::collection::vec(recipient, 1..5),
             origin,
             any::<(u8, bool, u64, u64)>(),
-            (place, wishes::tests::wishes()),
+            (place, wishes::tests::wishes(), directions::tests::directions()),
         )
-            .prop_map(
-                |(sender, recipients, (client, helo, name, tls), facts, (place, wishes))| {
-                    let envelope = Envelope {
-                        sender: sender.map_or(ReversePath::Null, ReversePath::Address),
-                        recipients,
-                        body_type: match facts.0 % 3 {
-                            0 => BodyType::SevenBit,
-                            1 => BodyType::EightBitMime,
-                            _ => BodyType::BinaryMime,
-                        },
-                        needs_smtputf8: facts.1,
-                        wishes,
-                        origin: Origin {
-                            client,
-                            helo: helo.into(),
-                            listener: name.clone().into(),
-                            connector: name.into(),
-                            tls: tls.map(|it| it.to_string().into()),
-                            login: tls.map(|it| format!("{it}@login.example").into()),
-                        },
-                    };
-                    Message {
-                        envelope: Arc::new(envelope),
-                        received_at: Timestamp::from_millis(facts.2),
-                        octets: facts.3,
-                        place,
-                    }
-                },
-            )
+            .prop_map(|(sender, recipients, (client, helo, name, tls), facts, rest)| {
+                let (place, wishes, directions) = rest;
+                let envelope = Envelope {
+                    sender: sender.map_or(ReversePath::Null, ReversePath::Address),
+                    recipients,
+                    body_type: match facts.0 % 3 {
+                        0 => BodyType::SevenBit,
+                        1 => BodyType::EightBitMime,
+                        _ => BodyType::BinaryMime,
+                    },
+                    needs_smtputf8: facts.1,
+                    wishes,
+                    origin: Origin {
+                        client,
+                        helo: helo.into(),
+                        listener: name.clone().into(),
+                        connector: name.into(),
+                        tls: tls.map(|it| it.to_string().into()),
+                        login: tls.map(|it| format!("{it}@login.example").into()),
+                    },
+                    directions,
+                };
+                Message {
+                    envelope: Arc::new(envelope),
+                    received_at: Timestamp::from_millis(facts.2),
+                    octets: facts.3,
+                    place,
+                }
+            })
     }
 
     proptest! {

@@ -136,6 +136,7 @@ pub(crate) fn envelope(recipients: usize) -> Envelope {
             tls: None,
             login: None,
         },
+        directions: None,
     }
 }
 
