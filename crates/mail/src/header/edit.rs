@@ -76,6 +76,11 @@ pub fn apply(content: &[u8], edits: &[Edit]) -> Vec<u8> {
     if has_new && !header.rest.is_empty() {
         end_line(&mut changed);
     }
+    // The last field is gone, and a body that begins without an empty line would be taken for one.
+    let has_none = changed.is_empty() && !edits.is_empty();
+    if has_none && !matches!(header.rest.first(), None | Some(b'\r' | b'\n')) {
+        changed.extend_from_slice(b"\r\n");
+    }
     if has_new && matches!(header.rest.first(), Some(b' ' | b'\t')) {
         // A body without a header: its first line would be folded into the new field.
         changed.extend_from_slice(b"\r\n");

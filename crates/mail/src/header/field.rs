@@ -128,18 +128,20 @@ fn add_line(folded: &mut Vec<u8>, line: &[u8]) -> Result<(), FieldError> {
     if !folded.is_empty() {
         folded.extend_from_slice(b"\r\n");
     }
-    if line.len() <= LINE_OCTETS_MAX {
+    let is_first = folded.is_empty();
+    // The first line may have to be folded away from the name, by one space.
+    let octets_max = if is_first { LINE_OCTETS_MAX - 1 } else { LINE_OCTETS_MAX };
+    if line.len() <= octets_max {
         folded.extend_from_slice(line);
         return Ok(());
     }
-    let is_first = folded.is_empty();
     let words = line.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
     let mut octets = 0_usize;
     for (number, word) in words.enumerate() {
         if word.len() >= LINE_OCTETS_MAX {
             return Err(FieldError::Word);
         }
-        if octets + 1 + word.len() > LINE_OCTETS_MAX {
+        if octets + 1 + word.len() > octets_max {
             folded.extend_from_slice(b"\r\n");
             octets = 0;
         }
