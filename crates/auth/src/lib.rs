@@ -6,6 +6,7 @@
 //! RFC 7208, RFC 6376, RFC 8463, RFC 9989, RFC 8617, RFC 8601.
 
 pub mod config;
+pub mod doctor;
 pub mod finding;
 
 mod authenticator;
@@ -19,9 +20,15 @@ mod received;
 mod results;
 mod signer;
 mod spf;
+mod srs;
+mod token;
+mod verp;
 
 pub use authenticator::{Authenticator, Client, Content};
 pub use config::Config;
 pub use dns::{Dns, LookupError};
 pub use key::{Kind, Made, MakeError, Record, make};
 pub use signer::{Choice, KeyError, LeftOut, Published, SignError, Signer, SigningKey};
+pub use srs::{ReverseError, RewriteError, Srs};
+pub use token::{SecretError, Secrets};
+pub use verp::{Returned, TokenError, Verp};

@@ -3,6 +3,8 @@
 //! The record of the domain itself is looked up here, since the library takes the first of several records, where
 //! RFC 7208 §4.5 wants `permerror`; the rest of the evaluation is the library's.
 
+pub(crate) mod record;
+
 use std::borrow::Borrow;
 use std::hash::Hash;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -16,6 +18,7 @@ use mail_auth::{MX, MessageAuthenticator, Parameters, RecordSet, ResolverCache, 
 
 use crate::dns::{Dns, a_labels};
 use crate::finding::{Identity, SpfFinding, Verdict};
+use crate::spf::record::{is_record, terms};
 
 /// Characters of an explanation that are kept.
 const EXPLANATION_MAX: usize = 200;
@@ -77,16 +80,15 @@ async fn record(dns: &Dns, domain: &str) -> Result<Spf, (Verdict, String)> {
             Verdict::PermError,
             format!("{domain} publishes more than one SPF record; only one may be there"),
         )),
-        (Some(text), None) => Spf::parse(text.as_bytes()).map_err(|_| {
-            (Verdict::PermError, format!("the SPF record of {domain} cannot be understood"))
-        }),
+        (Some(text), None) => {
+            // The library passes over mechanisms that it does not know (RFC 7208 §4.6).
+            let is_known = terms(text).all(|term| term.is_known());
+            let record = Spf::parse(text.as_bytes()).ok().filter(|_| is_known);
+            record.ok_or_else(|| {
+                (Verdict::PermError, format!("the SPF record of {domain} cannot be understood"))
+            })
+        }
     }
-}
-
-/// Whether a text is an SPF record of some kind (RFC 7208 §4.5).
-pub(crate) fn is_record(text: &str) -> bool {
-    let version = text.split(' ').next().unwrap_or_default();
-    version.eq_ignore_ascii_case("v=spf1")
 }
 
 async fn evaluate(

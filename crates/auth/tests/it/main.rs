@@ -3,6 +3,7 @@
 
 mod common;
 mod dmarc;
+mod doctor;
 mod independent;
 mod reception;
 mod signing;

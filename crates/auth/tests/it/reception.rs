@@ -42,6 +42,8 @@ async fn spf_has_its_seven_results() {
         .with_texts("none.example", &["no such thing"])
         .with_texts("wrong.example", &["v=spf1 ip4:nonsense -all", "other text"])
         .with_texts("two.example", &["v=spf1 ip4:192.0.2.1 -all", "v=spf1 +all"])
+        .with_texts("odd.example", &["v=spf1 nonsense other=x -all"])
+        .with_texts("modified.example", &["v=spf1 other=x Redirect=soft.example"])
         .with("broken.example", Kind::Txt, Answer::ServFail)
         .with("silent.example", Kind::Txt, Answer::Silence)
         .with("refused.example", Kind::Txt, Answer::Refused)
@@ -59,6 +61,8 @@ async fn spf_has_its_seven_results() {
         ("none.example", Verdict::None, "publishes no SPF record"),
         ("absent.example", Verdict::None, "does not exist"),
         ("wrong.example", Verdict::PermError, "cannot be understood"),
+        ("odd.example", Verdict::PermError, "cannot be understood"),
+        ("modified.example", Verdict::SoftFail, "does not expect"),
         ("two.example", Verdict::PermError, "more than one"),
         ("broken.example", Verdict::TempError, "could not be looked up"),
         ("silent.example", Verdict::TempError, "could not be looked up"),
