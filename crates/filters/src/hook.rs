@@ -59,7 +59,16 @@ impl Hook {
             let seconds = self.clock.unix_millis() / 1000;
             request = request.header("x-chasqui-signature", signature(key, seconds, &body));
         }
-        reply::read(&http::answer(request.body(body)).await?)
+        let answer = reply::read(&http::answer(request.body(body)).await?)?;
+        let is_early = !question.stage.has_content();
+        if is_early
+            && (!answer.changes.is_empty() || answer.hold.is_some() || answer.class.is_some())
+        {
+            return Err(AskError::protocol(
+                "it holds, classes or changes a message before its content is there",
+            ));
+        }
+        Ok(answer)
     }
 }
 

@@ -21,6 +21,8 @@ use crate::verdict::{Action, Change, ContentVerdict, Note, Verdict};
 pub struct Session {
     facts: Facts,
     transaction: Option<Transaction>,
+    /// Whether the message of the transaction is to be forgotten.
+    is_discarded: bool,
     seats: Vec<Seat>,
 }
 
@@ -44,7 +46,12 @@ enum Standing {
 impl Session {
     pub(crate) fn new(filters: Vec<Arc<Filter>>, facts: Facts) -> Self {
         let seat = |filter| Seat { filter, dialogue: None, standing: Standing::Asked };
-        Self { facts, transaction: None, seats: filters.into_iter().map(seat).collect() }
+        Self {
+            facts,
+            transaction: None,
+            is_discarded: false,
+            seats: filters.into_iter().map(seat).collect(),
+        }
     }
 
     /// What filters are told of the session, to fill in what has been learnt since: TLS, a login, the message's id.
@@ -103,6 +110,7 @@ impl Session {
     /// Ends the transaction without a message: RSET, a message that was refused by others, a content that broke off.
     pub fn abort(&mut self) {
         self.transaction = None;
+        self.is_discarded = false;
         for seat in &mut self.seats {
             seat.end_transaction();
         }
@@ -121,6 +129,10 @@ impl Session {
 
     async fn ask(&mut self, stage: Stage, recipient: Option<&Recipient>) -> Verdict {
         let mut verdict = Verdict::default();
+        if self.is_discarded {
+            verdict.action = Action::Discard;
+            return verdict;
+        }
         let (facts, transaction) = (&self.facts, self.transaction.as_ref());
         for seat in self.seats.iter_mut().filter(|seat| seat.is_asked(stage)) {
             let question = Question { stage, facts, transaction, recipient, content: None };
@@ -131,11 +143,16 @@ impl Session {
                 break;
             }
         }
+        self.is_discarded = verdict.action == Action::Discard;
         verdict
     }
 
     async fn ask_content(&mut self, stage: Stage, mut content: Content) -> ContentVerdict {
         let mut verdict = ContentVerdict::default();
+        if self.is_discarded {
+            verdict.action = Action::Discard;
+            return verdict;
+        }
         let (facts, transaction) = (&self.facts, self.transaction.as_ref());
         for seat in self.seats.iter_mut().filter(|seat| seat.is_asked(stage)) {
             let shown = Some(&content);

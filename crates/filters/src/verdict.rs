@@ -27,7 +27,8 @@ pub enum Action {
     /// Answer with this reply, 4yz or 5yz. Of 421 the connection ends too. At RCPT it is about this recipient alone, at
     /// MAIL and at the content about the message, at connect and HELO about the session.
     Refuse(Reply),
-    /// Take the message as if all were well, and forget it. At RCPT and before it is about the whole message.
+    /// Take the message as if all were well, and forget it. At MAIL and RCPT it is about the whole message, and
+    /// what follows is answered the same.
     Discard,
 }
 
