@@ -4,6 +4,7 @@ mod codec;
 mod content;
 mod record;
 mod router;
+mod rules;
 mod schedule;
 mod session;
 
@@ -17,6 +18,7 @@ pub fn all() -> Vec<Case> {
         session::cases(),
         record::cases(),
         router::cases(),
+        rules::cases(),
         schedule::cases(),
     ]
     .into_iter()

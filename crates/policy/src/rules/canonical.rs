@@ -112,12 +112,12 @@ fn push_lower(text: &mut String, part: &str) {
 }
 
 fn push_domain(text: &mut String, domain: &str) {
-    if domain.is_ascii() {
-        return push_lower(text, domain);
-    }
-    match idna::domain_to_ascii(domain) {
-        Ok(ascii) => text.push_str(&ascii),
-        Err(_) => push_lower(text, domain),
+    /// Longer ones are no domains (RFC 5321 §4.5.3.1.2), and not worth the work.
+    const OCTETS_MAX: usize = 255;
+    let is_wide = !domain.is_ascii() && domain.len() <= OCTETS_MAX;
+    match is_wide.then(|| idna::domain_to_ascii(domain)) {
+        Some(Ok(ascii)) => text.push_str(&ascii),
+        _ => push_lower(text, domain),
     }
 }
 

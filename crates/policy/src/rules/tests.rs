@@ -1,6 +1,9 @@
 //! Rules as a whole: what they decide, that the compiled ones say what a plain reading of the settings says, and what is
 //! wrong with them.
 
+mod naive;
+mod random;
+
 use std::net::IpAddr;
 
 use mail::header::apply;

@@ -1,5 +1,7 @@
 //! Words and patterns in the fields of one name, of all rules at once.
 
+use std::collections::HashMap;
+
 use aho_corasick::AhoCorasick;
 use mail::header::Field;
 use regex::RegexSet;
@@ -35,7 +37,7 @@ pub(crate) struct Scanners {
 #[derive(Debug, Default)]
 struct Plan {
     name: String,
-    words: Vec<(String, u32)>,
+    words: HashMap<String, u32>,
     patterns: Vec<(String, u32)>,
     needles: u32,
 }
@@ -54,13 +56,9 @@ impl Scanners {
     /// The needle of a word in fields called `name`.
     pub(crate) fn word(&mut self, name: &str, word: &str) -> Needle {
         let (scanner, plan) = self.plan(name);
-        let word = word.to_lowercase();
-        let known = plan.words.iter().find(|(one, _)| *one == word).map(|(_, number)| *number);
-        let number = known.unwrap_or_else(|| {
-            let number = plan.next();
-            plan.words.push((word, number));
-            number
-        });
+        let next = plan.needles;
+        let number = *plan.words.entry(word.to_lowercase()).or_insert(next);
+        plan.needles = plan.needles.max(number + 1);
         Needle { scanner, number: number as usize }
     }
 
@@ -71,7 +69,8 @@ impl Scanners {
     pub(crate) fn pattern(&mut self, name: &str, text: &str) -> Result<Needle, regex::Error> {
         pattern(text)?;
         let (scanner, plan) = self.plan(name);
-        let number = plan.next();
+        let number = plan.needles;
+        plan.needles += 1;
         plan.patterns.push((text.to_owned(), number));
         Ok(Needle { scanner, number: number as usize })
     }
@@ -97,11 +96,6 @@ impl Scanners {
 }
 
 impl Plan {
-    const fn next(&mut self) -> u32 {
-        self.needles += 1;
-        self.needles - 1
-    }
-
     fn build(self) -> Result<Scanner, String> {
         let (words, word_needles): (Vec<_>, Vec<_>) = self.words.into_iter().unzip();
         let words = match words.as_slice() {
