@@ -157,7 +157,8 @@ impl Maker {
     fn entry(&self, message: Message, wait: Wait, now: Now) -> Entry {
         let Message { id, received_at, moments } = message;
         let latest = now.instant.checked_add(self.rest_max).unwrap_or(now.instant);
-        let latest = latest.max(now.instant_of(moments.due_at));
+        // A message that is held may wait longer; one that came while the clock was ahead may not.
+        let latest = moments.hold_until.map_or(latest, |at| latest.max(now.instant_of(at)));
         let next = moments.next_from(wait.word, wait.next_try_at, now.wall);
         Entry {
             id,
@@ -333,5 +334,29 @@ mod tests {
         let [entry] = entries.as_slice() else { panic!("one entry: {entries:?}") };
         let seconds = |instant: Instant| (instant - now.instant).as_secs();
         assert_eq!((seconds(entry.due), seconds(entry.deadline), entry.is_exact), (5, 16, true));
+    }
+
+    /// What was received while the clock was ahead is not held until the clock shows that again.
+    #[test]
+    fn a_time_of_receipt_in_the_future_holds_nothing() {
+        let at = Timestamp::from_millis;
+        for hold_until in [None, Some(at(5_000))] {
+            let next_try_at = at(9_000_000);
+            let recipient = "a@x.example";
+            let waiting = [spool::Waiting { recipient, tries: 0, next_try_at, is_told: false }];
+            let recovered = Recovered {
+                id: MessageId::new(1, 1),
+                received_at: next_try_at,
+                octets: 1,
+                times: Times { hold_until, ..Times::default() },
+                waiting: &waiting,
+            };
+            let terms = Terms { expire_after: Duration::from_hours(1), delay_report_after: None };
+            let maker = Maker { terms, rest_max: Duration::from_secs(60) };
+            let now = Now { instant: Clock::manual(0).now(), wall: at(4_000) };
+            let mut entries = Vec::new();
+            maker.recovered(&recovered, &mut Routes::new(router()), now, &mut entries);
+            assert_eq!((entries[0].due - now.instant).as_secs(), 60);
+        }
     }
 }

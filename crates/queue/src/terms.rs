@@ -37,7 +37,8 @@ impl Terms {
             Some(DeliverBy { at, mode: ByMode::Notify, .. }) => (Some(at), expires_at),
             Some(DeliverBy { at, mode: ByMode::Return, .. }) => (usual, expires_at.min(at)),
         };
-        Moments { due_at, late_at, ends_at, deliver_by: times.deliver_by }
+        let Times { hold_until, deliver_by, .. } = times;
+        Moments { due_at, hold_until, late_at, ends_at, deliver_by }
     }
 }
 
@@ -61,6 +62,8 @@ impl Word {
 pub(crate) struct Moments {
     /// It may go.
     pub(crate) due_at: Timestamp,
+    /// Its sender wants it to go then, not before.
+    pub(crate) hold_until: Option<Timestamp>,
     /// Its sender is told that it is late.
     pub(crate) late_at: Option<Timestamp>,
     /// It is given up.
