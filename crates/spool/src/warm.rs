@@ -4,7 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use mail::MessageId;
+use mail::{MessageId, Recipient};
 use parking_lot::Mutex;
 
 use crate::record::envelope::Message;
@@ -27,10 +27,16 @@ pub(crate) struct Fresh {
 impl Fresh {
     fn octets(&self) -> usize {
         let recipients = self.message.envelope.recipients.iter();
-        let addresses: usize = recipients.map(|it| it.address.as_str().len() + 64).sum();
+        let addresses: usize = recipients.map(recipient_octets).sum();
         let states: usize = self.recipients.iter().flatten().map(state_octets).sum();
         ENTRY_OCTETS + addresses + states + self.body.as_ref().map_or(0, Bytes::len)
     }
+}
+
+/// What its sender named it first counts: that may be longer than an address is.
+fn recipient_octets(recipient: &Recipient) -> usize {
+    let original = recipient.original.as_ref().map_or(0, |it| it.as_str().len());
+    recipient.address.as_str().len() + original + 64
 }
 
 /// What next hops said counts: it is theirs to choose how long that is.
@@ -131,5 +137,21 @@ impl Shard {
         if let Some(fresh) = self.entries.remove(&id) {
             self.octets = self.octets.saturating_sub(fresh.octets());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mail::{Address, OriginalRecipient};
+
+    use super::*;
+
+    #[test]
+    fn what_a_client_chooses_the_length_of_counts() {
+        let bare = Recipient::from(Address::parse("a@b.example").unwrap());
+        let original = OriginalRecipient::new("rfc822", &"x".repeat(493));
+        let named = Recipient { original, ..bare.clone() };
+        let more = recipient_octets(&named) - recipient_octets(&bare);
+        assert_eq!(more, OriginalRecipient::OCTETS_MAX);
     }
 }
