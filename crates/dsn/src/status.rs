@@ -59,13 +59,14 @@ fn group(notice: &Notice, alphabet: Alphabet, out: &mut Lines) {
     out.line(&format!("Final-Recipient: {}", typed(&notice.recipient, alphabet)));
     out.line(&format!("Action: {}", notice.event.action().name()));
     out.line(&format!("Status: {}", notice.status()));
+    // Both tell what a host said (RFC 3464 §2.3.5 and §2.3.6); what the relay itself found is told in the words before.
     if let Some(peer) = &notice.peer {
-        out.line(&format!("Remote-MTA: dns; {}", host(&peer.host)));
+        if !peer.is_socket() {
+            out.line(&format!("Remote-MTA: dns; {}", host(&peer.host)));
+        }
+        let words: String = notice.reply.to_string().chars().take(DIAGNOSTIC_CHARS_MAX).collect();
+        out.folded(&format!("Diagnostic-Code: smtp; {}", ascii(&words)));
     }
-    // What the relay itself decided is no SMTP reply.
-    let kind = if notice.peer.is_some() { "smtp" } else { "x-chasqui" };
-    let words: String = notice.reply.to_string().chars().take(DIAGNOSTIC_CHARS_MAX).collect();
-    out.folded(&format!("Diagnostic-Code: {kind}; {}", ascii(&words)));
     if let Some(at) = notice.last_try_at {
         out.line(&format!("Last-Attempt-Date: {}", at.rfc5322()));
     }

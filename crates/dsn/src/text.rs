@@ -9,6 +9,8 @@ const REPLY_CHARS_MAX: usize = 1500;
 const REPLY_LINES_MAX: usize = 20;
 /// Recipients named to the reader, of each kind; the part for machines names all.
 const NAMED_MAX: usize = 100;
+/// A host whose name is nobody's business.
+const NAMELESS: &str = "mail server";
 
 /// What the report is about, in the line that a reader sees first.
 pub(crate) const fn subject(action: Action) -> &'static str {
@@ -99,45 +101,81 @@ fn told(report: &Report<'_>, first: &Notice, all: usize) -> String {
 
 fn one(notice: &Notice, report: &Report<'_>, out: &mut Lines) {
     out.line(&format!("  <{}>", notice.recipient));
-    let host = notice.peer.as_ref().map(|peer| {
-        let name = clean(&peer.host, 255);
-        format!("{name} [{}]", peer.address.ip())
-    });
-    paragraph(&said(notice, host, report), "    ", out);
+    paragraph(&said(notice, report), "    ", out);
     let reply = clean(notice.reply.text(), REPLY_CHARS_MAX);
+    let mut lines = reply.split('\n').filter(|line| !line.trim().is_empty());
+    let first = lines.next().unwrap_or_default();
+    if notice.peer.is_none() {
+        return paragraph(&without_addresses(first), "      ", out);
+    }
     let code = notice.reply.status().map_or_else(
         || notice.reply.code().to_string(),
         |status| format!("{} {status}", notice.reply.code()),
     );
-    let mut lines = reply.split('\n').filter(|line| !line.trim().is_empty());
-    paragraph(&format!("{code} {}", lines.next().unwrap_or_default()), "      ", out);
+    paragraph(&format!("{code} {first}"), "      ", out);
     for line in lines.take(REPLY_LINES_MAX) {
         paragraph(line, "      ", out);
     }
 }
 
+/// What the relay found, without the addresses and ports of the hosts that it names: they may be internal, and the
+/// log has them.
+fn without_addresses(words: &str) -> String {
+    words.split(' ').map(without_address).collect::<Vec<_>>().join(" ")
+}
+
+/// A word; if it is a host as [`mail::Peer`] shows it, the host's name alone.
+fn without_address(word: &str) -> String {
+    let is_end = |c: char| c == ':' || c == ',';
+    let bare = word.trim_end_matches(is_end);
+    let end = word.get(bare.len()..).unwrap_or_default();
+    if bare.starts_with(mail::Peer::UNIX) {
+        return format!("the {NAMELESS}{end}");
+    }
+    let address = bare.split_once('[').and_then(|(name, rest)| {
+        let (address, port) = rest.split_once("]:")?;
+        (is_address(address) && port.parse::<u16>().is_ok()).then_some(name)
+    });
+    match address {
+        None => word.to_owned(),
+        Some(name) if name.is_empty() || is_address(name) => format!("the {NAMELESS}{end}"),
+        Some(name) => format!("{name}{end}"),
+    }
+}
+
+fn is_address(text: &str) -> bool {
+    text.parse::<std::net::IpAddr>().is_ok()
+}
+
 /// What stands before the reply.
-fn said(notice: &Notice, host: Option<String>, report: &Report<'_>) -> String {
+fn said(notice: &Notice, report: &Report<'_>) -> String {
+    let host = notice.peer.as_ref().map(|peer| {
+        if peer.is_socket() {
+            return NAMELESS.to_owned();
+        }
+        format!("{NAMELESS} {} [{}]", clean(&peer.host, 255), peer.address.ip())
+    });
     let tried = || {
         let waited = in_words(report.written_at.since(report.received_at));
         let times = if notice.tries == 1 { "time" } else { "times" };
         format!("It was tried {} {times} in {waited}.", notice.tries)
     };
-    let who = |host: Option<String>| host.map_or_else(String::new, |it| format!(", from {it}"));
+    let last = |host: Option<String>| {
+        host.map_or_else(
+            || "What stood in the way last:".to_owned(),
+            |host| format!("The last answer, from the {host}:"),
+        )
+    };
     match (notice.event, host) {
-        (Event::Refused, Some(host)) => format!("The mail server {host} refused it:"),
+        (Event::Refused, Some(host)) => format!("The {host} refused it:"),
         (Event::Refused, None) => "This relay could not send it:".to_owned(),
-        (Event::Expired | Event::Late { .. }, host) => {
-            format!("{} The last answer{}:", tried(), who(host))
-        }
+        (Event::Expired | Event::Late { .. }, host) => format!("{} {}", tried(), last(host)),
         (Event::Overdue | Event::Missed { .. }, host) => format!(
-            "The time was over by which you wanted it delivered. {} The last answer{}:",
+            "The time was over by which you wanted it delivered. {} {}",
             tried(),
-            who(host)
+            last(host)
         ),
-        (Event::Delivered | Event::Relayed, Some(host)) => {
-            format!("The mail server {host} took it:")
-        }
+        (Event::Delivered | Event::Relayed, Some(host)) => format!("The {host} took it:"),
         (Event::Delivered | Event::Relayed, None) => "It was taken:".to_owned(),
     }
 }

@@ -65,8 +65,12 @@ impl Report<'_> {
         out.into_octets()
     }
 
-    /// How much of the original goes back: its headers unless it failed (RFC 3461 §4.3).
+    /// How much of the original goes back: its headers unless it failed (RFC 3461 §4.3); never more of one whose
+    /// sender wants it to travel by TLS alone (RFC 8689 §5).
     fn extent(&self) -> Extent {
+        if self.requires_tls {
+            return Extent::Headers;
+        }
         match (self.action(), self.ret) {
             (Action::Delivered | Action::Relayed | Action::Delayed, _)
             | (_, Some(Ret::Headers)) => Extent::Headers,

@@ -45,10 +45,20 @@ pub struct Peer {
     pub offers_deliver_by: bool,
 }
 
+impl Peer {
+    /// What the name of a Unix socket begins with; no name of a host holds a colon.
+    pub const UNIX: &str = "unix:";
+
+    /// Whether it is a Unix socket on this machine, which is nobody's business elsewhere.
+    pub fn is_socket(&self) -> bool {
+        self.host.starts_with(Self::UNIX)
+    }
+}
+
 impl fmt::Display for Peer {
     /// `mx.example.com[192.0.2.1]:25`, or `unix:/run/lmtp`.
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.address.ip().is_unspecified() {
+        if self.is_socket() {
             return out.write_str(&self.host);
         }
         write!(out, "{}[{}]:{}", self.host, self.address.ip(), self.address.port())

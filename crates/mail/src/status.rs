@@ -28,6 +28,11 @@ impl EnhancedStatus {
         self.class
     }
 
+    /// What it is about (RFC 3463 §3.1).
+    pub const fn subject(self) -> u16 {
+        self.subject
+    }
+
     /// Whether a later try may end otherwise.
     pub const fn is_transient(self) -> bool {
         self.class == 4

@@ -48,7 +48,7 @@ impl Metrics {
             registry.gauge("queue_messages", help, &[("state", state)])
         };
         let report = |action| {
-            let help = "Delivery status notifications, by the worst action in each; dropped ones were due to the null sender.";
+            let help = "Delivery status notifications, by the worst action in each; dropped: failures of mail with the null sender, such as reports, of which nobody is told.";
             registry.counter("dsn_total", help, &[("action", action)])
         };
         let stage = |stage| {

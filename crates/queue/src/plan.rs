@@ -113,6 +113,9 @@ const UNANSWERED: EnhancedStatus = EnhancedStatus::new(4, 0, 0);
 const EXPIRED: EnhancedStatus = EnhancedStatus::new(4, 4, 7);
 const OVERDUE: EnhancedStatus = EnhancedStatus::new(5, 4, 7);
 const CANCELLED: &str = "cancelled by an operator";
+/// Subjects of enhanced statuses (RFC 3463 §3.4 and §3.8).
+const SYSTEM: u16 = 3;
+const SECURITY: u16 = 7;
 
 impl Plan {
     /// Plans for the recipients that wait and of which `is_ours` says that they go to the
@@ -134,9 +137,12 @@ impl Plan {
         let outcomes = facts.answer.by_place(states.len());
         let places = (0_u32..).zip(envelope.recipients.iter().zip(states)).zip(outcomes);
         for ((place, (recipient, state)), outcome) in places {
-            let RecipientState::Waiting { .. } = state else { continue };
+            let RecipientState::Waiting { tries, next_try_at, ref last, is_told } = *state else {
+                continue;
+            };
             if is_ours(recipient) {
-                plan.take((place, recipient, state), outcome, known, facts);
+                let waiting = Waiting { tries, next_try_at, last: last.as_deref(), is_told };
+                plan.take((place, recipient, waiting), outcome, known, facts);
             } else {
                 plan.is_finished = false;
             }
@@ -148,15 +154,15 @@ impl Plan {
     /// Plans for one recipient.
     fn take(
         &mut self,
-        (place, recipient, state): (u32, &Recipient, &RecipientState),
+        (place, recipient, waiting): (u32, &Recipient, Waiting<'_>),
         outcome: Option<&RecipientOutcome>,
         known: Known<'_>,
         facts: &Facts,
     ) {
-        let RecipientState::Waiting { last, is_told, .. } = state else { return };
-        let mut judged = facts.judge(outcome, last.as_deref(), known.moments);
-        judged.is_told = *is_told;
-        let mut word = if *is_told { Word::NotOwed } else { word(known.envelope, recipient) };
+        let is_told = waiting.is_told;
+        let mut judged = facts.judge(outcome, waiting.last, known.moments);
+        judged.is_told = is_told;
+        let mut word = if is_told { Word::NotOwed } else { word(known.envelope, recipient) };
         let event = match judged.status {
             Status::Deferred if word == Word::Owed && known.moments.is_late(facts.now) => {
                 (judged.is_told, word) = (true, Word::NotOwed);
@@ -165,15 +171,17 @@ impl Plan {
             status => event(status, recipient, judged.peer.as_deref(), (known.moments, facts.now)),
         };
         let is_failure = event.is_some_and(|event| event.action() == Action::Failed);
-        if is_failure && !recipient.wants(Notify::FAILURE) {
+        let has_sender = known.envelope.sender.address().is_some();
+        if is_failure && has_sender && !recipient.wants(Notify::FAILURE) {
             self.unwanted = self.unwanted.saturating_add(1);
-        } else if let Some(event) = event {
+        } else if let Some(event) = event.filter(|_| has_sender || is_failure) {
+            // A failure that the null sender would hear of is noted too, so that it is counted (RFC 5321 §6.1).
             self.notices.push(Notice {
                 recipient: recipient.address.clone(),
                 original: recipient.original.clone(),
                 event,
-                reply: judged.reply.clone(),
-                peer: judged.peer.as_deref().cloned(),
+                reply: judged.told(outcome),
+                peer: outcome.and_then(|it| it.peer.as_deref().cloned()),
                 tries: facts.tries,
                 last_try_at: facts.is_tried.then_some(facts.now),
             });
@@ -183,13 +191,13 @@ impl Plan {
             self.waits_until = Some(self.waits_until.map_or(next, |at| at.min(next)));
             if !facts.is_tried {
                 // Nothing is new but that its sender may have been told.
-                let changed = told(state).filter(|_| event.is_some());
-                self.changes.extend(changed.map(|state| (place, state)));
+                self.changes.extend(event.map(|_| (place, waiting.told())));
                 return;
             }
         }
         self.changes.push((place, facts.written(&judged, known.moments)));
-        let Judged { status, reply, is_answered, peer, .. } = judged;
+        let Judged { status, reply, said, peer, .. } = judged;
+        let is_answered = said != Said::Never;
         let address = recipient.address.clone();
         self.steps.push(Step { recipient: place, address, status, reply, is_answered, peer });
     }
@@ -205,11 +213,21 @@ impl Plan {
     }
 }
 
-/// The state of a recipient whose sender has been told that it is late.
-fn told(state: &RecipientState) -> Option<RecipientState> {
-    let RecipientState::Waiting { tries, next_try_at, last, .. } = state else { return None };
-    let (tries, next_try_at, last) = (*tries, *next_try_at, last.clone());
-    Some(RecipientState::Waiting { tries, next_try_at, last, is_told: true })
+/// What is written about a recipient that waits.
+#[derive(Clone, Copy)]
+struct Waiting<'a> {
+    tries: u16,
+    next_try_at: Timestamp,
+    last: Option<&'a str>,
+    is_told: bool,
+}
+
+impl Waiting<'_> {
+    /// The same, once the sender has been told that it is late.
+    fn told(self) -> RecipientState {
+        let Self { tries, next_try_at, last, .. } = self;
+        RecipientState::Waiting { tries, next_try_at, last: last.map(Box::from), is_told: true }
+    }
 }
 
 /// What the sender is told of a recipient that does not wait any more.
@@ -257,14 +275,42 @@ impl Answer {
     }
 }
 
+/// When a reply was said.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Said {
+    /// At the end that is planned for.
+    Now,
+    /// At an earlier try; by whom is not known any more.
+    Before,
+    /// Never: it only says that nobody did.
+    Never,
+}
+
 /// What an outcome means for a recipient.
 struct Judged {
     status: Status,
     reply: Reply,
-    is_answered: bool,
+    said: Said,
     peer: Option<Arc<Peer>>,
     /// Whether the sender knows that it is late.
     is_told: bool,
+}
+
+impl Judged {
+    /// The reply for the eyes of the sender: what the relay found of itself, or of its logins and certificates, is
+    /// its operator's business.
+    fn told(&self, outcome: Option<&RecipientOutcome>) -> Reply {
+        let is_ours = self.said == Said::Now && outcome.is_none_or(|it| it.peer.is_none());
+        let words = match self.reply.status().map(EnhancedStatus::subject) {
+            Some(SYSTEM) => "the relay has a trouble of its own, which its operator can see",
+            Some(SECURITY) => "the relay and the mail server cannot agree on TLS or a login",
+            _ => return self.reply.clone(),
+        };
+        if !is_ours || self.reply.is_permanent() {
+            return self.reply.clone();
+        }
+        Reply::new(self.reply.code(), self.reply.status(), words)
+    }
 }
 
 impl Facts {
@@ -279,8 +325,12 @@ impl Facts {
             (Answer::All { reply, peer }, None) => (Fate::Deferred, reply.clone(), peer.clone()),
             (Answer::Each(_), None) => (Fate::Deferred, None, None),
         };
+        let said = match (&reply, last) {
+            (Some(_), _) => Said::Now,
+            (None, Some(_)) => Said::Before,
+            (None, None) => Said::Never,
+        };
         let reply = reply.or_else(|| last.map(reply_from_words));
-        let is_answered = reply.is_some();
         let status = match fate {
             Fate::Delivered => Status::Delivered,
             Fate::Failed => Status::Failed,
@@ -289,7 +339,7 @@ impl Facts {
             Fate::Deferred => Status::Deferred,
         };
         let reply = reply.unwrap_or_else(|| self.unanswered());
-        Judged { status, reply, is_answered, peer, is_told: false }
+        Judged { status, reply, said, peer, is_told: false }
     }
 
     fn written(&self, judged: &Judged, moments: Moments) -> RecipientState {

@@ -1,6 +1,6 @@
 //! What the pieces of the queue share, and where recipients go.
 
-use mail::{Destination, Domain, Envelope, Notify, Recipient, Timestamp};
+use mail::{ByMode, Destination, Domain, Envelope, Notify, Recipient, Timestamp};
 use policy::{Live, Router};
 use spool::Spool;
 use units::Clock;
@@ -34,7 +34,12 @@ pub(crate) fn is_held(envelope: &Envelope, tries: u16, now: Timestamp) -> bool {
 }
 
 /// What the sender of a message is to hear of a recipient that is late, unless it was told.
+///
+/// To set a time in the mode N is to ask for that word; only NOTIFY=NEVER takes it back (RFC 2852 §4).
 pub(crate) fn word(envelope: &Envelope, recipient: &Recipient) -> Word {
-    let is_wanted = envelope.sender.address().is_some() && recipient.wants(Notify::DELAY);
+    let by = envelope.wishes.deliver_by.filter(|by| by.mode == ByMode::Notify);
+    let is_asked_for = by.is_some() && recipient.notify != Some(Notify::NEVER);
+    let is_wanted =
+        envelope.sender.address().is_some() && (is_asked_for || recipient.wants(Notify::DELAY));
     if is_wanted { Word::Owed } else { Word::NotOwed }
 }

@@ -167,7 +167,7 @@ fn a_report_names_each_recipient_with_the_words_of_the_remote_host() {
          Remote-MTA: dns; mx.b.example\r\n\
          Diagnostic-Code: smtp; 550 5.1.1 no such user see https://b.example/help\r\n",
         "\r\n\r\nFinal-Recipient: rfc822; \"c d\"@b.example\r\nAction: failed\r\nStatus: 4.4.7\r\n",
-        "\r\nDiagnostic-Code: x-chasqui; 550 5.1.2 no such domain\r\n",
+        "\r\n\r\nFinal-Recipient: rfc822; e@nowhere.example\r\nAction: failed\r\nStatus: 5.1.2\r\nLast-Attempt-Date:",
     ] {
         assert!(text.contains(line), "{line} is missing in\n{text}");
     }
@@ -175,14 +175,53 @@ fn a_report_names_each_recipient_with_the_words_of_the_remote_host() {
     for words in [
         "  <b@b.example>\r\n    The mail server mx.b.example [192.0.2.1] refused it:\r\n      \
          550 5.1.1 no such user\r\n      see https://b.example/help\r\n",
-        "    It was tried 12 times in 5 days. The last answer, from mx.b.example\r\n    [192.0.2.1]:\r\n      \
+        "    It was tried 12 times in 5 days. The last answer, from the mail\r\n    server mx.b.example [192.0.2.1]:\r\n      \
          451 greylisted, come back\r\n",
-        "  <e@nowhere.example>\r\n    This relay could not send it:\r\n      550 5.1.2 no such domain\r\n",
+        "  <e@nowhere.example>\r\n    This relay could not send it:\r\n      no such domain\r\n",
     ] {
         assert!(read.text.contains(words), "{words} is missing in\n{}", read.text);
     }
     assert_eq!(read.original_kind, "message/rfc822");
     assert_eq!(read.original, String::from_utf8_lossy(ORIGINAL));
+}
+
+/// Which hosts stand behind the relay, and where they listen, is nobody's business; nor did they say it.
+#[test]
+fn what_the_relay_found_itself_shows_no_address() {
+    let at_last = |words: &str| Notice {
+        event: Event::Expired,
+        peer: None,
+        ..failure("b@b.example", Reply::new(451, Some(EnhancedStatus::new(4, 4, 1)), words))
+    };
+    for (words, want) in [
+        (
+            "smart.corp[10.0.0.7]:2525 cannot be connected to: refused",
+            "smart.corp cannot be connected to: refused",
+        ),
+        ("10.0.0.7[10.0.0.7]:2525: lost it", "the mail server: lost it"),
+        ("mx[2001:db8::1]:25, and so on", "mx, and so on"),
+        ("unix:/run/lmtp cannot be connected to", "the mail server cannot be connected to"),
+        ("in [brackets]: stays [10.0.0.7]", "in [brackets]: stays [10.0.0.7]"),
+    ] {
+        let seen =
+            read(&write(&[at_last(words)], ORIGINAL, &sender("a@a.example")).unwrap().content);
+        let lines = format!("What stood in the way last:\r\n      {want}\r\n");
+        assert!(seen.text.contains(&lines), "{lines} is missing in\n{}", seen.text);
+        assert!(!seen.status.contains("Remote-MTA") && !seen.status.contains("Diagnostic-Code"));
+    }
+}
+
+/// A socket has no address and no name that means anything elsewhere; what it said is told.
+#[test]
+fn a_socket_is_not_shown() {
+    let mut notice = failure("b@b.example", no_such_user());
+    let address = (std::net::Ipv4Addr::UNSPECIFIED, 0).into();
+    notice.peer = notice.peer.map(|peer| Peer { host: "unix:/run/lmtp".into(), address, ..peer });
+    let written = write(&[notice], ORIGINAL, &sender("a@a.example")).unwrap();
+    let text = String::from_utf8(written.content.clone()).unwrap();
+    assert!(!text.contains("/run/lmtp") && !text.contains("0.0.0.0"), "{text}");
+    assert!(text.contains("Status: 5.1.1\r\nDiagnostic-Code: smtp; 550 5.1.1 no such user"));
+    assert!(read(&written.content).text.contains("    The mail server refused it:\r\n      550"));
 }
 
 #[test]
@@ -315,7 +354,7 @@ fn the_sender_says_how_much_comes_back() {
     }
 }
 
-/// RFC 8689 §5: what tells of a message is as secret as the message.
+/// RFC 8689 §5: what tells of a message is as secret as the message, and brings no more of it than its headers.
 #[test]
 fn a_report_about_a_secret_message_needs_tls_too() {
     let failures = [failure("b@b.example", no_such_user())];
@@ -324,9 +363,12 @@ fn a_report_about_a_secret_message_needs_tls_too() {
             &failures,
             ORIGINAL,
             &sender("a@a.example"),
-            &Said { requires_tls: is_secret, ..Said::default() },
-        );
-        assert_eq!(written.unwrap().envelope.wishes.requires_tls, is_secret);
+            &Said { requires_tls: is_secret, ret: Some(Ret::Full), ..Said::default() },
+        )
+        .unwrap();
+        assert_eq!(written.envelope.wishes.requires_tls, is_secret);
+        let want = if is_secret { "text/rfc822-headers" } else { "message/rfc822" };
+        assert_eq!(read(&written.content).original_kind, want);
     }
 }
 

@@ -126,7 +126,7 @@ pub struct SmartHost {
 
 impl SmartHost {
     /// What stands before the path of a Unix socket.
-    pub const UNIX: &str = "unix:";
+    pub const UNIX: &str = mail::Peer::UNIX;
 }
 
 impl Default for SmartHost {

@@ -189,6 +189,40 @@ fn each_sender_hears_what_it_asked_for() {
     assert_eq!(events(&seen), [("c@x.example", Event::Delivered)], "it rests there");
 }
 
+/// Nobody hears of mail with the null sender: of its failures no report is made, and that is counted, although a
+/// report of our own asks for none (RFC 5321 §6.1).
+#[test]
+fn a_failure_of_the_null_sender_is_noted_to_be_counted() {
+    let mut envelope = envelope(&["a@x.example", "b@x.example"]);
+    envelope.recipients[0].notify = Some(Notify::NEVER);
+    envelope.recipients[1].notify = Some(Notify::SUCCESS);
+    for (fate, want) in [(Fate::Failed, 2), (Fate::Delivered, 0)] {
+        let answer = Answer::Each((0..2).map(|at| outcome(at, fate, 550)).collect());
+        let seen = planned(&envelope, &fresh(), &facts(answer), YOUNG);
+        assert_eq!((seen.notices.len(), seen.unwanted), (want, 0));
+    }
+}
+
+/// A host is quoted only with what it said; what concerns the operator alone is told in other words.
+#[test]
+fn what_the_relay_found_is_not_said_of_a_host() {
+    let mut envelope = envelope(&["a@x.example"]);
+    envelope.sender = ReversePath::Address(Address::parse("s@s.example").unwrap());
+    let wrong = |subject| Reply::new(451, Some(EnhancedStatus::new(4, subject, 0)), "at /var");
+    let all = |subject| Answer::All { reply: Some(wrong(subject)), peer: Some(Arc::new(peer())) };
+    for (answer, is_quoted) in [(all(4), true), (all(SYSTEM), false), (all(SECURITY), false)] {
+        let seen = planned(&envelope, &fresh(), &facts(answer), NOW);
+        let [notice] = &seen.notices[..] else { panic!("one: {:?}", seen.notices) };
+        assert_eq!((notice.peer.is_none(), notice.reply.text() == "at /var"), (true, is_quoted));
+        assert_eq!(seen.steps[0].reply.text(), "at /var", "the log has it");
+        assert!(seen.steps[0].peer.is_some());
+    }
+    let peer = Some(Arc::new(peer()));
+    let said = RecipientOutcome { reply: wrong(SECURITY), peer, ..outcome(0, Fate::Deferred, 451) };
+    let seen = planned(&envelope, &fresh(), &facts(Answer::Each(vec![said])), NOW);
+    assert!(seen.notices[0].peer.is_some() && seen.notices[0].reply.text() == "at /var");
+}
+
 /// A delay is told once, of those who wait, to those who want to know.
 #[test]
 fn a_delay_is_told_once() {
@@ -254,6 +288,16 @@ fn a_time_that_the_sender_set_is_kept() {
     let over = known(&envelope, ByMode::Notify, false, NOW);
     let seen = Plan::new(over, &Facts { is_tried: false, ..facts(all()) }, |_| true);
     assert!(matches!(events(&seen)[..], [(_, Event::Missed { .. })]) && seen.waits_until.is_some());
+    // That the time is over is asked for by the time itself; only NEVER takes it back.
+    for (notify, want) in [(Notify::FAILURE, 1), (Notify::NEVER, 0)] {
+        let mut envelope = envelope.clone();
+        envelope.wishes.deliver_by =
+            Some(DeliverBy { at: NOW, mode: ByMode::Notify, is_traced: false });
+        envelope.recipients[0].notify = Some(notify);
+        let over = known(&envelope, ByMode::Notify, false, NOW);
+        let seen = Plan::new(over, &facts(all()), |_| true);
+        assert_eq!(seen.notices.len(), want, "{notify}");
+    }
     let done = |offers_deliver_by| {
         let peer = Peer { offers_dsn: true, offers_deliver_by, ..peer() };
         let outcome = outcome(0, Fate::Delivered, 250);
