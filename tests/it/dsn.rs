@@ -1,5 +1,6 @@
 //! What a sender hears when a message cannot be delivered, and when nobody is told.
 
+use std::net::TcpListener;
 use std::process::Command;
 
 use serde_json::Value;
@@ -156,6 +157,29 @@ fn an_expired_message_is_reported() {
         "the last reply is told"
     );
     wait_until("an empty queue", || relay.cli_json(&["status"])["queue"]["messages"] == 0);
+}
+
+/// Where the next hop is and that it cannot be reached is what the relay found: nobody is quoted, no port is shown.
+#[test]
+fn a_next_hop_that_is_not_there_is_told_of_in_words() {
+    let closed = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("one");
+    let sink = Sink::start();
+    let dead = format!(
+        "name = \"dead\"\ntls = \"none\"\nrecipient_domains = [\"dead.example\"]\n\
+         hosts = [{{ host = \"127.0.0.1\", port = {} }}]",
+        closed.port()
+    );
+    let settings = Settings::towards(sink.address()).push("outbound", &dead);
+    let relay = Relay::start(settings.set("queue.expire_after", "1s"));
+    relay.submit("ana@sender.example", &["bo@dead.example"], &letter("dead", 300));
+    let report = wait_for("a report", || reports(&sink).pop());
+    let blocks = check_report(&report, "ana@sender.example");
+    assert!(blocks[0]["remote-mta"].is_null(), "{blocks:?}");
+    assert!(blocks[0]["diagnostic-code"].is_null(), "{blocks:?}");
+    let text = read(&report)["text"].as_str().unwrap_or_default().to_owned();
+    assert!(text.contains("the mail server cannot be connected to"), "{text}");
+    assert!(!text.contains(&closed.port().to_string()), "{text}");
+    relay.log_with(&format!("127.0.0.1[127.0.0.1]:{}", closed.port()));
 }
 
 /// RFC 5321 §6.1: never a report about a report.

@@ -5,7 +5,7 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use mail::{Destination, Domain, MessageId, Timestamp};
-use schedule::{After, Backoff, Due, End, Entry, Schedule, Settings};
+use schedule::{After, Backoff, Due, End, Entry, Schedule, Settings, Urgency};
 use units::Clock;
 
 use crate::case::{Amount, Case};
@@ -43,7 +43,7 @@ fn deliver(input: &'static str, waiting: usize) -> Case {
             let entry = Entry { due: now, ..entry(number, destination, now) };
             assert!(schedule.add(black_box(entry), now), "the entry was there");
             let due = schedule.next_due(now).unwrap();
-            end(&mut schedule, &due, After::Cancel, now);
+            end(&mut schedule, &due, After::Remove, now);
         }
     })
 }
@@ -122,5 +122,6 @@ fn entry(number: usize, destination: &Destination, now: Instant) -> Entry {
         due: now + rest,
         deadline: now + EXPIRES_AFTER,
         is_exact: false,
+        urgency: Urgency::Usual,
     }
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use mail::{Accepted, Address, Destination, Envelope, MessageId, Recipient, Timestamp};
 use policy::{Policy, Router};
-use schedule::Entry;
+use schedule::{Entry, Urgency};
 use spool::{RecipientState, Recovered, Times};
 use units::Clock;
 
@@ -65,6 +65,7 @@ struct Message {
     id: MessageId,
     received_at: Timestamp,
     moments: Moments,
+    urgency: Urgency,
 }
 
 /// A recipient that waits, or several that go the same way.
@@ -98,15 +99,15 @@ impl Maker {
     /// One entry for each destination of a new message.
     pub(crate) fn fresh(&self, accepted: &Accepted, router: &Router, now: Now) -> Vec<Entry> {
         let Accepted { id, received_at, ref envelope, .. } = *accepted;
-        let moments = self.terms.moments(received_at, Times::from(&envelope.wishes));
+        let message = self.message(id, received_at, Times::from(&envelope.wishes));
         let wait = |recipient: &Recipient| Wait {
             route: Route::of(router, recipient),
             tries: 0,
-            next_try_at: moments.due_at,
+            next_try_at: message.moments.due_at,
             word: word(envelope, recipient),
         };
         let waits = envelope.recipients.iter().map(wait).collect();
-        self.entries(Message { id, received_at, moments }, waits, now)
+        self.entries(message, waits, now)
     }
 
     /// One entry for each destination where a recipient waits; none if no recipient waits.
@@ -119,8 +120,8 @@ impl Maker {
             Some(Wait { route: Route::of(router, recipient), tries, next_try_at, word })
         };
         let recipients = found.envelope.recipients.iter().zip(&found.recipients);
-        let moments = self.terms.moments(found.received_at, Times::from(&found.envelope.wishes));
-        let message = Message { id: found.id, received_at: found.received_at, moments };
+        let times = Times::from(&found.envelope.wishes);
+        let message = self.message(found.id, found.received_at, times);
         self.entries(message, recipients.filter_map(wait).collect(), now)
     }
 
@@ -133,8 +134,7 @@ impl Maker {
         entries: &mut Vec<Entry>,
     ) {
         let Recovered { id, received_at, times, .. } = *recovered;
-        let moments = self.terms.moments(received_at, times);
-        let message = Message { id, received_at, moments };
+        let message = self.message(id, received_at, times);
         let mut wait = |it: &spool::Waiting<'_>| Wait {
             route: routes.of(it.recipient, it.via),
             tries: it.tries,
@@ -150,12 +150,17 @@ impl Maker {
         entries.extend(self.entries(message, waits, now));
     }
 
+    fn message(&self, id: MessageId, received_at: Timestamp, times: Times) -> Message {
+        let moments = self.terms.moments(received_at, times);
+        Message { id, received_at, moments, urgency: Urgency::of(times.priority) }
+    }
+
     fn entries(&self, message: Message, waits: Vec<Wait>, now: Now) -> Vec<Entry> {
         by_destination(waits).into_iter().map(|wait| self.entry(message, wait, now)).collect()
     }
 
     fn entry(&self, message: Message, wait: Wait, now: Now) -> Entry {
-        let Message { id, received_at, moments } = message;
+        let Message { id, received_at, moments, urgency } = message;
         let latest = now.instant.checked_add(self.rest_max).unwrap_or(now.instant);
         // A message that is held may wait longer; one that came while the clock was ahead may not.
         let latest = moments.hold_until.map_or(latest, |at| latest.max(now.instant_of(at)));
@@ -169,6 +174,7 @@ impl Maker {
             due: now.instant_of(wait.next_try_at).min(latest),
             deadline: now.instant_of(next),
             is_exact: moments.are_exact(),
+            urgency,
         }
     }
 }
@@ -318,7 +324,8 @@ mod tests {
             is_told: false,
         }];
         let by = DeliverBy { at: at(20_000), mode: ByMode::Return, is_traced: false };
-        let times = Times { hold_until: Some(at(9_000)), deliver_by: Some(by) };
+        let priority = mail::Priority::new(4);
+        let times = Times { hold_until: Some(at(9_000)), deliver_by: Some(by), priority };
         let recovered = Recovered {
             id: MessageId::new(1, 1),
             received_at: at(1_000),
@@ -334,6 +341,7 @@ mod tests {
         let [entry] = entries.as_slice() else { panic!("one entry: {entries:?}") };
         let seconds = |instant: Instant| (instant - now.instant).as_secs();
         assert_eq!((seconds(entry.due), seconds(entry.deadline), entry.is_exact), (5, 16, true));
+        assert_eq!(entry.urgency, Urgency::Urgent);
     }
 
     /// What was received while the clock was ahead is not held until the clock shows that again.
@@ -343,7 +351,8 @@ mod tests {
         for hold_until in [None, Some(at(5_000))] {
             let next_try_at = at(9_000_000);
             let recipient = "a@x.example";
-            let waiting = [spool::Waiting { recipient, tries: 0, next_try_at, is_told: false }];
+            let waiting =
+                [spool::Waiting { recipient, via: None, tries: 0, next_try_at, is_told: false }];
             let recovered = Recovered {
                 id: MessageId::new(1, 1),
                 received_at: next_try_at,
@@ -352,7 +361,7 @@ mod tests {
                 waiting: &waiting,
             };
             let terms = Terms { expire_after: Duration::from_hours(1), delay_report_after: None };
-            let maker = Maker { terms, rest_max: Duration::from_secs(60) };
+            let maker = Maker { terms, rest_max: Duration::from_mins(1) };
             let now = Now { instant: Clock::manual(0).now(), wall: at(4_000) };
             let mut entries = Vec::new();
             maker.recovered(&recovered, &mut Routes::new(router()), now, &mut entries);

@@ -28,6 +28,7 @@ pub(crate) struct Metrics {
     missing: Counter,
     settle_failures: Counter,
     recovered: Counter,
+    clock_steps: Counter,
 }
 
 /// How long a delivered message spent where.
@@ -94,6 +95,10 @@ impl Metrics {
                 "queue_recovered_total",
                 "Messages taken over from the spool at the start.",
             ),
+            clock_steps: counter(
+                "queue_clock_steps_total",
+                "Times that the machine's clock was seen to be set by an hour or more.",
+            ),
         }
     }
 
@@ -127,6 +132,10 @@ impl Metrics {
 
     pub(crate) fn report_dropped(&self) {
         self.reports_dropped.increment(1);
+    }
+
+    pub(crate) fn clock_stepped(&self) {
+        self.clock_steps.increment(1);
     }
 
     pub(crate) fn message_missing(&self) {

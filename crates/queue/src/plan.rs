@@ -1,6 +1,7 @@
 //! What follows for each recipient from the end of an attempt; pure.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use dsn::{Action, Event, Notice};
 use mail::{
@@ -34,6 +35,8 @@ pub(crate) struct Facts {
     /// When those that wait are tried next, if there was a try.
     pub(crate) next_try_at: Timestamp,
     pub(crate) now: Timestamp,
+    /// How much older the message seems than it is, since the clock was set meanwhile.
+    pub(crate) grace: Duration,
 }
 
 /// What is written about a message.

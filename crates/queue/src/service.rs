@@ -21,7 +21,7 @@ use schedule::{Backoff, Due, Entry, Schedule, Settings};
 use spool::{Health, Spool};
 use telemetry::Registry;
 use tokio::sync::{oneshot, watch};
-use units::{Clock, Span};
+use units::{Clock, ClockStep, ClockSteps, Span};
 
 use crate::config::Config;
 use crate::entries::{Maker, Now};
@@ -111,6 +111,7 @@ pub async fn run(parts: Parts, stop: watch::Receiver<bool>) {
         cancels: Vec::new(),
         is_recovering: true,
         shown_at: None,
+        clock_steps: ClockSteps::default(),
     };
     let scan = Scan::begin(&queue.shared, queue.maker);
     let inputs = Inputs {
@@ -195,12 +196,14 @@ struct Queue {
     cancels: Vec<(Cancelled, oneshot::Sender<Cancelled>)>,
     is_recovering: bool,
     shown_at: Option<Instant>,
+    clock_steps: ClockSteps,
 }
 
 impl Queue {
     async fn run(mut self, mut inputs: Inputs) {
         loop {
             let now = self.now();
+            self.look_at_clock(now);
             // First, as what it sends on its way is handed out now.
             self.search(now);
             self.hand_out(now);
@@ -225,6 +228,17 @@ impl Queue {
 
     fn now(&self) -> Now {
         Now::of(&self.shared.clock)
+    }
+
+    /// Notices when the wall clock is set, so that mail from before is not given up for an age that it has not.
+    fn look_at_clock(&mut self, now: Now) {
+        let Some(step) = self.clock_steps.look(now.instant, now.wall.as_millis()) else { return };
+        let (way, by) = match step {
+            ClockStep::Ahead(by) => ("ahead", by),
+            ClockStep::Back(by) => ("back", by),
+        };
+        self.metrics.clock_stepped();
+        tracing::warn!(way, seconds = by.as_secs(), "the clock was set");
     }
 
     /// Waits until something happens.

@@ -72,6 +72,16 @@ pub(crate) struct Moments {
 }
 
 impl Moments {
+    /// The same so much later, for a message that seems so much older than it is.
+    pub(crate) fn later_by(self, by: Duration) -> Self {
+        Self {
+            late_at: self.late_at.map(|at| at.plus(by)),
+            ends_at: self.ends_at.plus(by),
+            deliver_by: self.deliver_by.map(|it| DeliverBy { at: it.at.plus(by), ..it }),
+            ..self
+        }
+    }
+
     /// Whether its sender is to know by now that it is late.
     pub(crate) fn is_late(&self, now: Timestamp) -> bool {
         self.late_at.is_some_and(|at| at <= now)
@@ -124,7 +134,7 @@ mod tests {
             delay_report_after: Some(Duration::from_secs(10)),
         };
         let by = deliver_by.map(|(by, mode)| DeliverBy { at: at(by), mode, is_traced: false });
-        let times = Times { hold_until: hold_until.map(at), deliver_by: by };
+        let times = Times { hold_until: hold_until.map(at), deliver_by: by, ..Times::default() };
         terms.moments(at(1000), times)
     }
 

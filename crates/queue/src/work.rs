@@ -157,6 +157,7 @@ impl Settle {
         let is_ours = |recipient: &Recipient| routed(&policy.router, recipient) == self.destination;
         let envelope = &*stored.envelope;
         let moments = shared.terms.moments(stored.received_at, Times::from(&envelope.wishes));
+        let moments = moments.later_by(self.facts.grace);
         let known = Known { envelope, states: &stored.recipients, moments };
         let plan = Plan::new(known, &self.facts, is_ours);
         let told = report::write(shared, &stored, &plan, &self.facts).await;

@@ -1,6 +1,6 @@
 //! One message at one destination.
 
-use mail::{MessageId, Timestamp};
+use mail::{MessageId, Priority, Timestamp};
 
 use crate::list::{Linked, Links};
 use crate::slab::NONE;
@@ -24,6 +24,31 @@ pub(crate) struct Record {
     pub(crate) cancelled: Cancelled,
     /// Whether the deadline has a timer, rather than waiting for the end of a try.
     pub(crate) is_exact: bool,
+    pub(crate) urgency: Urgency,
+}
+
+/// How urgent a message is among those that wait for the same destination.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Urgency {
+    /// It goes before others.
+    Urgent,
+    /// As most are.
+    #[default]
+    Usual,
+    /// It lets others go first.
+    Patient,
+}
+
+impl Urgency {
+    /// What follows from a priority: the three levels of the profile MIXER, -4, 0 and 4, stand for those around them
+    /// (RFC 6710 §10).
+    pub const fn of(priority: Option<Priority>) -> Self {
+        match priority {
+            Some(priority) if priority.value() > 0 => Self::Urgent,
+            Some(priority) if priority.value() < 0 => Self::Patient,
+            _ => Self::Usual,
+        }
+    }
 }
 
 /// Where an entry stands; each stands in exactly one place.
@@ -73,6 +98,7 @@ pub(crate) struct Made {
     pub(crate) place: u32,
     pub(crate) tries: u16,
     pub(crate) is_exact: bool,
+    pub(crate) urgency: Urgency,
 }
 
 impl Record {
@@ -89,6 +115,7 @@ impl Record {
             at: At::Resting,
             cancelled: Cancelled::No,
             is_exact: made.is_exact,
+            urgency: made.urgency,
         }
     }
 

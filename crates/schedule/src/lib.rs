@@ -11,6 +11,7 @@ mod destinations;
 mod entry;
 mod messages;
 mod place;
+mod ready;
 mod round;
 mod slots;
 mod timers;
@@ -21,6 +22,7 @@ mod slab;
 mod state;
 
 pub use backoff::Backoff;
+pub use entry::Urgency;
 pub use schedule::outcome::{After, Cancel, End, Ended, Leaving, Why};
 pub use schedule::view::{Counts, EntryView, PlaceView};
 pub use schedule::{Due, Entry, Schedule, Settings};

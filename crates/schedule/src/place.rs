@@ -2,15 +2,16 @@
 
 use mail::{Destination, Reply};
 
-use crate::list::{Linked, Links, List};
+use crate::list::{Linked, Links};
+use crate::ready::Ready;
 use crate::slots::Pace;
 
 /// One destination.
 #[derive(Debug)]
 pub(crate) struct Place {
     pub(crate) destination: Destination,
-    /// Entries that may go when it takes one more, oldest try first.
-    pub(crate) ready: List,
+    /// Entries that may go when it takes one more.
+    pub(crate) ready: Ready,
     /// All its entries, wherever they stand.
     pub(crate) entries: u32,
     /// Entries in the timers.
@@ -33,8 +34,6 @@ pub(crate) struct Place {
     pub(crate) counted: [u32; 2],
     /// No entry in `ready` has a deadline before.
     pub(crate) deadline: u64,
-    /// Entries in front of `ready` of which it is still to be looked whether they are past their deadline.
-    pub(crate) unseen: u32,
 }
 
 /// Whether the destination can be talked to.
@@ -62,7 +61,7 @@ impl Place {
     pub(crate) const fn new(destination: Destination, in_flight_max: u32) -> Self {
         Self {
             destination,
-            ready: List::new(),
+            ready: Ready::new(),
             entries: 0,
             resting: 0,
             in_flight: 0,
@@ -76,7 +75,6 @@ impl Place {
             links: Links::NONE,
             counted: [0, 0],
             deadline: u64::MAX,
-            unseen: 0,
         }
     }
 
@@ -92,7 +90,7 @@ impl Place {
 
     /// Entries that may go or could but for its limit, and entries that rest. What waits for its rest to
     /// end, rests.
-    pub(crate) const fn standing(&self) -> [u32; 2] {
+    pub(crate) fn standing(&self) -> [u32; 2] {
         match self.health {
             Health::Rest(_) => [0, self.resting.saturating_add(self.ready.len())],
             Health::Open | Health::Probe(_) => [self.ready.len(), self.resting],

@@ -10,7 +10,7 @@ use mail::{Destination, MessageId, Timestamp};
 
 use crate::backoff::{Backoff, Random};
 use crate::destinations::Destinations;
-use crate::entry::{At, Cancelled, Made, Record};
+use crate::entry::{At, Cancelled, Made, Record, Urgency};
 use crate::list::List;
 use crate::messages::Messages;
 use crate::place::{Health, Place};
@@ -53,6 +53,8 @@ pub struct Entry {
     /// Whether it is to come up at its deadline whether or not a try has ended, and without one more. That
     /// costs memory, so it is for the few that need it.
     pub is_exact: bool,
+    /// How urgent it is among those for the same destination.
+    pub urgency: Urgency,
 }
 
 /// An entry whose time has come.
@@ -77,7 +79,7 @@ pub struct Due {
 ///
 /// # Fairness
 /// Destinations with something to give take turns, one entry a turn, so a long backlog of one does not
-/// delay the others. But a turn is of no use while every slot is held by destinations that do not
+/// delay the others; nor does what is urgent at one, which goes before what else waits there. But a turn is of no use while every slot is held by destinations that do not
 /// answer. So a destination whose attempts last for ten seconds, none of them ending sooner, counts as
 /// slow until one does. Slow destinations together hold at most half of the slots; those of which
 /// nothing is known yet hold, together with the slow ones, at most three quarters; and each of both
@@ -157,9 +159,8 @@ impl Schedule {
             self.destinations.insert(entry.destination, place);
             place
         };
-        let (received_at, tries) = (entry.received_at, entry.tries);
-        let is_exact = entry.is_exact;
-        let made = Made { id, received_at, due, deadline, place, tries, is_exact };
+        let Entry { received_at, tries, is_exact, urgency, .. } = entry;
+        let made = Made { id, received_at, due, deadline, place, tries, is_exact, urgency };
         let Some(key) = self.entries.insert(Record::new(&made)) else { return false };
         let first = self.messages.insert(key, &self.entries).unwrap_or(NONE);
         self.entries[key].sibling = first;
@@ -181,7 +182,7 @@ impl Schedule {
         let place_key = self.next_place()?;
         self.round.remove(place_key, &mut self.places);
         let place = &mut self.places[place_key];
-        let key = place.ready.pop_front(&mut self.entries)?;
+        let key = place.ready.pop(&mut self.entries)?;
         place.in_flight = place.in_flight.saturating_add(1);
         if let Health::Probe(probe) = &mut place.health {
             *probe = Some(key);
@@ -213,11 +214,7 @@ impl Schedule {
             return;
         }
         let place_key = self.release(key);
-        let place = &mut self.places[place_key];
-        place.ready.push_front(key, &mut self.entries);
-        if place.unseen > 0 {
-            place.unseen = place.unseen.saturating_add(1);
-        }
+        self.places[place_key].ready.push_front(key, &mut self.entries);
         self.ready(key);
         let Record { is_exact, deadline, .. } = self.entries[key];
         if is_exact {

@@ -187,6 +187,7 @@ mod tests {
             place: 0,
             tries: 0,
             is_exact: false,
+            urgency: crate::entry::Urgency::Usual,
         };
         entries.insert(Record::new(&made)).unwrap()
     }

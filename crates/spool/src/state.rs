@@ -1,7 +1,7 @@
 //! What the spool knows of a message besides its envelope and content.
 
 use bytes::Bytes;
-use mail::{DeliverBy, Envelope, Fate, MessageId, Timestamp, Wishes};
+use mail::{DeliverBy, Envelope, Fate, MessageId, Priority, Timestamp, Wishes};
 
 /// Where one recipient stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,6 +64,8 @@ pub struct Times {
     pub hold_until: Option<Timestamp>,
     /// It shall have been delivered then (RFC 2852).
     pub deliver_by: Option<DeliverBy>,
+    /// How urgent it is among others (RFC 6710).
+    pub priority: Option<Priority>,
 }
 
 impl Times {
@@ -75,7 +77,8 @@ impl Times {
 
 impl From<&Wishes> for Times {
     fn from(wishes: &Wishes) -> Self {
-        Self { hold_until: wishes.hold_until, deliver_by: wishes.deliver_by }
+        let Wishes { hold_until, deliver_by, priority, .. } = *wishes;
+        Self { hold_until, deliver_by, priority }
     }
 }
 

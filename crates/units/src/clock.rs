@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Says what time it is, so that no service asks the machine itself. Cheap to clone.
@@ -12,7 +12,12 @@ pub struct Clock(Source);
 #[derive(Clone)]
 enum Source {
     System,
-    Manual { base: Instant, base_unix_millis: u64, passed_millis: Arc<AtomicU64> },
+    Manual {
+        base: Instant,
+        base_unix_millis: u64,
+        passed_millis: Arc<AtomicU64>,
+        stepped_millis: Arc<AtomicI64>,
+    },
 }
 
 impl Clock {
@@ -28,6 +33,7 @@ impl Clock {
             base: Instant::now(),
             base_unix_millis: unix_millis,
             passed_millis: Arc::default(),
+            stepped_millis: Arc::default(),
         })
     }
 
@@ -36,6 +42,13 @@ impl Clock {
         if let Source::Manual { passed_millis, .. } = &self.0 {
             let millis = u64::try_from(by.as_millis()).unwrap_or(u64::MAX);
             passed_millis.fetch_add(millis, Ordering::Relaxed);
+        }
+    }
+
+    /// Sets the wall-clock time of a manual clock and all its clones ahead, or back, as if somebody set the machine's.
+    pub fn step(&self, millis: i64) {
+        if let Source::Manual { stepped_millis, .. } = &self.0 {
+            stepped_millis.fetch_add(millis, Ordering::Relaxed);
         }
     }
 
@@ -58,8 +71,9 @@ impl Clock {
                 let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
                 u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
             }
-            Source::Manual { base_unix_millis, passed_millis, .. } => {
-                base_unix_millis + passed_millis.load(Ordering::Relaxed)
+            Source::Manual { base_unix_millis, passed_millis, stepped_millis, .. } => {
+                let even = base_unix_millis + passed_millis.load(Ordering::Relaxed);
+                even.saturating_add_signed(stepped_millis.load(Ordering::Relaxed))
             }
         }
     }

@@ -8,8 +8,10 @@ mod byte_size;
 mod clock;
 mod rate;
 mod span;
+mod steps;
 
 pub use byte_size::{ByteSize, ByteSizeError};
 pub use clock::Clock;
 pub use rate::{Amount, Rate, RateError};
 pub use span::{Span, SpanError};
+pub use steps::{ClockStep, ClockSteps};

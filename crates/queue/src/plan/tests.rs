@@ -46,7 +46,8 @@ fn outcome(recipient: u32, fate: Fate, code: u16) -> RecipientOutcome {
 
 fn facts(answer: Answer) -> Facts {
     let (is_cancelled, is_tried) = (false, true);
-    Facts { answer, is_cancelled, is_tried, tries: 3, next_try_at: LATER, now: NOW }
+    let grace = Duration::ZERO;
+    Facts { answer, is_cancelled, is_tried, tries: 3, next_try_at: LATER, now: NOW, grace }
 }
 
 /// Of a message that is too old at `ends_at`, and late ten minutes before.
@@ -274,6 +275,13 @@ fn a_time_that_the_sender_set_is_kept() {
     let mut envelope = envelope(&["a@x.example"]);
     envelope.sender = ReversePath::Address(Address::parse("s@s.example").unwrap());
     let states = [RecipientState::fresh(NOW)];
+    let choosy = [Notify::FAILURE, Notify::NEVER].map(|notify| {
+        let mut envelope = envelope.clone();
+        envelope.recipients[0].notify = Some(notify);
+        envelope.wishes.deliver_by =
+            Some(DeliverBy { at: NOW, mode: ByMode::Notify, is_traced: false });
+        envelope
+    });
     let terms = Terms { expire_after: Duration::from_hours(1), delay_report_after: None };
     let known = |envelope, mode, is_traced, at| {
         let times =
@@ -289,14 +297,9 @@ fn a_time_that_the_sender_set_is_kept() {
     let seen = Plan::new(over, &Facts { is_tried: false, ..facts(all()) }, |_| true);
     assert!(matches!(events(&seen)[..], [(_, Event::Missed { .. })]) && seen.waits_until.is_some());
     // That the time is over is asked for by the time itself; only NEVER takes it back.
-    for (notify, want) in [(Notify::FAILURE, 1), (Notify::NEVER, 0)] {
-        let mut envelope = envelope.clone();
-        envelope.wishes.deliver_by =
-            Some(DeliverBy { at: NOW, mode: ByMode::Notify, is_traced: false });
-        envelope.recipients[0].notify = Some(notify);
-        let over = known(&envelope, ByMode::Notify, false, NOW);
-        let seen = Plan::new(over, &facts(all()), |_| true);
-        assert_eq!(seen.notices.len(), want, "{notify}");
+    for (envelope, want) in choosy.iter().zip([1, 0]) {
+        let over = known(envelope, ByMode::Notify, false, NOW);
+        assert_eq!(Plan::new(over, &facts(all()), |_| true).notices.len(), want);
     }
     let done = |offers_deliver_by| {
         let peer = Peer { offers_dsn: true, offers_deliver_by, ..peer() };

@@ -2,8 +2,9 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
-use mail::{AttemptEnd, Destination, EnhancedStatus, MessageId, Outcome, Reply};
+use mail::{AttemptEnd, Destination, EnhancedStatus, MessageId, Outcome, Reply, Timestamp};
 use schedule::{After, Due, End, Ended, Leaving, Why};
 
 use super::{Queue, TROUBLE_WAIT};
@@ -38,7 +39,7 @@ impl Queue {
             tracing::warn!(message = %id, destination = %destination, "stray end of an attempt");
             return;
         };
-        let facts = facts(answer, ended, now);
+        let facts = facts(answer, ended, (now, self.grace(attempt.received_at)));
         let waits = Waits { connect: connect_wait, transmit: transmit_wait };
         self.begin(Work::Settle(Box::new(Settle::new((id, destination), facts, waits))));
     }
@@ -53,23 +54,30 @@ impl Queue {
         let (id, destination) = (due.id, due.destination.clone());
         let ended = self.schedule.end(id, &destination, End::Answered, now.instant);
         let Some(ended) = ended else { return };
-        let facts = facts(Answer::All { reply: Some(reply), peer: None }, ended, now);
+        let answer = Answer::All { reply: Some(reply), peer: None };
+        let facts = facts(answer, ended, (now, self.grace(due.received_at)));
         let waits = Waits::default();
         self.begin(Work::Settle(Box::new(Settle::new((id, destination), facts, waits))));
     }
 
     /// Settles what leaves without a further try, or tells its sender that it waits.
     pub(super) fn leave(&mut self, leaving: Leaving, now: Now) {
-        let Leaving { id, destination, tries, why, .. } = leaving;
+        let Leaving { id, destination, tries, why, received_at } = leaving;
         let (reply, is_cancelled) = match why {
             Why::Late(reply) => (reply, false),
             Why::Cancelled => (None, true),
         };
         let answer = Answer::All { reply, peer: None };
         let (next_try_at, now) = (now.wall, now.wall);
-        let facts = Facts { answer, is_cancelled, is_tried: false, tries, next_try_at, now };
+        let (is_tried, grace) = (false, self.grace(received_at));
+        let facts = Facts { answer, is_cancelled, is_tried, tries, next_try_at, now, grace };
         let waits = Waits::default();
         self.begin(Work::Settle(Box::new(Settle::new((id, destination), facts, waits))));
+    }
+
+    /// How much older a message seems than it is.
+    fn grace(&self, received_at: Timestamp) -> Duration {
+        self.clock_steps.since(received_at.as_millis())
     }
 
     /// Begins a piece of work, or puts it behind the work on the same message.
@@ -142,12 +150,9 @@ impl Queue {
             self.metrics.report_dropped();
         }
         let (id, destination) = (settled.settle.id, &settled.settle.destination);
-        let mut after = After::Cancel;
-        if let Some(at) = settled.plan.waits_until {
-            let deadline = (now.instant_of(at), settled.is_exact);
-            self.schedule.set_deadline(id, destination, deadline);
-            after = After::Keep;
-        }
+        let is_exact = settled.is_exact;
+        let keep = |at| After::KeepUntil { deadline: now.instant_of(at), is_exact };
+        let after = settled.plan.waits_until.map_or(After::Remove, keep);
         self.schedule.settle(id, destination, after, now.instant);
         let is_misrouted = settled.plan.touches_nobody();
         if !settled.plan.is_finished && (is_misrouted || self.schedule.open_entries(id) == 0) {
@@ -164,7 +169,7 @@ impl Queue {
     fn drop_missing(&mut self, id: MessageId, destination: &Destination, now: Now) {
         tracing::warn!(message = %id, destination = %destination, "message is not in the spool");
         self.metrics.message_missing();
-        self.schedule.settle(id, destination, After::Cancel, now.instant);
+        self.schedule.settle(id, destination, After::Remove, now.instant);
         self.schedule.forget(id);
     }
 
@@ -192,13 +197,14 @@ impl Queue {
     }
 }
 
-fn facts(answer: Answer, ended: Ended, now: Now) -> Facts {
+fn facts(answer: Answer, ended: Ended, (now, grace): (Now, Duration)) -> Facts {
     Facts {
         answer,
-        is_cancelled: ended.after == After::Cancel,
+        is_cancelled: ended.is_cancelled,
         is_tried: true,
         tries: ended.tries,
         next_try_at: now.wall_of(ended.next_try),
         now: now.wall,
+        grace,
     }
 }

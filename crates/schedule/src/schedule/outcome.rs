@@ -28,20 +28,24 @@ pub struct Ended {
     pub tries: u16,
     /// When it is tried next, unless something else comes between.
     pub next_try: Instant,
-    /// Whether it is tried again at all.
-    pub after: After,
+    /// Whether an operator took it out meanwhile: then it is not tried again.
+    pub is_cancelled: bool,
 }
 
-/// Whether an entry that still waits is tried again.
+/// What becomes of an entry that the spool has written down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum After {
-    /// It is.
+    /// It waits on, and its deadline stays as it was.
     Keep,
-    /// Its deadline is over: whoever knows the message says what follows, and sets a new deadline if it is
-    /// tried again.
-    Late,
-    /// An operator took it out meanwhile.
-    Cancel,
+    /// It waits on, and is to be looked at next at this deadline; see [`Entry`](super::Entry).
+    KeepUntil {
+        /// The deadline.
+        deadline: Instant,
+        /// Whether it is to come up then, try or no try.
+        is_exact: bool,
+    },
+    /// It is gone.
+    Remove,
 }
 
 /// An entry that is handed out without a further try.
@@ -119,23 +123,12 @@ impl Schedule {
         // The next try is not after the deadline, if that is still to come.
         entry.due = if entry.deadline > now { due.min(entry.deadline) } else { due };
         let (tries, due) = (entry.tries, entry.due);
-        let after = match (entry.is_cancelled(), entry.deadline <= now) {
-            (true, _) => After::Cancel,
-            (false, true) => After::Late,
-            (false, false) => After::Keep,
-        };
+        let is_cancelled = entry.is_cancelled();
         self.touch(place);
-        Some(Ended { tries, next_try: self.instant(due), after })
+        Some(Ended { tries, next_try: self.instant(due), is_cancelled })
     }
 
-    /// Sets when whoever knows the message is to look at it next; see [`Entry::deadline`](super::Entry).
-    pub fn set_deadline(
-        &mut self,
-        id: MessageId,
-        destination: &Destination,
-        (deadline, is_exact): (Instant, bool),
-    ) {
-        let Some(key) = self.find(id, destination) else { return };
+    fn set_deadline(&mut self, key: u32, (deadline, is_exact): (Instant, bool)) {
         self.clear_deadline(key);
         let deadline = self.millis_up(deadline);
         let entry = &mut self.entries[key];
@@ -149,24 +142,22 @@ impl Schedule {
     pub fn settle(&mut self, id: MessageId, destination: &Destination, after: After, now: Instant) {
         let Some(key) = self.find(id, destination) else { return };
         let at = self.entries[key].at;
-        match (at, after) {
-            (At::Settling | At::SettlingReady, After::Late | After::Cancel) => self.remove(key),
-            (At::Settling, After::Keep) => self.keep(key, now),
-            (At::SettlingReady, After::Keep) => {
-                self.push_ready(key);
-                if self.entries[key].is_cancelled() {
-                    self.leave(key);
-                }
+        if !matches!(at, At::Settling | At::SettlingReady) {
+            return;
+        }
+        match after {
+            After::Remove => return self.remove(key),
+            After::KeepUntil { deadline, is_exact } => {
+                self.set_deadline(key, (deadline, is_exact));
             }
-            (
-                At::Ready
-                | At::Resting
-                | At::RestingLong
-                | At::InFlight
-                | At::Lingering
-                | At::Leaving,
-                _,
-            ) => {}
+            After::Keep => {}
+        }
+        if at == At::Settling {
+            return self.keep(key, now);
+        }
+        self.push_ready(key);
+        if self.entries[key].is_cancelled() {
+            self.leave(key);
         }
     }
 

@@ -42,6 +42,7 @@ fn entry(number: u64, destination: &Destination, now: Instant) -> Entry {
         due: now,
         deadline: now + 5 * 24 * 60 * MINUTE,
         is_exact: false,
+        urgency: Urgency::Usual,
     }
 }
 
@@ -118,8 +119,8 @@ fn check_place(schedule: &Schedule, key: u32, place: &Place) {
     let ready = place.ready.keys(&schedule.entries);
     assert_eq!(ready.len(), wide(place.ready.len()));
     let deadline = ready.iter().map(|key| schedule.entries[*key].deadline).min();
-    assert!(place.unseen > 0 || deadline.is_none_or(|at| place.deadline <= at));
-    assert!(place.unseen == 0 || schedule.looking.contains(&key));
+    assert!(place.ready.is_looking() || deadline.is_none_or(|at| place.deadline <= at));
+    assert!(!place.ready.is_looking() || schedule.looking.contains(&key));
     assert_eq!(place.turn.is_some(), place.has_due());
     if let Some(turn) = place.turn {
         let line = if place.pace == Pace::Brisk { 0 } else { place.in_flight };
@@ -148,8 +149,8 @@ fn a_delivered_message_leaves_nothing_behind() {
     for _ in 0..2 {
         let due = schedule.next_due(now).unwrap();
         let ended = schedule.end(due.id, &due.destination, End::Answered, now).unwrap();
-        assert_eq!((ended.tries, ended.after), (1, After::Keep));
-        schedule.settle(due.id, &due.destination, After::Late, now);
+        assert_eq!((ended.tries, ended.is_cancelled), (1, false));
+        schedule.settle(due.id, &due.destination, After::Remove, now);
         check(&schedule);
     }
     assert!(schedule.is_empty() && schedule.timers.is_empty() && schedule.round.is_empty());
@@ -201,7 +202,7 @@ fn a_failed_connection_rests_the_destination_and_one_probe_wakes_it() {
     let mut waits = Vec::new();
     for due in under_way.iter().filter(|due| due.destination == a) {
         let ended = schedule.end(due.id, &a, unreachable(), now).unwrap();
-        assert_eq!((ended.tries, ended.after), (1, After::Keep));
+        assert_eq!((ended.tries, ended.is_cancelled), (1, false));
         schedule.settle(due.id, &a, After::Keep, now);
         waits.push(ended.next_try);
         check(&schedule);
@@ -272,7 +273,7 @@ fn a_large_backlog_does_not_starve_others() {
         let due = schedule.next_due(now).unwrap();
         delivered += usize::from(due.destination == small);
         schedule.end(due.id, &due.destination, End::Answered, now).unwrap();
-        schedule.settle(due.id, &due.destination, After::Cancel, now);
+        schedule.settle(due.id, &due.destination, After::Remove, now);
     }
     assert_eq!(delivered, 10);
 }
@@ -291,7 +292,7 @@ fn limits_hold_per_destination_and_in_all() {
     assert_eq!(proven.len(), 3, "one of each, as nothing is known of them");
     for due in proven {
         schedule.end(due.id, &due.destination, End::Answered, now).unwrap();
-        schedule.settle(due.id, &due.destination, After::Cancel, now);
+        schedule.settle(due.id, &due.destination, After::Remove, now);
     }
     let under_way: Vec<_> = std::iter::from_fn(|| schedule.next_due(now)).collect();
     assert_eq!(under_way.len(), 5);
@@ -311,19 +312,15 @@ fn a_deadline_is_noticed_after_a_last_try() {
     schedule.add(old.clone(), now);
     schedule.next_due(now).unwrap();
     let ended = schedule.end(id(1), &a, End::Answered, now).unwrap();
-    assert_eq!(
-        (ended.after, ended.next_try),
-        (After::Keep, now + MINUTE),
-        "the last try is not late"
-    );
+    assert_eq!(ended.next_try, now + MINUTE, "the last try is not late");
     schedule.settle(id(1), &a, After::Keep, now);
     let last = schedule.next_due(now + MINUTE).unwrap();
     let ended = schedule.end(last.id, &a, End::Answered, now + MINUTE).unwrap();
-    assert_eq!((ended.after, ended.tries), (After::Late, 2));
+    assert_eq!(ended.tries, 2);
     // What is too old from the start, as after a long stop, gets one try all the same.
     schedule.add(Entry { id: id(2), deadline: now, ..old }, now + MINUTE);
     let last = schedule.next_due(now + MINUTE).unwrap();
-    assert_eq!(schedule.end(last.id, &a, unreachable(), now + MINUTE).unwrap().after, After::Late);
+    assert!(schedule.end(last.id, &a, unreachable(), now + MINUTE).is_some());
     check(&schedule);
 }
 
@@ -348,7 +345,7 @@ fn deadlines_at_a_dead_destination_are_noticed_when_a_probe_fails() {
     schedule.cancel(id(2), &a);
     check(&schedule);
     assert_eq!(schedule.next_leaving().unwrap().why, Why::Cancelled);
-    schedule.settle(id(2), &a, After::Cancel, wake);
+    schedule.settle(id(2), &a, After::Remove, wake);
     schedule.add(Entry { deadline: wake, ..entry(4, &a, wake) }, wake);
     let probe = schedule.next_due(wake).unwrap();
     assert_eq!(probe.id, id(3));
@@ -371,15 +368,13 @@ fn what_is_past_its_deadline_may_wait_on_for_the_next_one() {
     schedule.settle(id(1), &a, After::Keep, now);
     let late = now + MINUTE;
     schedule.next_due(late).unwrap();
-    assert_eq!(schedule.end(id(1), &a, End::Answered, late).unwrap().after, After::Late);
-    schedule.set_deadline(id(1), &a, (now + 60 * MINUTE, false));
-    schedule.settle(id(1), &a, After::Keep, late);
+    schedule.end(id(1), &a, End::Answered, late).unwrap();
+    let last = now + 60 * MINUTE;
+    let after = After::KeepUntil { deadline: last, is_exact: false };
+    schedule.settle(id(1), &a, after, late);
     check(&schedule);
     assert_eq!(schedule.next_due(late), None, "it rests again");
-    let last = now + 60 * MINUTE;
-    schedule.next_due(last).unwrap();
-    let ended = schedule.end(id(1), &a, unreachable(), last).unwrap();
-    assert_eq!(ended.after, After::Late);
+    assert_eq!(schedule.next_due(last).unwrap().tries, 2);
 }
 
 /// An exact deadline waits for no try: at rest, at a dead destination, behind others, under way.
@@ -404,10 +399,10 @@ fn an_exact_deadline_comes_up_in_time() {
     check(&schedule);
     let left: Vec<_> = std::iter::from_fn(|| schedule.next_leaving()).map(|it| it.id).collect();
     assert_eq!(left, [id(1), id(2), id(4)]);
-    assert_eq!(schedule.end(id(3), &b, End::Answered, by).unwrap().after, After::Late);
+    schedule.end(id(3), &b, End::Answered, by).unwrap();
     for (number, at) in [(1, &a), (2, &a), (3, &b), (4, &b)] {
-        schedule.set_deadline(id(number), at, (now + 600 * MINUTE, number == 4));
-        schedule.settle(id(number), at, After::Keep, by);
+        let after = After::KeepUntil { deadline: now + 600 * MINUTE, is_exact: number == 4 };
+        schedule.settle(id(number), at, after, by);
     }
     check(&schedule);
     assert_eq!((schedule.len(), schedule.next_leaving()), (4, None));
@@ -447,9 +442,9 @@ fn an_operator_ends_rests_and_takes_out() {
     assert_eq!(schedule.next_leaving(), None);
     assert_eq!(schedule.cancel(id(1), &a), Some(Cancel::AfterThisTry));
     assert_eq!(schedule.cancelled_len(), 1, "the spool has it");
-    schedule.settle(id(1), &a, After::Cancel, now);
+    schedule.settle(id(1), &a, After::Remove, now);
     assert_eq!(schedule.cancelled_len(), 0);
-    assert_eq!(schedule.end(id(2), &a, End::Answered, now).unwrap().after, After::Cancel);
+    assert!(schedule.end(id(2), &a, End::Answered, now).unwrap().is_cancelled);
     check(&schedule);
     // A rest of the destination ends too.
     schedule.end(id(0), &a, unreachable(), now).unwrap();
@@ -492,7 +487,7 @@ fn many_destinations_cost_little_and_leave_nothing() {
         // Each third is answered, refused, or out of reach, and then cancelled.
         let end = if delivered.is_multiple_of(3) { unreachable() } else { End::Answered };
         schedule.end(due.id, &due.destination, end, now).unwrap();
-        schedule.settle(due.id, &due.destination, After::Cancel, now);
+        schedule.settle(due.id, &due.destination, After::Remove, now);
         delivered += 1;
     }
     assert_eq!((delivered, schedule.places_len(), schedule.octets()), (50_000, 0, 0));
@@ -518,7 +513,7 @@ fn slow_destinations_do_not_hold_all_slots() {
         while let Some(due) = schedule.next_due(now) {
             if due.destination == brisk {
                 schedule.end(due.id, &brisk, End::Answered, now).unwrap();
-                schedule.settle(due.id, &brisk, After::Cancel, now);
+                schedule.settle(due.id, &brisk, After::Remove, now);
                 delivered += 1;
                 if delivered % 20 == 0 {
                     break;
@@ -544,7 +539,7 @@ fn slow_destinations_do_not_hold_all_slots() {
         schedule.advance(now);
         for (_, due) in std::mem::take(&mut held) {
             schedule.end(due.id, &due.destination, End::Answered, now).unwrap();
-            schedule.settle(due.id, &due.destination, After::Cancel, now);
+            schedule.settle(due.id, &due.destination, After::Remove, now);
         }
         held.extend(std::iter::from_fn(|| schedule.next_due(now)).map(|due| (now, due)));
     }
@@ -566,7 +561,7 @@ fn a_destination_is_slow_only_while_nothing_ends_soon() {
     let pace = |schedule: &Schedule| schedule.places.iter_from(0).next().unwrap().1.pace;
     let end = |schedule: &mut Schedule, due: Due, at: Instant| {
         schedule.end(due.id, &due.destination, End::Answered, at).unwrap();
-        schedule.settle(due.id, &due.destination, After::Cancel, at);
+        schedule.settle(due.id, &due.destination, After::Remove, at);
     };
     let seconds = |seconds| now + Duration::from_secs(seconds);
     let (long, short) = (schedule.next_due(now).unwrap(), schedule.next_due(now).unwrap());
@@ -664,14 +659,53 @@ fn a_list_goes_on_where_it_was_and_a_destination_is_found_by_its_name() {
     }
 }
 
+/// What is urgent goes first, and nobody waits for ever; what comes back from delivery keeps its place.
+#[test]
+fn what_is_urgent_goes_first_and_starves_nobody() {
+    let now = start();
+    let mut schedule = Schedule::new(settings(), now);
+    let a = to("a.example");
+    let kinds = [Urgency::Patient, Urgency::Usual, Urgency::Urgent];
+    for number in 0..60 {
+        let urgency = kinds[usize::try_from(number / 20).unwrap()];
+        schedule.add(Entry { urgency, in_flight_max: 100, ..entry(number, &a, now) }, now);
+    }
+    let first = schedule.next_due(now).unwrap();
+    assert_eq!(first.id, id(40));
+    schedule.put_back(first.id, &a);
+    check(&schedule);
+    let taken: Vec<_> = std::iter::from_fn(|| schedule.next_due(now)).map(|due| due.id).collect();
+    let kind = |at: &MessageId| (at.unix_millis() - 1_000_000) / 20;
+    let among_first = |which| taken[..15].iter().filter(|at| kind(at) == which).count();
+    assert_eq!([0, 1, 2].map(among_first), [1, 3, 11]);
+    for which in 0..3 {
+        let of_kind: Vec<_> = taken.iter().filter(|at| kind(at) == which).collect();
+        assert_eq!((of_kind.len(), of_kind.is_sorted()), (20, true), "in order");
+    }
+    for number in 0..60 {
+        schedule.end(id(number), &a, End::NotTried, now).unwrap();
+        schedule.settle(id(number), &a, After::Remove, now);
+    }
+    assert!(schedule.is_empty() && schedule.octets() == 0);
+}
+
+#[test]
+fn priorities_are_of_three_kinds() {
+    let of = |value| Urgency::of(mail::Priority::new(value));
+    assert_eq!([9, 4, 1].map(of), [Urgency::Urgent; 3]);
+    assert_eq!([-1, -4, -9].map(of), [Urgency::Patient; 3]);
+    assert_eq!([of(0), Urgency::of(None)], [Urgency::Usual; 2]);
+}
+
 #[derive(Clone, Debug)]
 enum Event {
     Add {
         message: u64,
         destination: usize,
-        minutes_due: u32,
-        minutes_deadline: u32,
+        /// Until it is due, and until its deadline.
+        minutes: (u32, u32),
         is_exact: bool,
+        urgency: Urgency,
     },
     Next,
     PutBack(usize),
@@ -688,13 +722,15 @@ enum Event {
 }
 
 fn event() -> impl Strategy<Value = Event> {
-    let add = (0..12_u64, 0..4_usize, 0..3_u32, 0..600_u32, any::<bool>()).prop_map(
-        |(message, destination, minutes_due, minutes_deadline, is_exact)| Event::Add {
+    let urgency = prop::sample::select(&[Urgency::Urgent, Urgency::Usual, Urgency::Patient]);
+    let minutes = (0..3_u32, 0..600_u32);
+    let add = (0..12_u64, 0..4_usize, minutes, any::<bool>(), urgency).prop_map(
+        |(message, destination, minutes, is_exact, urgency)| Event::Add {
             message,
             destination,
-            minutes_due,
-            minutes_deadline,
+            minutes,
             is_exact,
+            urgency,
         },
     );
     let end = prop_oneof![
@@ -722,20 +758,22 @@ fn event() -> impl Strategy<Value = Event> {
 struct Model {
     open: Vec<(MessageId, Destination)>,
     under_way: Vec<(MessageId, Destination)>,
-    settling: Vec<(MessageId, Destination, After)>,
+    /// And whether an operator took it out.
+    settling: Vec<(MessageId, Destination, bool)>,
 }
 
 impl Model {
     fn apply(&mut self, schedule: &mut Schedule, event: Event, now: Instant) {
         let destinations = ["a.example", "b.example", "c.example", "d.example"].map(to);
         match event {
-            Event::Add { message, destination, minutes_due, minutes_deadline, is_exact } => {
+            Event::Add { message, destination, minutes, is_exact, urgency } => {
                 let destination = &destinations[destination];
                 let entry = Entry {
                     in_flight_max: 2,
-                    due: now + MINUTE * minutes_due,
-                    deadline: now + MINUTE * minutes_deadline,
+                    due: now + MINUTE * minutes.0,
+                    deadline: now + MINUTE * minutes.1,
                     is_exact,
+                    urgency,
                     ..entry(message, destination, now)
                 };
                 let key = (id(message), destination.clone());
@@ -758,7 +796,7 @@ impl Model {
                 let (id, destination) = self.under_way.swap_remove(which);
                 let ended = schedule.end(id, &destination, end.clone(), now).unwrap();
                 assert_eq!(schedule.end(id, &destination, end, now), None, "an end counts once");
-                self.settling.push((id, destination, ended.after));
+                self.settling.push((id, destination, ended.is_cancelled));
             }
             Event::Settle(which, keeps) if which < self.settling.len() => {
                 self.settle(schedule, (which, keeps), now);
@@ -767,7 +805,7 @@ impl Model {
                 if let Some(leaving) = schedule.next_leaving() {
                     let key = (leaving.id, leaving.destination);
                     assert!(self.open.contains(&key) && !self.under_way.contains(&key));
-                    self.settling.push((key.0, key.1, After::Late));
+                    self.settling.push((key.0, key.1, false));
                 }
             }
             Event::Retry(message, place) => {
@@ -795,18 +833,16 @@ impl Model {
     }
 
     fn settle(&mut self, schedule: &mut Schedule, (which, keeps): (usize, bool), now: Instant) {
-        let (id, destination, after) = self.settling.swap_remove(which);
-        let after = match (keeps, after) {
-            (false, _) => After::Cancel,
-            (true, After::Late) if which % 2 == 0 => {
-                let deadline = (now + 90 * MINUTE, which % 4 == 0);
-                schedule.set_deadline(id, &destination, deadline);
-                After::Keep
+        let (id, destination, is_cancelled) = self.settling.swap_remove(which);
+        let after = match (keeps && !is_cancelled, which % 2) {
+            (false, _) => After::Remove,
+            (true, 0) => {
+                After::KeepUntil { deadline: now + 90 * MINUTE, is_exact: which.is_multiple_of(4) }
             }
-            (true, after) => after,
+            (true, _) => After::Keep,
         };
         schedule.settle(id, &destination, after, now);
-        if after != After::Keep {
+        if after == After::Remove {
             self.open.retain(|it| *it != (id, destination.clone()));
         }
     }
@@ -840,10 +876,10 @@ proptest! {
         for _ in 0..1000 {
             for (id, destination) in std::mem::take(&mut model.under_way) {
                 schedule.end(id, &destination, End::Answered, now).unwrap();
-                model.settling.push((id, destination, After::Cancel));
+                model.settling.push((id, destination, true));
             }
             for (id, destination, _) in std::mem::take(&mut model.settling) {
-                schedule.settle(id, &destination, After::Cancel, now);
+                schedule.settle(id, &destination, After::Remove, now);
             }
             model.apply(&mut schedule, Event::Next, now);
             model.apply(&mut schedule, Event::Leaving, now);

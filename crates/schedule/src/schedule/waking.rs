@@ -92,12 +92,13 @@ impl Schedule {
     /// Begins to look which entries of a destination that just failed are past their deadline.
     pub(super) fn begin_to_look(&mut self, key: u32, now: u64) {
         let place = &mut self.places[key];
-        let is_looking = place.unseen > 0;
+        let is_looking = place.ready.is_looking();
         if place.deadline > now && !is_looking {
             return;
         }
         // Entries that stay are counted in again one by one.
-        (place.unseen, place.deadline) = (place.ready.len(), u64::MAX);
+        place.ready.begin_to_look();
+        place.deadline = u64::MAX;
         if !is_looking {
             self.looking.push(key);
         }
@@ -110,23 +111,19 @@ impl Schedule {
         for _ in 0..STEPS_MAX {
             let Some(place_key) = self.looking.last().copied() else { return };
             // It may be forgotten by now, or its key be given to another, which then has nothing unseen.
-            let first = self.places.find(place_key).filter(|place| place.unseen > 0);
-            let Some(key) = first.and_then(|place| place.ready.first()) else {
+            let is_there = self.places.find(place_key).is_some();
+            let key = if is_there { self.places[place_key].ready.next_unseen() } else { None };
+            let Some(key) = key else {
                 self.looking.pop();
-                if self.places.find(place_key).is_some() {
-                    self.places[place_key].unseen = 0;
-                }
                 continue;
             };
             let place = &mut self.places[place_key];
-            place.unseen = place.unseen.saturating_sub(1);
             let deadline = self.entries[key].deadline;
             if deadline <= now {
                 self.leave(key);
             } else {
                 place.deadline = place.deadline.min(deadline);
-                place.ready.remove(key, &mut self.entries);
-                place.ready.push_back(key, &mut self.entries);
+                place.ready.move_back(key, &mut self.entries);
             }
         }
     }

@@ -66,10 +66,7 @@ pub(crate) fn take(wishes: &mut Wishes, tag: u16, value: &[u8]) -> Result<(), Re
         }
         DELIVER_BY => wishes.deliver_by = Some(deliver_by(value)?),
         HOLD_UNTIL => wishes.hold_until = Some(hold_until(value)?),
-        PRIORITY => {
-            let value = i8::from_le_bytes(exactly(tag, value)?);
-            wishes.priority = Some(Priority::new(value).ok_or_else(wrong)?);
-        }
+        PRIORITY => wishes.priority = Some(priority(value)?),
         SUBMITTER if value.is_empty() => wishes.submitter = Some(Submitter::Unknown),
         SUBMITTER => {
             let address = Address::parse(text(tag, value)?);
@@ -86,6 +83,7 @@ pub(crate) fn take_times(times: &mut Times, tag: u16, value: &[u8]) -> Result<()
     match tag {
         DELIVER_BY => times.deliver_by = Some(deliver_by(value)?),
         HOLD_UNTIL => times.hold_until = Some(hold_until(value)?),
+        PRIORITY => times.priority = Some(priority(value)?),
         _ => {}
     }
     Ok(())
@@ -103,6 +101,11 @@ fn deliver_by(value: &[u8]) -> Result<DeliverBy, RecordError> {
 
 fn hold_until(value: &[u8]) -> Result<Timestamp, RecordError> {
     exactly(HOLD_UNTIL, value).map(u64::from_le_bytes).map(Timestamp::from_millis)
+}
+
+fn priority(value: &[u8]) -> Result<Priority, RecordError> {
+    let value = i8::from_le_bytes(exactly(PRIORITY, value)?);
+    Priority::new(value).ok_or(RecordError::Field(PRIORITY))
 }
 
 #[cfg(test)]
