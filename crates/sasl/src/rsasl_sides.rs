@@ -17,7 +17,7 @@ use rsasl::mechanisms::xoauth2::properties::{XOAuth2Error, XOAuth2Validate};
 use rsasl::mechanisms::{external, login, oauthbearer, plain, scram, xoauth2};
 use rsasl::mechname::Mechname;
 use rsasl::prelude::{
-    Mechanism as Described, Registry, SASLClient, SASLServer, Session, SessionError, State,
+    Mechanism as Described, Registry, SASLClient, SASLServer, Session, SessionError,
 };
 use rsasl::property::{AuthId, AuthzId, OAuthBearerToken, OverrideCBType, Password};
 use rsasl::validate::{NoValidation, Validate, Validation, ValidationError};
@@ -52,13 +52,13 @@ fn registry(mechanism: Mechanism) -> Registry {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Refused;
 
-/// What a step led to.
+/// What a server's step led to.
 #[derive(Debug)]
-pub(crate) struct Turn<F> {
+pub(crate) struct Turn {
     /// To be sent, if not none.
     pub(crate) message: Option<Vec<u8>>,
     /// What was found, at the end of an exchange.
-    pub(crate) found: Option<F>,
+    pub(crate) found: Option<Found>,
 }
 
 /// What a client says of itself.
@@ -159,16 +159,12 @@ impl ServerSide {
     }
 
     /// Takes a client's message; none where the server begins. After an error or the end there is no further step.
-    pub(crate) fn step(&mut self, message: Option<&[u8]>) -> Result<Turn<Found>, Refused> {
+    pub(crate) fn step(&mut self, message: Option<&[u8]>) -> Result<Turn, Refused> {
         let mut out = Vec::new();
         let state = self.0.step(message, &mut out).map_err(|_| Refused)?;
         let found = if state.is_finished() { self.0.validation() } else { None };
-        Ok(turn(&state, out, found))
+        Ok(Turn { message: state.has_sent_message().then_some(out), found })
     }
-}
-
-fn turn<F>(state: &State, out: Vec<u8>, found: Option<F>) -> Turn<F> {
-    Turn { message: state.has_sent_message().then_some(out), found }
 }
 
 /// What a client's session answers to rsasl.
@@ -245,10 +241,11 @@ impl ClientSide {
         client.start_suggested_iter([name]).map(Self).map_err(|_| Refused)
     }
 
-    /// Takes a server's message; none where the client begins. After an error or the end there is no further step.
-    pub(crate) fn step(&mut self, message: Option<&[u8]>) -> Result<Turn<()>, Refused> {
+    /// Takes a server's message, none where the client begins; gives what is to be sent, which may be empty. After an
+    /// error or the end there is no further step.
+    pub(crate) fn step(&mut self, message: Option<&[u8]>) -> Result<Vec<u8>, Refused> {
         let mut out = Vec::new();
         let state = self.0.step(message, &mut out).map_err(|_| Refused)?;
-        Ok(turn(&state, out, None))
+        Ok(if state.has_sent_message() { out } else { Vec::new() })
     }
 }

@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 
 use crate::client::error::ClientError;
 use crate::client::login::{Facts, Login, Proof, Rounds};
-use crate::rsasl_sides::{ClientAnswers, ClientSide, Learnt, Turn};
+use crate::rsasl_sides::{ClientAnswers, ClientSide, Learnt};
 use crate::scram::ScramHash;
 use crate::scram::message::{is_server_final, server_first};
 use crate::secret::Secret;
@@ -24,6 +24,8 @@ const COMMAND_OCTETS_MAX: usize = 510;
 const ECHO_OCTETS: usize = 8;
 /// Fewer rounds would help a server that is after the password, more would keep us busy.
 const ITERATIONS: std::ops::RangeInclusive<u32> = 4096..=1_000_000;
+/// What a server says of a wrong password or token (RFC 4954 §6); other refusals say nothing of it.
+const WRONG_PROOF: u16 = 535;
 /// How a client of OAUTHBEARER acknowledges a refusal (RFC 7628 §3.2.3); rsasl sends nothing.
 const ACKNOWLEDGED: &[u8] = &[1];
 
@@ -113,7 +115,7 @@ impl Exchange {
         if self.mechanism == Mechanism::Login {
             return Ok(bare);
         }
-        let message = Zeroizing::new(self.step(None)?.message.unwrap_or_default());
+        let message = Zeroizing::new(self.step(None)?);
         let response = if message.is_empty() {
             Zeroizing::new("=".to_owned())
         } else {
@@ -153,7 +155,9 @@ impl Exchange {
                 Err(ClientError::Impostor { mechanism: self.mechanism })
             };
         }
-        if let Proof::Token(source) = &self.login.proof {
+        if let Proof::Token(source) = &self.login.proof
+            && reply.code() == WRONG_PROOF
+        {
             source.forget(&self.proof);
         }
         let words = self.learnt.lock().refusal.take().map(|words| shown(&words));
@@ -183,7 +187,7 @@ impl Exchange {
         match (ScramHash::of(mechanism), self.turns) {
             (Some(hash), 1) => {
                 self.learn_salted(hash, challenge).await?;
-                self.step(Some(challenge)).map(|turn| turn.message.unwrap_or_default())
+                self.step(Some(challenge))
             }
             (Some(_), 2) if is_server_final(challenge) => {
                 let impostor = |_| ClientError::Impostor { mechanism };
@@ -191,14 +195,13 @@ impl Exchange {
                 self.is_server_proven = true;
                 Ok(Vec::new())
             }
-            (None, 1 | 2) if mechanism == Mechanism::Login => {
-                self.step(Some(challenge)).map(|turn| turn.message.unwrap_or_default())
-            }
+            (None, 1 | 2) if mechanism == Mechanism::Login => self.step(Some(challenge)),
             (None, 1) if mechanism.takes_token() => {
-                let turn = self.step(Some(challenge))?;
-                let acknowledged = turn.message.filter(|message| !message.is_empty());
-                let usual = if mechanism == Mechanism::OAuthBearer { ACKNOWLEDGED } else { b"" };
-                Ok(acknowledged.unwrap_or_else(|| usual.to_vec()))
+                let mut acknowledged = self.step(Some(challenge))?;
+                if acknowledged.is_empty() && mechanism == Mechanism::OAuthBearer {
+                    acknowledged.extend_from_slice(ACKNOWLEDGED);
+                }
+                Ok(acknowledged)
             }
             _ => Err(malformed),
         }
@@ -219,7 +222,7 @@ impl Exchange {
         Ok(())
     }
 
-    fn step(&mut self, message: Option<&[u8]>) -> Result<Turn<()>, ClientError> {
+    fn step(&mut self, message: Option<&[u8]>) -> Result<Vec<u8>, ClientError> {
         let malformed = ClientError::Malformed { mechanism: self.mechanism };
         let mut side = self.side.take().ok_or_else(|| malformed.clone())?;
         let turn = side.step(message).map_err(|_| malformed)?;

@@ -128,8 +128,16 @@ struct State {
 }
 
 enum Last {
-    Token { token: Secret, until: Instant },
-    Refused { error: TokenError, until: Instant },
+    /// Replaced early, at `renew_at`; good until `ends_at`.
+    Token {
+        token: Secret,
+        renew_at: Instant,
+        ends_at: Instant,
+    },
+    Refused {
+        error: TokenError,
+        until: Instant,
+    },
 }
 
 /// RFC 6749 §5.1.
@@ -137,9 +145,28 @@ enum Last {
 struct Given {
     access_token: String,
     #[serde(default)]
-    expires_in: Option<f64>,
+    expires_in: Option<Seconds>,
     #[serde(default)]
     refresh_token: Option<String>,
+}
+
+/// A number; some services write it as a text.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Seconds {
+    Number(f64),
+    Text(String),
+}
+
+impl Seconds {
+    /// None if it is no life that a token may have.
+    fn life(&self) -> Option<Duration> {
+        let seconds = match self {
+            Self::Number(seconds) => *seconds,
+            Self::Text(text) => text.trim().parse().ok()?,
+        };
+        (0.0..1e9).contains(&seconds).then(|| Duration::from_secs_f64(seconds))
+    }
 }
 
 /// RFC 6749 §5.2.
@@ -187,23 +214,34 @@ impl Service {
     async fn token(&self, clock: &Clock) -> Result<Secret, TokenError> {
         let mut state = self.state.lock().await;
         let is_refused = self.takes_refusal(&mut state, clock.now());
+        let now = clock.now();
         match &state.last {
-            Some(Last::Token { token, until }) if clock.now() < *until && !is_refused => {
+            Some(Last::Token { token, renew_at, .. }) if now < *renew_at && !is_refused => {
                 return Ok(token.clone());
             }
-            Some(Last::Refused { error, until }) if clock.now() < *until => {
+            Some(Last::Refused { error, until }) if now < *until => {
                 return Err(error.clone());
             }
             _ => {}
         }
         match self.ask(&mut state).await {
             Ok((token, life)) => {
-                let until = clock.now() + life.saturating_sub(self.early);
-                state.last = Some(Last::Token { token: token.clone(), until });
+                let now = clock.now();
+                let (renew_at, ends_at) = (now + life.saturating_sub(self.early), now + life);
+                state.last = Some(Last::Token { token: token.clone(), renew_at, ends_at });
                 Ok(token)
             }
             Err(error) => {
                 let until = clock.now() + REFUSED_REST;
+                if let Some(Last::Token { token, renew_at, ends_at }) = &mut state.last
+                    && until < *ends_at
+                    && !is_refused
+                {
+                    // It was to be replaced early; there is time to ask again.
+                    tracing::warn!(%error, "a token cannot be renewed yet, the old one is used on");
+                    *renew_at = until;
+                    return Ok(token.clone());
+                }
                 state.last = Some(Last::Refused { error: error.clone(), until });
                 Err(error)
             }
@@ -244,11 +282,18 @@ impl Service {
             self.http.post(&self.url, &form).await.map_err(|error| about(&error.to_string()))?
         };
         let given = given(&answer).map_err(|words| about(&words))?;
-        if let Some(new) = given.refresh_token.map(Secret::new) {
-            self.keep(state, new);
+        match given.refresh_token {
+            Some(new) if is_token(&new) => self.keep(state, Secret::new(new)),
+            Some(_) => {
+                let service = self.url.host_str().unwrap_or_default();
+                tracing::warn!(
+                    service,
+                    "what came as a new refresh token is none, the old one stays"
+                );
+            }
+            None => {}
         }
-        let life = given.expires_in.filter(|seconds| (0.0..1e9).contains(seconds));
-        let life = life.map_or(LIFE_UNKNOWN, Duration::from_secs_f64);
+        let life = given.expires_in.and_then(|seconds| seconds.life()).unwrap_or(LIFE_UNKNOWN);
         Ok((Secret::new(given.access_token), life))
     }
 
@@ -281,9 +326,13 @@ fn given(answer: &Answer) -> Result<Given, String> {
     }
     let no_token = || "the service answered without a token".to_owned();
     let given: Given = serde_json::from_slice(&answer.content).map_err(|_| no_token())?;
-    let is_token = !given.access_token.is_empty()
-        && given.access_token.bytes().all(|octet| octet.is_ascii_graphic());
-    if is_token { Ok(given) } else { Err(no_token()) }
+    if is_token(&given.access_token) { Ok(given) } else { Err(no_token()) }
+}
+
+/// Whether a text can be a token, in a file and on the wire.
+fn is_token(text: &str) -> bool {
+    let octets = u64::try_from(text.len()).unwrap_or(u64::MAX);
+    (1..=TOKEN_OCTETS_MAX).contains(&octets) && text.bytes().all(|octet| octet.is_ascii_graphic())
 }
 
 /// Puts a line into a file so that it holds the old or the new one, whatever happens.
@@ -444,6 +493,49 @@ mod tests {
         drop(folder);
         server.answers(200, r#"{"access_token":"two","expires_in":0,"refresh_token":"r3"}"#);
         assert_eq!(got(&source).await, "two", "a file that cannot be written stops nothing");
+    }
+
+    /// What cannot be a token is neither used nor written over one that is.
+    #[tokio::test]
+    async fn what_is_no_token_is_not_kept() {
+        let (server, clock) = (Server::start().await, Clock::manual(0));
+        let folder = tempfile::tempdir().unwrap();
+        let kept = folder.path().join("refresh");
+        replace(&kept, &Secret::new("r1")).unwrap();
+        let source = service(&server, Some(&kept), &clock);
+        let long = "x".repeat(usize::try_from(TOKEN_OCTETS_MAX).unwrap() + 1);
+        for bad in ["", "a b", "a\\nb", &long] {
+            server.answers(
+                200,
+                &format!(r#"{{"access_token":"one","expires_in":0,"refresh_token":"{bad}"}}"#),
+            );
+            assert_eq!(got(&source).await, "one");
+            assert_eq!(std::fs::read_to_string(&kept).unwrap(), "r1\n");
+        }
+        server.answers(200, &format!(r#"{{"access_token":"{long}"}}"#));
+        assert!(source.token().await.unwrap_err().to_string().ends_with("without a token"));
+    }
+
+    /// A service that fails in the time in which tokens are replaced early stops no mail.
+    #[tokio::test]
+    async fn a_token_that_cannot_be_renewed_is_used_to_its_end() {
+        let (server, clock) = (Server::start().await, Clock::manual(0));
+        let source = service(&server, None, &clock);
+        server.answers(200, r#"{"access_token":"one","expires_in":"3600"}"#);
+        assert_eq!(got(&source).await, "one");
+        server.answers(500, "");
+        clock.advance(Duration::from_mins(58));
+        assert_eq!((got(&source).await, got(&source).await), ("one".to_owned(), "one".to_owned()));
+        assert_eq!(server.asked().len(), 2, "the service is left alone for a while");
+        clock.advance(REFUSED_REST);
+        assert_eq!((got(&source).await, server.asked().len()), ("one".to_owned(), 3));
+        source.forget(&Secret::new("one"));
+        assert!(source.token().await.is_err(), "a refused token is not used again");
+        clock.advance(Duration::from_mins(2));
+        assert!(source.token().await.is_err());
+        server.answers(200, r#"{"access_token":"two"}"#);
+        clock.advance(REFUSED_REST);
+        assert_eq!(got(&source).await, "two");
     }
 
     #[test]
