@@ -364,7 +364,7 @@ mod tests {
             let maker = Maker { terms, rest_max: Duration::from_mins(1) };
             let now = Now { instant: Clock::manual(0).now(), wall: at(4_000) };
             let mut entries = Vec::new();
-            maker.recovered(&recovered, &mut Routes::new(router()), now, &mut entries);
+            maker.recovered(&recovered, &mut Routes::new(policy()), now, &mut entries);
             assert_eq!((entries[0].due - now.instant).as_secs(), 60);
         }
     }
