@@ -13,6 +13,7 @@ use crate::connection::Connection;
 use crate::hosts::{Host, NoHost, hosts, no_host};
 use crate::metrics::{ConnectorMetrics, Stage};
 use crate::open::Opener;
+use crate::rests::News;
 use crate::shared::Shared;
 use crate::words::{LOOK_UP, NO_ROUTE, STOPPING, later};
 
@@ -90,7 +91,7 @@ impl<'a> Dial<'a> {
 
     /// Remembers that the peer of `connection`, a fresh one, did not get as far as one reply.
     pub(crate) fn failed(&mut self, connection: &Connection, reply: &Reply) {
-        self.shared.rests.failed(connection.address.clone(), self.shared.clock.now());
+        let _news = self.shared.rests.failed(connection.address.clone(), self.shared.clock.now());
         let peer = &connection.peer;
         let reply = reply.clone();
         self.last = Some(Failure { reply, peer: Some(Arc::clone(peer)), is_permanent: false });
@@ -200,7 +201,10 @@ impl<'a> Dial<'a> {
         let result = Opener { shared, connector, metrics }.open(host, address).await;
         let refused = match result {
             Ok(connection) => {
-                self.shared.rests.worked(address);
+                if self.shared.rests.worked(address) == News::New {
+                    let host = &connection.peer;
+                    tracing::info!(destination = %self.destination, %host, "host can be used again");
+                }
                 return Ok(connection);
             }
             Err(refused) => refused,
@@ -214,17 +218,23 @@ impl<'a> Dial<'a> {
             offers_deliver_by: false,
         });
         self.metrics.host_failed(refused.stage);
-        self.shared.rests.failed(address.clone(), self.shared.clock.now());
+        let news = self.shared.rests.failed(address.clone(), self.shared.clock.now());
         let words = match refused.stage {
             // These begin with who logs in, and name the host behind.
             Stage::Login => refused.words,
             _ => format!("{peer} {}", refused.words),
         };
         let reply = later(refused.status, words);
-        tracing::info!(
-            destination = %self.destination, host = %peer, stage = refused.stage.name(), %reply,
-            "host could not be used"
-        );
+        let (destination, stage) = (self.destination, refused.stage.name());
+        match news {
+            News::New => {
+                tracing::info!(%destination, host = %peer, stage, %reply, "host could not be used");
+            }
+            // Attempts side by side, and those after each rest, find the same.
+            News::Known => {
+                tracing::debug!(%destination, host = %peer, stage, %reply, "host still cannot be used");
+            }
+        }
         Err(Failure { reply, peer: Some(peer), is_permanent: false })
     }
 }

@@ -134,7 +134,7 @@ fn of_one(
             return Err(value("tls_name", WORDS));
         }
     }
-    if tls_name.as_deref().is_some_and(|name| !is_name(name)) {
+    if tls_name.as_deref().is_some_and(|name| !mail::Domain::is_host_pattern(name)) {
         return Err(value("tls_name", "is neither a host name nor `*.` and a domain"));
     }
     let certificate = match client_certificate {
@@ -184,9 +184,4 @@ fn source(
         }
         _ => Err("wants either `certificate` and `key`, or `pfx` with or without `password_file`"),
     }
-}
-
-fn is_name(name: &str) -> bool {
-    let name = name.strip_prefix("*.").unwrap_or(name);
-    mail::Domain::parse(name).is_ok_and(|domain| domain.literal().is_none() && domain.is_ascii())
 }

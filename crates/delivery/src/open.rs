@@ -75,7 +75,7 @@ impl Opener<'_> {
                 tracing::info!(host, %address, error = refused.words, "TLS failed, clear text follows");
                 let result = self.open_at_level(host, address, TlsLevel::None).await;
                 if result.is_ok() {
-                    without_tls.failed(address.clone(), self.shared.clock.now());
+                    let _news = without_tls.failed(address.clone(), self.shared.clock.now());
                 }
                 result
             }
@@ -151,6 +151,10 @@ impl Opener<'_> {
         let wait = self.connector.timeouts.ehlo.as_duration();
         match hello.ehlo(self.connector.protocol, &self.shared.hostname, wait).await {
             Ok(Ok(extensions)) => Ok(extensions),
+            Ok(Err(reply)) if self.connector.protocol == Protocol::Lmtp && reply.is_permanent() => {
+                let words = format!("answered LHLO with {reply}; speaks SMTP, not LMTP?");
+                Err(Refused::new(Stage::Ehlo, NO_ANSWER, words))
+            }
             Ok(Err(reply)) => Err(Refused::said(Stage::Ehlo, &reply)),
             Err(error) => Err(Refused::silent(Stage::Ehlo, &error)),
         }

@@ -52,6 +52,17 @@ impl Domain {
         self.0.strip_prefix('[')?.strip_suffix(']').and_then(literal)
     }
 
+    /// Whether this is the name of a host, as DNS and certificates hold it: no literal, ASCII alone.
+    pub fn is_host_name(&self) -> bool {
+        self.literal().is_none() && self.is_ascii()
+    }
+
+    /// Whether `text` is such a name, or `*.` and one, as certificates are written for.
+    pub fn is_host_pattern(text: &str) -> bool {
+        let name = text.strip_prefix("*.").unwrap_or(text);
+        Self::parse(name).is_ok_and(|domain| domain.is_host_name())
+    }
+
     /// Whether every character is ASCII; if not, it needs SMTPUTF8 on the wire.
     pub const fn is_ascii(&self) -> bool {
         self.0.is_ascii()
@@ -134,6 +145,17 @@ mod tests {
         }
         assert_eq!(Domain::parse("[IPv6:::1]").unwrap().literal(), Some("::1".parse().unwrap()));
         assert_eq!(Domain::parse("a.example").unwrap().literal(), None);
+    }
+
+    #[test]
+    fn certificates_are_for_names() {
+        for name in ["a.example", "*.a.example", "localhost"] {
+            assert!(Domain::is_host_pattern(name), "{name}");
+        }
+        for name in ["*.", "*", "a.*.example", "[127.0.0.1]", "*.[::1]", "b\u{fc}cher.example", ""]
+        {
+            assert!(!Domain::is_host_pattern(name), "{name}");
+        }
     }
 
     #[test]

@@ -48,7 +48,7 @@ impl Check<'_> {
             return self.add(&way, "is missing", HINT);
         }
         match Domain::parse(hostname) {
-            Ok(domain) if domain.literal().is_none() && domain.is_ascii() => {}
+            Ok(domain) if domain.is_host_name() => {}
             Ok(_) => self.add(&way, format!("`{hostname}` is not a host name"), HINT),
             Err(error) => self.add(&way, format!("`{hostname}` is not a host name: {error}"), HINT),
         }
@@ -129,10 +129,7 @@ impl Check<'_> {
     fn certificate_names(&mut self, settings: &Settings, number: usize, names: &[String]) {
         let way = item("inbound", number, "certificate_names");
         for pattern in names {
-            let name = pattern.strip_prefix("*.").unwrap_or(pattern);
-            let is_name = Domain::parse(name)
-                .is_ok_and(|domain| domain.literal().is_none() && domain.is_ascii());
-            if !is_name {
+            if !Domain::is_host_pattern(pattern) {
                 let error = format!("`{pattern}` is not a name of a certificate");
                 self.add(&way, error, "write a host name, or `*.` and a domain");
             }

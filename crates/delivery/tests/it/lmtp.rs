@@ -86,3 +86,15 @@ async fn a_socket_that_is_not_there_is_named() {
     let want = "451 4.4.1 unix:/nowhere/lmtp cannot be connected to: no such file or directory";
     assert_eq!(reply.to_string(), want);
 }
+
+#[tokio::test]
+async fn a_host_that_speaks_smtp_is_told_apart_from_one_that_refuses() {
+    let peer = Peer::start([Script::default().replies("LHLO", "500 5.5.1 unknown command")]).await;
+    let mut relay = Relay::start(setup(&peer));
+    let Outcome::Unreachable { reply, .. } = relay.deliver(&RECIPIENTS).await else { panic!() };
+    let want = format!(
+        "451 4.4.1 127.0.0.1[127.0.0.1]:{} answered LHLO with 500 5.5.1 unknown command; speaks SMTP, not LMTP?",
+        peer.address().port()
+    );
+    assert_eq!(reply.to_string(), want);
+}
