@@ -3,7 +3,7 @@
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 
-use crate::rules::canonical::{Canonical, domain_entry, member_entry};
+use crate::rules::canonical::{Canonical, member_entry};
 
 /// A set of addresses and domains, as a group of the settings has them.
 ///
@@ -110,7 +110,7 @@ impl Members {
         })
     }
 
-    /// Whether it holds all addresses of a domain that is not named.
+    /// Whether just this entry is in it.
     pub(crate) fn has_entry(&self, entry: &str) -> bool {
         matches!(self.place(entry.as_bytes()), Place::Taken)
     }
@@ -184,13 +184,6 @@ impl fmt::Debug for Members {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "Members({})", self.count)
     }
-}
-
-/// A set of domains as conditions name them.
-pub(crate) fn domains(texts: &[String]) -> Result<Members, MemberError> {
-    let entry =
-        |text: &String| domain_entry(text).ok_or_else(|| MemberError::Form(text.as_str().into()));
-    Members::of_entries(texts.iter().map(entry).collect::<Result<Vec<_>, _>>()?)
 }
 
 #[cfg(test)]

@@ -51,7 +51,7 @@ pub struct Conditions {
     pub class: Vec<String>,
     /// Times at which the message comes in.
     pub time: Vec<TimeWindow>,
-    /// Results of SPF (RFC 7208). Asks nothing of mail that was not evaluated: no result holds then.
+    /// Results of SPF (RFC 7208). Of mail that was not evaluated no result holds.
     pub spf: Vec<AuthResult>,
     /// Results of DKIM (RFC 6376), as with `spf`.
     pub dkim: Vec<AuthResult>,

@@ -7,9 +7,9 @@ use mail::header::FieldName;
 
 use super::{Compiler, names};
 use crate::config::{Conditions, SenderAddressLocation};
-use crate::rules::canonical::{NULL, address_entry};
+use crate::rules::canonical::{NULL, address_entry, domain_entry};
 use crate::rules::condition::{Asks, Condition, Names, OfRecipient, Who};
-use crate::rules::members::{Members, domains};
+use crate::rules::members::Members;
 use crate::rules::words::Needle;
 
 /// What was asked of the message and of recipients so far.
@@ -138,24 +138,34 @@ impl Compiler {
 
     fn addresses(&mut self, table: &str, key: &str, texts: &[String]) -> Option<Who> {
         let is_sender = key == "sender";
-        let mut entries = Vec::new();
-        for text in texts {
-            let entry = address_entry(text).filter(|entry| is_sender || entry != NULL);
-            if entry.is_none() {
-                let words = format!("`{text}` is not an address");
-                let hint = "write an address; whole domains go into the key that ends in `_domain`";
-                self.problem(path(table, key), words, hint);
-            }
-            entries.extend(entry);
-        }
-        let members = Members::of_entries(entries).unwrap_or_default();
-        (!texts.is_empty()).then(|| [Arc::new(members)].into())
+        let entry = |text: &str| address_entry(text).filter(|entry| is_sender || entry != NULL);
+        let hint = "write an address; whole domains go into the key that ends in `_domain`";
+        self.members(path(table, key), texts, entry, ("an address", hint))
     }
 
     fn domains(&mut self, table: &str, key: &str, texts: &[String]) -> Option<Who> {
-        let members = domains(texts).unwrap_or_else(|text| {
-            let words = format!("`{text}` is not a domain");
-            self.problem(path(table, key), words, "write example.com, *.example.com or *");
+        let words = ("a domain", "write example.com, *.example.com or *");
+        self.members(path(table, key), texts, domain_entry, words)
+    }
+
+    /// The set of what `entry` makes of the texts; others are not `words.0`, and `words.1` helps.
+    fn members(
+        &mut self,
+        key: String,
+        texts: &[String],
+        entry: impl Fn(&str) -> Option<String>,
+        words: (&str, &str),
+    ) -> Option<Who> {
+        let mut entries = Vec::new();
+        for text in texts {
+            let entry = entry(text);
+            if entry.is_none() {
+                self.problem(key.as_str(), format!("`{text}` is not {}", words.0), words.1);
+            }
+            entries.extend(entry);
+        }
+        let members = Members::of_entries(entries).unwrap_or_else(|error| {
+            self.problem(key, error.to_string(), "use a group");
             Members::default()
         });
         (!texts.is_empty()).then(|| [Arc::new(members)].into())
