@@ -47,6 +47,8 @@ mod next_hop;
 #[cfg(test)]
 mod observability;
 #[cfg(test)]
+mod policy;
+#[cfg(test)]
 mod proxy;
 #[cfg(test)]
 mod quickstart;

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use admin::view;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use channel::{Receiver, Sender};
 use delivery::{Handshakes, Logins};
 use mail::{Accepted, Attempt, AttemptEnd, Domain};
@@ -30,6 +30,7 @@ use crate::files::Files;
 use crate::logins;
 use crate::metrics::Metrics;
 use crate::relay::{Channels, Facts, ORDINARY_OCTETS, Operated};
+use crate::rules;
 use crate::services::Services;
 
 /// Messages that the spool holds and the queue has not seen. Nearly full: reception answers MAIL with 452 4.3.1.
@@ -166,7 +167,10 @@ async fn common(settings: &Settings, clock: Clock) -> Result<Common> {
 fn policy(settings: &Settings, hostname: &Domain) -> Result<Policy> {
     let router = Router::new(settings.outbound.clone()).context("outbound")?;
     let admission = Admission::new(settings.inbound.clone());
-    Ok(Policy::new(admission, router.with_hostname(hostname.clone())))
+    // `look` has told what is wrong with them, with places.
+    let rules = rules::compiled(settings).map_err(|findings| anyhow!("rules: {findings:?}"))?;
+    let policy = Policy::new(admission, router.with_hostname(hostname.clone()));
+    policy.with_rules(rules).with_rewrite(&settings.rewrite).context("rewrite")
 }
 
 fn reception(

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mail::{
-    Attempt, AttemptEnd, BodyType, Fate, Outcome, Peer, RecipientOutcome, Reply, Timestamp,
+    Attempt, AttemptEnd, BodyType, Fate, Outcome, Peer, RecipientOutcome, Reply, ReversePath,
+    Timestamp,
 };
 use policy::Policy;
 use policy::config::{OutboundConnector, Protocol};
@@ -15,6 +16,7 @@ use spool::{LoadError, ReadError, Stored};
 use crate::connection::Connection;
 use crate::dial::{Dial, NoConnection, stopping};
 use crate::drive::{Driven, drive};
+use crate::leaving::{Head, Leaving};
 use crate::metrics::ConnectorMetrics;
 use crate::seven_bit::{self, Body};
 use crate::shared::Shared;
@@ -68,6 +70,8 @@ struct Sending<'a> {
     metrics: &'a Arc<ConnectorMetrics>,
     dial: Dial<'a>,
     connection: Option<Connection>,
+    /// What the content begins with, if it is changed.
+    head: Option<Head>,
     /// Transactions to come: each the places in the envelope of its recipients.
     batches: VecDeque<Vec<usize>>,
     outcomes: Vec<RecipientOutcome>,
@@ -105,6 +109,7 @@ impl<'a> Sending<'a> {
             metrics,
             dial,
             connection: None,
+            head: None,
             batches,
             outcomes: Vec::with_capacity(places.len()),
             was_answered: false,
@@ -175,12 +180,17 @@ impl<'a> Sending<'a> {
         mut connection: Connection,
         batch: Vec<usize>,
     ) -> Result<(), ReadError> {
+        if let Err(error) = self.ready_head().await {
+            self.batches.push_front(batch);
+            return Err(error);
+        }
         let mut outgoing = self.outgoing(&batch);
-        let mut body = Body::Stored(self.stored.content());
+        let leaving = self.leaving();
+        let mut body = Body::Stored(leaving.pieces());
         if !connection.extensions.eight_bit_mime && is_of_octets(&outgoing) {
             // Boxed: it is rare, and each attempt would hold room for it.
             let room = &self.shared.conversions;
-            match Box::pin(seven_bit::body(&self.stored, &mut outgoing, room)).await {
+            match Box::pin(seven_bit::body(leaving, &mut outgoing, room)).await {
                 Ok(Ok(seven_bit)) => body = seven_bit,
                 Ok(Err(reply)) => {
                     let reply = with_host(&reply, &connection.peer);
@@ -275,15 +285,32 @@ impl<'a> Sending<'a> {
         }
     }
 
+    /// Makes the changes to the header, once.
+    async fn ready_head(&mut self) -> Result<(), ReadError> {
+        let is_to_do = self.stored.envelope.directions.is_some() && self.head.is_none();
+        if is_to_do {
+            // Boxed: it is rare, and each attempt would hold room for it.
+            self.head = Box::pin(Head::of(&self.stored)).await?;
+        }
+        Ok(())
+    }
+
+    /// The content as it leaves.
+    const fn leaving(&self) -> Leaving<'_> {
+        Leaving { stored: &self.stored, head: self.head.as_ref() }
+    }
+
     fn outgoing(&self, batch: &[usize]) -> Outgoing {
         let envelope = &self.stored.envelope;
+        let other = envelope.directions.as_ref().and_then(|it| it.sender.clone());
+        let sender = other.map_or_else(|| envelope.sender.clone(), ReversePath::Address);
         Outgoing {
-            sender: envelope.sender.clone(),
+            sender,
             recipients: batch
                 .iter()
                 .filter_map(|place| envelope.recipients.get(*place).cloned())
                 .collect(),
-            octets: self.stored.octets,
+            octets: self.leaving().octets(),
             body_type: envelope.body_type,
             needs_smtputf8: envelope.needs_smtputf8,
             wishes: Box::new(envelope.wishes.clone()),

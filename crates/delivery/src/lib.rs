@@ -15,6 +15,7 @@ mod drive;
 mod handshakes;
 mod hello;
 mod hosts;
+mod leaving;
 mod lines;
 mod login;
 mod metrics;

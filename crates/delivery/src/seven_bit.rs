@@ -5,9 +5,10 @@ mod mime;
 use bytes::Bytes;
 use mail::{BodyType, EnhancedStatus, Reply};
 use smtp_session::client::Outgoing;
-use spool::{Content, ReadError, Stored};
+use spool::ReadError;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
+use crate::leaving::{Leaving, Pieces};
 use crate::words::never;
 
 /// A larger message is not converted.
@@ -34,7 +35,7 @@ impl Default for Room {
 #[derive(Debug)]
 pub(crate) enum Body<'a> {
     /// As it was taken.
-    Stored(Content),
+    Stored(Pieces),
     /// Given out once. Holds its room until it is dropped.
     Converted {
         /// All of it.
@@ -60,11 +61,11 @@ impl Body<'_> {
 /// # Errors
 /// The inner one is for the recipients: the message cannot go there.
 pub(crate) async fn body<'a>(
-    stored: &Stored,
+    leaving: Leaving<'_>,
     outgoing: &mut Outgoing,
     room: &'a Room,
 ) -> Result<Result<Body<'a>, Reply>, ReadError> {
-    let mut content = stored.content();
+    let mut content = leaving.pieces();
     let mut is_wide = false;
     while let Some(piece) = content.next().await? {
         is_wide = !piece.is_ascii();
@@ -74,24 +75,25 @@ pub(crate) async fn body<'a>(
     }
     outgoing.body_type = BodyType::SevenBit;
     if !is_wide {
-        return Ok(Ok(Body::Stored(stored.content())));
+        return Ok(Ok(Body::Stored(leaving.pieces())));
     }
-    if stored.octets > CONVERTED_OCTETS_MAX {
+    let octets = leaving.octets();
+    if octets > CONVERTED_OCTETS_MAX {
         return Ok(Err(refusal("it is larger than 32 MiB")));
     }
-    let kib = (stored.octets * MEMORY_FACTOR).div_ceil(KIB);
+    let kib = (octets * MEMORY_FACTOR).div_ceil(KIB);
     let permits = room.0.acquire_many(u32::try_from(kib).unwrap_or(u32::MAX)).await;
     // Nobody closes it.
     let Ok(permit) = permits else { return Ok(Err(refusal("there is no room for it"))) };
-    let mut whole = Vec::with_capacity(usize::try_from(stored.octets).unwrap_or_default());
-    let mut content = stored.content();
+    let mut whole = Vec::with_capacity(usize::try_from(octets).unwrap_or_default());
+    let mut content = leaving.pieces();
     while let Some(piece) = content.next().await? {
         whole.extend_from_slice(&piece);
     }
     let converting = tokio::task::spawn_blocking(move || mime::converted(&whole));
     Ok(match converting.await {
         Ok(Ok(converted)) => {
-            tracing::info!(message = %stored.id, "content converted to 7 bits");
+            tracing::info!(message = %leaving.stored.id, "content converted to 7 bits");
             outgoing.octets = u64::try_from(converted.len()).unwrap_or(u64::MAX);
             Ok(Body::Converted { octets: converted.into(), _room: permit })
         }

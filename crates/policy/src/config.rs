@@ -6,6 +6,7 @@ mod mechanism;
 mod moment;
 mod networks;
 mod outbound;
+mod rewrite;
 mod rule;
 
 use ipnet::IpNet;
@@ -21,6 +22,7 @@ pub use outbound::{
     ClientCertificate, Limits, OutboundConnector, Protocol, SmartHost, Timeouts, TlsLevel,
     TlsVersion,
 };
+pub use rewrite::{Rewrite, RewriteError};
 pub use rule::{
     Actions, AuthResult, Conditions, HeaderField, HeaderPatterns, HeaderWords, Mode, Reject, Rule,
     SenderAddressLocation, Severity, TimeOfDay, TimeWindow, Weekday,

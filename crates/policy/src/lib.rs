@@ -10,12 +10,14 @@ pub mod config;
 mod admission;
 mod from_filter;
 mod live;
+mod message;
 mod nearest;
 mod router;
 mod rules;
 
 pub use admission::Admission;
 pub use live::{Live, Policy};
+pub use message::Decision;
 pub use nearest::{Missed, Nearest};
 pub use router::{NoRoute, Router, RouterError};
 pub use rules::{

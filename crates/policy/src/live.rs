@@ -4,8 +4,12 @@ use std::sync::Arc;
 
 use arc_swap::{ArcSwap, Guard};
 
+use mail::Address;
+
 use crate::admission::Admission;
+use crate::config::{Rewrite, RewriteError};
 use crate::router::Router;
+use crate::rules::Rules;
 
 /// All that is decided by: immutable once made, exchanged as a whole.
 #[derive(Clone, Debug)]
@@ -14,14 +18,33 @@ pub struct Policy {
     pub admission: Admission,
     /// Which way recipients go.
     pub router: Router,
+    /// What is done with some messages.
+    pub rules: Arc<Rules>,
+    /// Who stands in the From of mail that no outbound connector takes otherwise.
+    pub(crate) default_from: Option<Address>,
     /// How many policies were in force before; what was made under another one is not to be trusted.
     generation: u64,
 }
 
 impl Policy {
     /// A policy of these parts.
-    pub const fn new(admission: Admission, router: Router) -> Self {
-        Self { admission, router, generation: 0 }
+    pub fn new(admission: Admission, router: Router) -> Self {
+        Self { admission, router, rules: Arc::default(), default_from: None, generation: 0 }
+    }
+
+    /// The same with rules.
+    #[must_use]
+    pub fn with_rules(self, rules: Rules) -> Self {
+        Self { rules: Arc::new(rules), ..self }
+    }
+
+    /// The same with another From for mail that finds no way out.
+    ///
+    /// # Errors
+    /// What is no address.
+    pub fn with_rewrite(self, rewrite: &Rewrite) -> Result<Self, RewriteError> {
+        let default_from = rewrite.address()?;
+        Ok(Self { default_from, ..self })
     }
 
     /// Tells this policy from those before and after it.

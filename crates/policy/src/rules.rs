@@ -17,8 +17,12 @@ mod rule;
 mod view;
 mod words;
 
+use mail::Address;
+use mail::header::Edit;
+
 use crate::config;
 use crate::config::Mode;
+use crate::rules::action::Rewrite;
 use crate::rules::compile::Compiled;
 use crate::rules::index::Index;
 use crate::rules::rule::{Outcome, Rule};
@@ -27,6 +31,7 @@ use crate::rules::words::Scanner;
 
 pub use compile::Known;
 pub use facts::{AuthResults, Facts};
+pub(crate) use header::first_mailbox;
 pub use judgement::{Ending, Judgement, Refusal, Verdict};
 pub use members::{LineError, MemberError, Members};
 pub use problem::RuleProblem;
@@ -93,6 +98,16 @@ impl Rules {
             }
         }
         judgement
+    }
+
+    /// Changes that put `address` in place of the From of a message; the display name stays, and what stood there goes
+    /// into `Reply-To` unless the message has one.
+    pub(crate) fn rewritten(&self, facts: &Facts<'_>, address: &Address) -> Vec<Edit> {
+        let mut edits = Vec::new();
+        if let Some(rewrite) = Rewrite::to(address.clone()) {
+            rewrite.apply(&View::new(facts, &self.scanners), &mut edits);
+        }
+        edits
     }
 
     /// The same with a verdict of every rule, in words. It asks each, so it takes longer.

@@ -1,6 +1,6 @@
 //! All settings together.
 
-use policy::config::{InboundConnector, OutboundConnector};
+use policy::config::{Group, InboundConnector, OutboundConnector, Rewrite, Rule};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use smtp_server::config::Listener;
@@ -42,4 +42,10 @@ pub struct Settings {
     /// Where mail goes: one `[[outbound]]` per way out. One without `hosts` and with the recipient domain `*`
     /// goes by MX to the whole Internet.
     pub outbound: Vec<OutboundConnector>,
+    /// What is done with some messages, in this order: one `[[rule]]` each.
+    pub rule: Vec<Rule>,
+    /// Lists of addresses that rules ask for by name: one `[[group]]` each.
+    pub group: Vec<Group>,
+    /// Under whose name mail leaves that would find no way out.
+    pub rewrite: Rewrite,
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use channel::TrySendError;
-use mail::{Accepted, Envelope, Wishes};
+use mail::{Accepted, Envelope, Timestamp, Wishes};
 use sasl::server::Exchange;
 use smtp_session::server::{self, Reason, Session, Step};
 use tokio::net::TcpStream;
@@ -23,6 +23,9 @@ use crate::reception::Reception;
 use crate::slot::Slot;
 use crate::stream::{Expected, Stream};
 use crate::transaction::Transaction;
+
+/// What is held waits until an operator releases it; 9999-12-31 comes later than anybody.
+const HELD_UNTIL: Timestamp = Timestamp::from_millis(253_402_214_400_000);
 
 /// One client's connection.
 pub(crate) struct Connection {
@@ -206,17 +209,33 @@ impl Connection {
     /// Puts the message on the device; a 250 follows only from [`Session::stored`].
     async fn commit(&mut self, received: server::Transaction) {
         let now = self.now();
-        let transaction = std::mem::replace(&mut self.transaction, Transaction::new(now));
+        let mut transaction = std::mem::replace(&mut self.transaction, Transaction::new(now));
         let begun_at = transaction.begun_at;
+        let seen = transaction.take_seen();
+        let decided = match seen.map(|seen| self.decide(&received, &seen)).transpose() {
+            Ok(decided) => decided,
+            Err(reply) => {
+                drop(transaction);
+                self.refused(&reply);
+                return self.session.not_stored(reply, self.now());
+            }
+        };
+        let (recipients, directions) = match decided {
+            Some(decided) => (decided.recipients, decided.directions),
+            None => (received.recipients, None),
+        };
         let (helo, mut wishes) = (received.helo, received.wishes);
+        if directions.as_ref().is_some_and(|it| it.held.is_some()) {
+            wishes.hold_until = Some(HELD_UNTIL);
+        }
         let envelope = Envelope {
             sender: received.sender,
-            recipients: received.recipients,
+            recipients,
             body_type: received.body_type,
             needs_smtputf8: received.needs_smtputf8,
             wishes: Wishes { submitter: self.submitter(wishes.submitter.take()), ..wishes },
             origin: self.client.origin(&self.reception.config.name, helo),
-            directions: None,
+            directions,
         };
         self.queue().await;
         match transaction.commit(envelope).await {

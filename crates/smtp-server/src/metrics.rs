@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use mail::Reply;
+use policy::Ending;
 use telemetry::{Counter, Gauge, Histogram, Registry};
 
 /// A limit that turned work away.
@@ -85,6 +86,8 @@ pub(crate) struct Metrics {
     tarpitted: Counter,
     banned: Counter,
     unlisted: Counter,
+    rules_applied: Counter,
+    rules_failed: Counter,
     panics: Counter,
 }
 
@@ -102,6 +105,13 @@ impl Metrics {
             registry.counter(
                 "reception_tls_handshakes_total",
                 "TLS handshakes of clients by their end.",
+                &[("listener", listener), ("result", result)],
+            )
+        };
+        let rules = |result| {
+            registry.counter(
+                "rules_total",
+                "Rules that applied to a message, whatever their mode, or could not be evaluated.",
                 &[("listener", listener), ("result", result)],
             )
         };
@@ -144,6 +154,8 @@ impl Metrics {
                 "reception_dnsbl_failed_total",
                 "Lists of unwanted addresses that did not answer in time; the client went on.",
             ),
+            rules_applied: rules("applied"),
+            rules_failed: rules("failed"),
             panics: registry.counter(
                 "panic_total",
                 "Tasks ended by a fault in the program; each ended only its own work.",
@@ -182,6 +194,15 @@ impl Metrics {
     /// A connection that was taken has ended.
     pub(crate) fn disconnected(&self) {
         self.open.decrement(1.0);
+    }
+
+    /// A rule said something about a message.
+    pub(crate) fn rule(&self, ending: Ending) {
+        match ending {
+            Ending::Applied => self.rules_applied.increment(1),
+            Ending::Failed => self.rules_failed.increment(1),
+            Ending::Passed => {}
+        }
     }
 
     /// `limit` turned a connection or a transaction away.

@@ -8,6 +8,7 @@ use spool::Writer;
 use tokio::time::timeout;
 
 use crate::reply;
+use crate::seen::Seen;
 
 /// A transaction from its MAIL on.
 pub(crate) struct Transaction {
@@ -22,6 +23,8 @@ pub(crate) struct Transaction {
 struct Content {
     writer: Writer,
     received_at: Timestamp,
+    /// What is kept of it for those who decide; none if nobody wants to know.
+    seen: Option<Box<Seen>>,
 }
 
 impl Transaction {
@@ -40,14 +43,28 @@ impl Transaction {
         writer: Writer,
         received_at: Timestamp,
         (trace, wait_max): (String, Duration),
+        seen: Option<Seen>,
     ) -> Result<(), Reply> {
-        self.content = Some(Box::new(Content { writer, received_at }));
-        self.write(trace.into(), wait_max).await
+        self.content = Some(Box::new(Content { writer, received_at, seen: None }));
+        self.write(trace.into(), wait_max).await?;
+        // The trace field is ours, and nothing to decide by.
+        if let Some(content) = &mut self.content {
+            content.seen = seen.map(Box::new);
+        }
+        Ok(())
+    }
+
+    /// What was kept of the content, if somebody wants to know.
+    pub(crate) fn take_seen(&mut self) -> Option<Box<Seen>> {
+        self.content.as_mut()?.seen.take()
     }
 
     /// Appends to the content, or drops it and says why.
     pub(crate) async fn write(&mut self, chunk: Bytes, wait_max: Duration) -> Result<(), Reply> {
         let Some(content) = &mut self.content else { return Ok(()) };
+        if let Some(seen) = &mut content.seen {
+            seen.take(&chunk);
+        }
         let refusal = match timeout(wait_max, content.writer.write(chunk)).await {
             Ok(Ok(())) => return Ok(()),
             Ok(Err(error)) => error.reply(),

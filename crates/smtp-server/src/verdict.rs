@@ -8,6 +8,7 @@ use crate::connection::Connection;
 use crate::metrics::Limit;
 use crate::rates::Kind;
 use crate::reply;
+use crate::seen::Seen;
 use crate::trace::{Protocol, Received};
 use crate::transaction::Transaction;
 
@@ -60,7 +61,8 @@ impl Connection {
         if self.client.connector.is_none() {
             return Err(self.relay_denied());
         }
-        self.reception.policy.load().router.route(address).map_err(|no_route| no_route.reply())?;
+        let policy = self.reception.policy.load();
+        policy.router.may_route(address).map_err(|no_route| no_route.reply())?;
         self.may_have_one(Kind::Recipients)
     }
 
@@ -111,7 +113,11 @@ impl Connection {
             at: received_at,
         };
         let wait_max = self.reception.config.store_wait_max.as_duration();
-        self.transaction.begin_content(writer, received_at, (trace.field(), wait_max)).await
+        let seen = self.reception.policy.load().wants_header().then(|| {
+            let most = self.reception.config.header_octets_max.as_usize();
+            Seen::new(most)
+        });
+        self.transaction.begin_content(writer, received_at, (trace.field(), wait_max), seen).await
     }
 
     fn question_refused(&mut self, question: &Question, reply: &Reply) {

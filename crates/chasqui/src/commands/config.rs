@@ -7,7 +7,7 @@ use units::Clock;
 
 use crate::arguments::{Config, ConfigFile};
 use crate::failure::{Failure, Result};
-use crate::{certificates, output};
+use crate::{certificates, look, output};
 
 /// What `config check --json` says.
 #[derive(Debug, Serialize)]
@@ -36,7 +36,7 @@ pub(crate) fn run(config: &Config) -> Result {
 
 fn check(file: &ConfigFile) -> Result {
     let look = |settings: &Settings| {
-        let mut findings = certificates::findings(settings);
+        let mut findings = look::findings(settings);
         if findings.is_empty() {
             findings.extend(certificates::expired(settings, Clock::system().unix_millis() / 1000));
         }

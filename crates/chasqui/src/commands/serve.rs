@@ -14,12 +14,12 @@ use crate::reach::service_runtime;
 use crate::relay::Operated;
 use crate::signals::{Signals, Wish};
 use crate::wire::{self, Running};
-use crate::{certificates, descriptors, log, logins, notify, ready};
+use crate::{descriptors, log, logins, look, notify, ready};
 
 /// Does it.
 pub(crate) fn run(serve: &Serve) -> Result {
     // What is wrong with certificates is a fault of the settings, and no reason to start again and again.
-    let settings = settings::load_and_look(&serve.config, certificates::findings)?;
+    let settings = settings::load_and_look(&serve.config, look::findings)?;
     let _log = log::start(&settings.log, None)?;
     descriptors::raise(&settings);
     let runtime = service_runtime(settings.runtime.threads)?;

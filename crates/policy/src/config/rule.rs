@@ -94,6 +94,17 @@ pub enum Mode {
     TestWithNotice,
 }
 
+impl Mode {
+    /// As it stands in the settings and in the log.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Enforce => "enforce",
+            Self::Test => "test",
+            Self::TestWithNotice => "test-with-notice",
+        }
+    }
+}
+
 /// How much it matters that a rule applied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]

@@ -92,7 +92,13 @@ impl Action {
 }
 
 impl Rewrite {
-    fn apply(&self, view: &View<'_>, edits: &mut Vec<Edit>) {
+    /// Puts `address` into `From`.
+    pub(crate) fn to(address: Address) -> Option<Self> {
+        let name = |name: &str| FieldName::parse(name).ok();
+        Some(Self { address, from: name("From")?, reply_to: name("Reply-To")? })
+    }
+
+    pub(crate) fn apply(&self, view: &View<'_>, edits: &mut Vec<Edit>) {
         let set = |name: &FieldName, value: String| {
             let value = FieldValue::parse(value.as_bytes()).ok()?;
             Some(Edit::Set { name: name.clone(), which: Which::All, value })

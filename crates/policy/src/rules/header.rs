@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use mail::Address;
 use mail::header::Field;
 use mail_parser::HeaderValue;
 use mail_parser::parsers::MessageStream;
@@ -44,6 +45,11 @@ pub(crate) fn from(fields: &[Field<'_>]) -> Vec<Mailbox> {
         }
     }
     mailboxes
+}
+
+/// The address of the first mailbox of all fields called `From`, if it is one.
+pub(crate) fn first_mailbox(fields: &[Field<'_>]) -> Option<Address> {
+    from(fields).first().and_then(|it| Address::parse(&it.address).ok())
 }
 
 fn mailbox(one: &mail_parser::Addr<'_>) -> Option<Mailbox> {

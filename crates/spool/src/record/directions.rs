@@ -12,6 +12,7 @@ const EDIT: u16 = CRITICAL + 23;
 const CERTIFIED: u16 = 24;
 const HELD: u16 = 25;
 const RULE: u16 = 26;
+const SENDER: u16 = CRITICAL + 27;
 /// Inside an edit.
 const EDIT_KIND: u16 = 1;
 const EDIT_NAME: u16 = 2;
@@ -24,6 +25,9 @@ pub(crate) fn encode(directions: &Directions, out: &mut Encoder) {
     }
     if let Some(from) = &directions.from {
         out.field(FROM, from.as_str().as_bytes());
+    }
+    if let Some(sender) = &directions.sender {
+        out.field(SENDER, sender.as_str().as_bytes());
     }
     for edit in &directions.edits {
         out.field(EDIT, &encode_edit(edit));
@@ -41,17 +45,15 @@ pub(crate) fn encode(directions: &Directions, out: &mut Encoder) {
 
 /// Whether a field of this tag is a direction.
 pub(crate) const fn is_known(tag: u16) -> bool {
-    matches!(tag, CLASS | FROM | EDIT | CERTIFIED..=RULE)
+    matches!(tag, CLASS | FROM | EDIT | SENDER | CERTIFIED..=RULE)
 }
 
 /// Reads a field that is a direction.
 pub(crate) fn take(directions: &mut Directions, tag: u16, value: &[u8]) -> Result<(), RecordError> {
     match tag {
         CLASS => directions.class = Some(text(tag, value)?.into()),
-        FROM => {
-            let from = Address::parse(text(tag, value)?);
-            directions.from = Some(from.map_err(|_| RecordError::Field(tag))?);
-        }
+        FROM => directions.from = Some(address(tag, value)?),
+        SENDER => directions.sender = Some(address(tag, value)?),
         EDIT => directions.edits.push(decode_edit(value)?),
         CERTIFIED => directions.is_certified = true,
         HELD => directions.held = Some(text(tag, value)?.into()),
@@ -59,6 +61,10 @@ pub(crate) fn take(directions: &mut Directions, tag: u16, value: &[u8]) -> Resul
         tag => unknown(tag)?,
     }
     Ok(())
+}
+
+fn address(tag: u16, value: &[u8]) -> Result<Address, RecordError> {
+    Address::parse(text(tag, value)?).map_err(|_| RecordError::Field(tag))
 }
 
 fn encode_edit(edit: &Edit) -> Vec<u8> {
@@ -168,12 +174,12 @@ pub(crate) mod tests {
 
     pub(crate) fn directions() -> impl Strategy<Value = Option<Box<Directions>>> {
         let word = || prop::option::of("[a-z]{1,9}".prop_map(Box::from));
-        let from = prop::option::of(Just(Address::parse("a@b.example").unwrap()));
+        let address = || prop::option::of(Just(Address::parse("a@b.example").unwrap()));
         let rules = prop::collection::vec("[a-z]{1,9}".prop_map(Box::from), 0..3);
         let edits = prop::collection::vec(edit(), 0..4);
-        (word(), from, edits, any::<bool>(), word(), rules).prop_map(
-            |(class, from, edits, is_certified, held, rules)| {
-                let all = Directions { class, from, edits, is_certified, held, rules };
+        (word(), address(), address(), edits, any::<bool>(), word(), rules).prop_map(
+            |(class, from, sender, edits, is_certified, held, rules)| {
+                let all = Directions { class, from, sender, edits, is_certified, held, rules };
                 Some(Box::new(all)).filter(|all| !all.is_empty())
             },
         )

@@ -29,7 +29,7 @@ const OCTETS: u16 = 11;
 const EXTENTS: u16 = 12;
 /// 13 to 19 are wishes.
 const LOGIN: u16 = 20;
-/// 21 to 26 are directions.
+/// 21 to 27 are directions.
 /// Inside a recipient.
 const RECIPIENT_ADDRESS: u16 = 1;
 const RECIPIENT_NOTIFY: u16 = 2;

@@ -112,10 +112,7 @@ impl Compiler {
 
     fn rewrite(&mut self, text: &str) -> Option<Action> {
         let address = self.address("then.rewrite_from", text)?;
-        // Both names are well formed.
-        let names = FieldName::parse("From").ok().zip(FieldName::parse("Reply-To").ok());
-        let (from, reply_to) = names?;
-        Some(Action::RewriteFrom(Box::new(Rewrite { address, from, reply_to })))
+        Rewrite::to(address).map(|rewrite| Action::RewriteFrom(Box::new(rewrite)))
     }
 
     fn recipients(&mut self, key: &str, texts: &[String]) -> Option<Box<[Address]>> {

@@ -1,0 +1,223 @@
+//! What becomes of a message whose content has come: what rules do with it, and which way each recipient goes.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use mail::header::{Edit, FieldName, Header, apply};
+use mail::{Address, Directions, EnhancedStatus, Recipient, Reply};
+
+use crate::live::Policy;
+use crate::rules::{Facts, Judgement, Verdict, first_mailbox};
+
+/// What is decided about a message.
+#[derive(Clone, Debug)]
+pub struct Decision {
+    /// What the client is told, if the message is not taken, and the rule that wants it so, if one does.
+    pub refusal: Option<(Reply, Option<Arc<str>>)>,
+    /// Its recipients with the connectors that were chosen for them, those that rules added behind the others.
+    pub recipients: Vec<Recipient>,
+    /// What is kept with it; none if there is nothing.
+    pub directions: Option<Box<Directions>>,
+    /// What rules said.
+    pub verdicts: Vec<Verdict>,
+}
+
+/// Every message refused for its From.
+const FROM_REFUSED: EnhancedStatus = EnhancedStatus::new(5, 7, 1);
+
+impl Policy {
+    /// Whether the header of a message must be known before it can be decided about.
+    pub fn wants_header(&self) -> bool {
+        !self.rules.is_empty() || self.router.has_from_filters()
+    }
+
+    /// Decides about a message.
+    pub fn decide(&self, facts: &Facts<'_>) -> Decision {
+        self.follow(facts, self.rules.judge(facts))
+    }
+
+    /// The same with a verdict of every rule, in words; takes longer.
+    pub fn explain(&self, facts: &Facts<'_>) -> Decision {
+        self.follow(facts, self.rules.explain(facts))
+    }
+
+    /// Goes by what the rules said.
+    fn follow(&self, facts: &Facts<'_>, judgement: Judgement) -> Decision {
+        let rules = judgement.acted().map(|rule| Box::from(&**rule)).collect();
+        let Judgement { refusal, held, edits, class, certify, routes, added, copies, verdicts } =
+            judgement;
+        let mut decision =
+            Decision { refusal: None, recipients: Vec::new(), directions: None, verdicts };
+        if let Some(refusal) = refusal {
+            decision.refusal = Some((refusal.reply, Some(refusal.rule)));
+            return decision;
+        }
+        let mut edits = edits;
+        let mut from = first_from(facts.header, &edits);
+        let mut sender = None;
+        let named = routes.into_iter().chain(std::iter::repeat(None));
+        let all = facts.recipients.iter().cloned().zip(named);
+        let further = added.into_iter().chain(copies).map(|recipient| (recipient, None));
+        let mut recipients: Vec<_> = all.chain(further).collect();
+        let mut seen = HashSet::new();
+        recipients.retain(|(it, _)| seen.insert(it.address.clone()));
+        let is_taken = |from: Option<&Address>| {
+            let mut free = recipients.iter().filter(|(_, rule)| rule.is_none());
+            free.all(|(it, _)| self.router.choose(&it.address, from).is_some())
+        };
+        if !is_taken(from.as_ref()) {
+            let Some(default) = self.default_from.as_ref().filter(|it| is_taken(Some(it))) else {
+                decision.refusal = Some((from_refused(from.as_ref(), facts), None));
+                return decision;
+            };
+            edits.extend(self.rules.rewritten(facts, default));
+            (from, sender) = (Some(default.clone()), Some(default.clone()));
+        }
+        decision.recipients = recipients
+            .into_iter()
+            .map(|(it, rule)| self.routed(it, rule.as_deref(), from.as_ref()))
+            .collect();
+        let directions =
+            Directions { class, from: None, sender, edits, is_certified: certify, held, rules };
+        if !directions.is_empty() {
+            decision.directions = Some(Box::new(Directions { from, ..directions }));
+        }
+        decision
+    }
+
+    /// A recipient with its connector, if that is not what its domain alone gives.
+    fn routed(
+        &self,
+        recipient: Recipient,
+        rule: Option<&str>,
+        from: Option<&Address>,
+    ) -> Recipient {
+        let chosen = rule.or_else(|| {
+            self.router.choose(&recipient.address, from).map(|connector| connector.name.as_str())
+        });
+        let plain = self.router.route(&recipient.address).ok();
+        let is_plain = plain.is_some_and(|plain| Some(plain.connector()) == chosen);
+        let via = chosen.filter(|_| !is_plain).map(Into::into);
+        Recipient { via, ..recipient }
+    }
+}
+
+/// Whom the header is from once the changes are made; the first, if there are several.
+fn first_from(header: &[u8], edits: &[Edit]) -> Option<Address> {
+    let is_from = |name: &FieldName| name.as_str().eq_ignore_ascii_case("from");
+    let changes_from = edits.iter().any(|edit| match edit {
+        Edit::Add { name, .. } | Edit::Set { name, .. } | Edit::Remove { name, .. } => {
+            is_from(name)
+        }
+    });
+    let changed = changes_from.then(|| apply(header, edits));
+    let fields = Header::read(changed.as_deref().unwrap_or(header)).fields;
+    first_mailbox(&fields)
+}
+
+fn from_refused(from: Option<&Address>, facts: &Facts<'_>) -> Reply {
+    let domains: Vec<_> = facts.recipients.iter().filter_map(|it| it.address.domain()).collect();
+    let to = domains.first().map_or("its recipient", |domain| domain.as_str());
+    let words = match from {
+        Some(from) => format!("no way out for mail from {from} to {to}"),
+        None => format!("no way out for mail without an address in From to {to}"),
+    };
+    Reply::new(550, Some(FROM_REFUSED), words)
+}
+
+#[cfg(test)]
+mod tests {
+    use mail::{ReversePath, Timestamp};
+
+    use super::*;
+    use crate::config::{OutboundConnector, Rewrite, Rule, SmartHost};
+    use crate::rules::{Known, Rules};
+    use crate::{Admission, Router};
+
+    fn connector(name: &str, filter: &[&str]) -> OutboundConnector {
+        OutboundConnector {
+            name: name.to_owned(),
+            from_filter: filter.iter().map(ToString::to_string).collect(),
+            hosts: vec![SmartHost { host: "127.0.0.1".to_owned(), ..SmartHost::default() }],
+            ..OutboundConnector::default()
+        }
+    }
+
+    fn policy(connectors: Vec<OutboundConnector>, rules: &[Rule], default: Option<&str>) -> Policy {
+        let outbound_connectors = connectors.iter().map(|it| Box::from(it.name.as_str())).collect();
+        let known = Known { outbound_connectors, ..Known::default() };
+        let rewrite = Rewrite {
+            default_from: default.map(str::to_owned),
+            alias_domain: Some("own.example".to_owned()),
+        };
+        Policy::new(Admission::new(Vec::new()), Router::new(connectors).unwrap())
+            .with_rules(Rules::compile(rules, known).unwrap())
+            .with_rewrite(&rewrite)
+            .unwrap()
+    }
+
+    fn decide(policy: &Policy, header: &str, recipients: &[&str]) -> Decision {
+        let recipients: Vec<_> =
+            recipients.iter().map(|it| Recipient::from(Address::parse(it).unwrap())).collect();
+        policy.decide(&Facts {
+            client: None,
+            helo: "",
+            listener: "",
+            connector: "",
+            account: None,
+            is_tls: false,
+            certificate_names: &[],
+            sender: &ReversePath::Null,
+            recipients: &recipients,
+            header: header.as_bytes(),
+            octets: 0,
+            class: None,
+            now: Timestamp::from_millis(0),
+            auth: None,
+        })
+    }
+
+    fn vias(decision: &Decision) -> Vec<Option<&str>> {
+        decision.recipients.iter().map(|it| it.via.as_deref()).collect()
+    }
+
+    #[test]
+    fn the_from_of_the_header_decides_the_way() {
+        let all = vec![connector("any", &[]), connector("sales", &["sales@own.example"])];
+        let policy = policy(all, &[], None);
+        assert!(policy.wants_header());
+        let seen = decide(&policy, "From: S <Sales@own.example>\r\n\r\n", &["a@x.example"]);
+        assert_eq!((vias(&seen), &seen.directions), (vec![Some("sales")], &None));
+        let seen = decide(&policy, "From: other@own.example\r\n\r\n", &["a@x.example"]);
+        assert_eq!((vias(&seen), &seen.directions), (vec![None], &None));
+    }
+
+    /// DA-08.
+    #[test]
+    fn a_from_that_nobody_takes_is_replaced_or_refused() {
+        let all = || vec![connector("own", &["own.example"])];
+        let header = "From: =?utf-8?q?J=C3=B6rg?= <j@partner.example>\r\nTo: a@x.example\r\n\r\n";
+        let strict = policy(all(), &[], None);
+        let (reply, _) = decide(&strict, header, &["a@x.example"]).refusal.unwrap();
+        let want = "550 5.7.1 no way out for mail from j@partner.example to x.example";
+        assert_eq!(reply.to_string(), want);
+        let kind = policy(all(), &[], Some("notifications"));
+        let seen = decide(&kind, header, &["a@x.example"]);
+        assert_eq!(vias(&seen), [Some("own")]);
+        let directions = seen.directions.unwrap();
+        let sender = directions.sender.as_ref().map(Address::as_str);
+        assert_eq!(sender, Some("notifications@own.example"));
+        let changed = String::from_utf8(apply(header.as_bytes(), &directions.edits)).unwrap();
+        assert_eq!(
+            changed,
+            "From: =?utf-8?q?J=C3=B6rg?= <notifications@own.example>\r\nTo: a@x.example\r\n\
+             Reply-To: j@partner.example\r\n\r\n"
+        );
+        // Who has an answer address keeps it, and what fits is left alone.
+        let header = "From: j@partner.example\r\nReply-To: k@partner.example\r\n\r\n";
+        let edits = decide(&kind, header, &["a@x.example"]).directions.unwrap().edits;
+        assert_eq!(edits.len(), 1);
+        let seen = decide(&kind, "From: me@own.example\r\n\r\n", &["a@x.example"]);
+        assert_eq!(seen.directions, None);
+    }
+}

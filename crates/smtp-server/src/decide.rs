@@ -1,0 +1,76 @@
+//! What policy decides about a message whose content has come, before it is put on the device.
+
+use mail::{Directions, Recipient, Reply, Timestamp};
+use policy::{Decision, Ending, Facts, Verdict};
+use smtp_session::server;
+
+use crate::client::Plain;
+use crate::connection::Connection;
+use crate::seen::Seen;
+
+/// What a message is stored with.
+pub(crate) struct Decided {
+    pub(crate) recipients: Vec<Recipient>,
+    pub(crate) directions: Option<Box<Directions>>,
+}
+
+impl Connection {
+    /// Asks policy about a message of which `seen` is known.
+    ///
+    /// # Errors
+    /// What the client is told if the message is not taken.
+    pub(crate) fn decide(
+        &self,
+        received: &server::Transaction,
+        seen: &Seen,
+    ) -> Result<Decided, Reply> {
+        let policy = self.reception.policy.hold();
+        let certificate = self.client.certificate.as_deref();
+        let facts = Facts {
+            client: Some(self.client.address.ip().to_canonical()),
+            helo: &received.helo,
+            listener: &self.reception.config.name,
+            connector: self.client.connector.as_deref().unwrap_or_default(),
+            account: self.client.login(),
+            is_tls: self.client.tls.is_some(),
+            certificate_names: certificate.map_or(&[], |it| it.trusted_names()),
+            sender: &received.sender,
+            recipients: &received.recipients,
+            header: seen.header(),
+            octets: seen.octets(),
+            class: None,
+            now: Timestamp::from_millis(self.reception.clock.unix_millis()),
+            auth: None,
+        };
+        let Decision { refusal, recipients, directions, verdicts } = policy.decide(&facts);
+        for verdict in &verdicts {
+            self.log_rule(verdict, received);
+        }
+        match refusal {
+            Some((reply, _)) => Err(reply),
+            None => Ok(Decided { recipients, directions }),
+        }
+    }
+
+    /// One event for each rule that applied or failed.
+    fn log_rule(&self, verdict: &Verdict, received: &server::Transaction) {
+        let Verdict { rule, ending, why, mode, severity, actions } = verdict;
+        self.reception.metrics.rule(*ending);
+        tracing::info!(
+            session = %self.client.session,
+            rule = %rule,
+            mode = mode.as_str(),
+            severity = severity.as_str(),
+            sender = %received.sender,
+            connector = self.client.connector.as_deref(),
+            actions = %actions,
+            why = (!why.is_empty()).then(|| tracing::field::display(Plain(why))),
+            "{}",
+            match ending {
+                Ending::Applied => "rule applied",
+                Ending::Passed => "rule passed",
+                Ending::Failed => "rule failed",
+            }
+        );
+    }
+}
