@@ -56,7 +56,7 @@ fn field_end(text: &[u8]) -> usize {
 }
 
 /// Where the body begins: behind the first empty line; none if all of it is header.
-pub(crate) fn body_start(content: &[u8]) -> Option<usize> {
+pub fn body_start(content: &[u8]) -> Option<usize> {
     if content.starts_with(b"\r\n") {
         return Some(2);
     }

@@ -151,6 +151,14 @@ impl Private {
         }
     }
 
+    /// Whether `found` is the public key; of RSA keys some publish the inner form alone (RFC 8017 §A.1.1).
+    pub(crate) fn is_public(&self, found: &[u8]) -> bool {
+        match self {
+            Self::Rsa(key) => found == key.public_key().as_ref() || found == self.public(),
+            Self::Ed25519(key) => found == key.public_key().as_ref(),
+        }
+    }
+
     /// Signs what is to be hashed. None if the library fails.
     pub(crate) fn sign(&self, text: &[u8]) -> Option<Vec<u8>> {
         match self {

@@ -81,7 +81,7 @@ impl SigningKey {
             Err(_) => return Published::Missing,
         };
         let of = |text: &String| public_of(text);
-        if texts.iter().filter_map(of).any(|public| public == self.public) {
+        if texts.iter().filter_map(of).any(|public| self.private.is_public(&public)) {
             return Published::Yes;
         }
         match texts.into_iter().next() {
@@ -91,7 +91,7 @@ impl SigningKey {
     }
 }
 
-/// The key in a record; RSA keys also in the short form that some publish.
+/// The key in a record.
 fn public_of(text: &str) -> Option<Vec<u8>> {
     let tags = text.split(';').filter_map(|tag| tag.split_once('='));
     let (_, value) = tags.into_iter().find(|(name, _)| name.trim() == "p")?;

@@ -179,6 +179,26 @@ async fn a_key_that_the_dns_lacks_does_not_sign() {
     check(0, "could not be looked up").await;
 }
 
+/// OpenSSL calls it `RSAPublicKey_out`; old guides have people publish it.
+#[tokio::test]
+async fn the_inner_form_of_an_rsa_key_is_the_key_too() {
+    use base64::Engine as _;
+    let folder = tempfile::tempdir().unwrap();
+    let (key, made) = key(folder.path(), Kind::Rsa, "example.com", "s1");
+    let (head, letters) = made.record.value.split_once("p=").unwrap();
+    let whole = base64::engine::general_purpose::STANDARD.decode(letters).unwrap();
+    // Behind the algorithm's name, as long for each key of 2048 bits.
+    let inner = base64::engine::general_purpose::STANDARD.encode(&whole[24..]);
+    let server =
+        DnsServer::start().await.with_texts(&made.record.name, &[&format!("{head}p={inner}; t=s")]);
+    let signer = signer(&[key]);
+    assert_eq!(signer.keys()[0].published(&dns(&server)).await, Published::Yes);
+    let message = signed(&signer, format!("{HEADER}\r\nhello\r\n").as_bytes());
+    let config = auth::Config::default();
+    let found = common::evaluate_with(&server, config, "a@b.example", &message).await;
+    assert_eq!(found.dkim[0].result, Verdict::Pass, "{found:?}");
+}
+
 #[test]
 fn a_selector_is_used_once() {
     let folder = tempfile::tempdir().unwrap();
