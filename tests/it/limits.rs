@@ -8,6 +8,7 @@ use crate::harness::relay::Relay;
 use crate::harness::settings::Settings;
 use crate::harness::sink::Sink;
 use crate::harness::smtp::{Reply, Smtp};
+use crate::harness::tls::Certificate;
 use crate::harness::wait::wait_until;
 
 const CONTENT: &[u8] = b"Subject: test\r\n\r\n";
@@ -122,6 +123,21 @@ fn octets_are_counted_when_they_have_come() {
     assert!(text.contains("refusing   octet_rate of smtp: last "), "{text}");
 }
 
+/// What another limit refuses does not count as a message.
+#[test]
+fn a_message_that_is_refused_is_not_counted() {
+    let sink = Sink::start();
+    let limits = [("rates.client.messages", "2/1h"), ("rates.listener.octets", "1B/1h")];
+    let relay = relay(&sink, &limits);
+    let mut session = open(&relay, 1);
+    assert_eq!(deliver(&mut session).code, 250);
+    for _ in 0..3 {
+        let reply = session.expect("MAIL FROM:<ana@sender.example>", 450);
+        assert!(reply.text().contains("Too many octets"), "{reply:?}");
+    }
+    assert_shed(&relay, "message_rate", 0.0);
+}
+
 /// Strangers that are refused again and again are not talked to; those that may relay are spared.
 #[test]
 fn who_is_refused_too_often_is_banned() {
@@ -201,6 +217,28 @@ fn a_stop_ends_what_is_held_back() {
     relay.terminate();
     assert_eq!(silent.read_reply().code, 220);
     assert_eq!(silent.read_reply().code, 421);
+}
+
+/// Nor does it begin a handshake behind them.
+#[test]
+fn a_stop_begins_no_handshake() {
+    let (sink, folder) = (Sink::start(), tempfile::tempdir().expect("a folder"));
+    let certificate = Certificate::write(folder.path());
+    let path = |path: &std::path::Path| path.display().to_string();
+    let settings = Settings::towards(sink.address())
+        .set("inbound.0.networks", vec!["127.0.0.1"])
+        .set("listener.0.tls", "starttls")
+        .set("listener.0.certificate", path(&certificate.certificate))
+        .set("listener.0.key", path(&certificate.key))
+        .set("listener.0.defence.tarpit", "1m");
+    let mut relay = Relay::start(settings);
+    let mut session = open(&relay, 2);
+    session.send(b"NONSENSE\r\nSTARTTLS\r\n");
+    let tarpitted = "chasqui_reception_tarpitted_total{listener=\"smtp\"}";
+    wait_until("the replies are held back", || relay.metric(tarpitted) > 0.5);
+    assert!(relay.terminate().success());
+    assert!(session.is_closed());
+    assert!(!relay.log().contains("panic"), "{}", relay.log());
 }
 
 /// A client that does not wait for the greeting is turned away; one that does is served.

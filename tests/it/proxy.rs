@@ -4,6 +4,7 @@ use std::io::Write;
 use std::net::TcpStream;
 use std::process::Command;
 
+use crate::harness::accounts::Accounts;
 use crate::harness::process::run;
 use crate::harness::relay::Relay;
 use crate::harness::settings::Settings;
@@ -77,8 +78,8 @@ fn the_client_behind_a_proxy_is_who_counts() {
     }
     for words in [
         "\"client\":\"192.0.2.7:56324\"",
-        "203.0.113.7 is in no network",
-        "127.0.0.1 is in no network",
+        "Relay access denied for 203.0.113.7",
+        "Relay access denied for 127.0.0.1",
     ] {
         relay.log_with(words);
     }
@@ -260,6 +261,60 @@ fn strangers_behind_a_proxy_are_screened_and_refused_alike() {
     let reply = greeting("203.0.113.1", "");
     assert_eq!(reply.code, 421, "{reply:?}");
     assert!(reply.text().contains("Too many connections for client 203.0.113.1"), "{reply:?}");
+    // Once it is refused, nothing more is asked about it, such as whether it waits.
+    assert_eq!(greeting("203.0.113.1", "EHLO a\r\n").code, 421);
     assert_eq!(greeting("203.0.113.2", "EHLO a\r\n").code, 554);
     assert_eq!(greeting("192.0.2.1", "EHLO a\r\n").code, 220);
+}
+
+/// A proxy may say more of its client later; only another address is another connection.
+#[test]
+fn a_client_told_by_a_proxy_is_counted_once() {
+    let sink = Sink::start();
+    let settings = Settings::towards(sink.address())
+        .set("listener.0.xclient_networks", vec!["127.0.0.1"])
+        .set("listener.0.rates.client.connections", "1/1h");
+    let relay = Relay::start(settings);
+    let mut session = relay.session();
+    for words in ["ADDR=192.0.2.7", "HELO=a.example", "ADDR=192.0.2.7 PORT=9", "NAME=b.example"] {
+        session.expect(&format!("XCLIENT {words}"), 220);
+    }
+    let reply = session.expect("XCLIENT ADDR=127.0.0.1", 421);
+    assert!(reply.text().contains("Too many connections for client 127.0.0.1"), "{reply:?}");
+}
+
+/// Whom the proxy says that its client has logged in as, it is; an account that may not log in here is none.
+#[test]
+fn a_login_at_a_proxy_counts() {
+    let (sink, accounts) = (Sink::start(), Accounts::new());
+    let settings =
+        accounts.settings(&sink).set("listener.0.xclient_networks", vec!["127.0.0.1".to_owned()]);
+    let relay = Relay::start(settings);
+    let mut session = relay.session();
+    for nobody in ["cy@sender.example", "nobody@sender.example", "[UNAVAILABLE]"] {
+        session.expect(&format!("XCLIENT ADDR=203.0.113.7 LOGIN={nobody}"), 220);
+        session.expect("EHLO proxy.test", 250);
+        session.expect("MAIL FROM:<ana@sender.example>", 250);
+        let reply = session.expect("RCPT TO:<bo@receiver.example>", 550);
+        assert!(reply.text().ends_with("denied for 203.0.113.7; log in first"), "{reply:?}");
+        session.expect("RSET", 250);
+    }
+    session.expect("XCLIENT LOGIN=ana@sender.example", 220);
+    session.expect("EHLO proxy.test", 250);
+    session.expect("AUTH PLAIN AGEAYg==", 503);
+    session.expect("MAIL FROM:<eve@other.example>", 553);
+    let letter = b"Subject: test\r\n\r\n";
+    let reply = session.deliver("ana@sender.example", &["bo@receiver.example"], letter);
+    assert_eq!(reply.code, 250, "{reply:?}");
+    // Another client of the same proxy is not she.
+    session.expect("XCLIENT ADDR=203.0.113.8", 220);
+    session.expect("EHLO proxy.test", 250);
+    session.expect("MAIL FROM:<ana@sender.example>", 250);
+    session.expect("RCPT TO:<bo@receiver.example>", 550);
+    session.quit();
+    let received = sink.wait_accepted(1);
+    let content = String::from_utf8_lossy(&received[0].content).into_owned();
+    assert!(content.contains("with ESMTPA\r\n"), "{content}");
+    let log = relay.log_with("message accepted");
+    assert!(log.contains("\"login\":\"ana@sender.example\""), "{log}");
 }

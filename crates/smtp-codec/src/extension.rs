@@ -80,6 +80,12 @@ impl ExtensionSet {
         Self(self.0 & !Self::bit(extension))
     }
 
+    /// These and `others`.
+    #[must_use]
+    pub const fn and(self, others: Self) -> Self {
+        Self(self.0 | others.0)
+    }
+
     #[expect(clippy::as_conversions, reason = "the number of a variant, below 16")]
     const fn bit(extension: Extension) -> u16 {
         1 << extension as u8

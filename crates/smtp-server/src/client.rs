@@ -13,6 +13,8 @@ pub(crate) struct Client {
     /// The session's name in logs.
     pub(crate) session: SessionId,
     pub(crate) address: SocketAddr,
+    /// Whether a proxy said whose session it is (XCLIENT): TLS is then with the proxy.
+    pub(crate) is_told: bool,
     /// The inbound connector that lets it relay, if one does.
     pub(crate) connector: Option<Box<str>>,
     /// TLS version and cipher suite, once there is TLS.
@@ -46,6 +48,15 @@ impl Client {
             login: self.login().map(Into::into),
         }
     }
+}
+
+/// What became of the client that a proxy told of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Told {
+    /// It is looked at as any other.
+    Welcome,
+    /// It is beyond its limits: the greeting is a refusal, and nothing more is asked about it.
+    Refused,
 }
 
 /// Names a session in logs; no two of one machine are alike.

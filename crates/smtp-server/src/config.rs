@@ -56,7 +56,9 @@ pub struct Listener {
     #[schemars(with = "Vec<String>")]
     pub proxy_networks: Vec<IpNet>,
     /// Networks of proxies that are offered XCLIENT (Postfix's extension), by which they say whose session they pass on.
-    /// From anywhere else it is refused with 550 5.7.0.
+    /// From anywhere else it is refused with 550 5.7.0. All that such a proxy says is believed: its clients' addresses and,
+    /// with `auth`, the accounts that they have logged in to at the proxy (`LOGIN`). It must not pass on an XCLIENT of its
+    /// own clients: one that is not a filtering SMTP proxy, such as a TCP or TLS forwarder, does, and must not be listed.
     #[serde(deserialize_with = "policy::config::networks")]
     #[schemars(with = "Vec<String>")]
     pub xclient_networks: Vec<IpNet>,
@@ -104,7 +106,9 @@ pub struct Listener {
     /// Extensions offered to every client, besides PIPELINING, SIZE, ENHANCEDSTATUSCODES and STARTTLS.
     /// A parameter of an extension that is not offered is refused with 555 5.5.4.
     pub extensions: Vec<Extension>,
-    /// Extensions offered, besides those, to clients that an inbound connector lets relay.
+    /// Extensions offered, besides those, to clients that an inbound connector lets relay. Where clients can log in, EHLO
+    /// names the ones that are parameters (all but `8BITMIME`, `SMTPUTF8`, `CHUNKING`, `BINARYMIME` and `LIMITS`) before
+    /// they have; until then a parameter is refused with 530 5.7.0.
     pub extensions_for_relaying: Vec<Extension>,
     /// With `FUTURERELEASE`: longest time for which a message may be held. A longer one is refused with
     /// 501 5.5.4 at MAIL (RFC 4865).

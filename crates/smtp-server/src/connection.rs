@@ -15,7 +15,7 @@ use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::time::{sleep_until, timeout};
 
-use crate::client::{Client, Plain};
+use crate::client::{Client, Plain, Told};
 use crate::config::ListenerTls;
 use crate::end::End;
 use crate::handshake::handshake;
@@ -93,10 +93,11 @@ impl Connection {
     }
 
     async fn serve(&mut self, stop: &mut oneshot::Receiver<()>) -> Result<Reason, End> {
+        let mut told = Told::Welcome;
         if self.reception.config.is_proxy(self.client.address.ip()) {
-            Box::pin(self.unwrap_proxied(stop)).await?;
+            told = Box::pin(self.unwrap_proxied(stop)).await?;
         }
-        if self.is_screened() {
+        if told == Told::Welcome && self.is_screened() {
             Box::pin(self.screen(stop)).await?;
         }
         if self.reception.config.tls == ListenerTls::Implicit {
@@ -271,7 +272,8 @@ impl Connection {
         let client = (&self.client, &mut self.stream);
         let (facts, certificate) = handshake(&self.reception, client, stop).await?;
         self.client.tls = Some(facts);
-        if certificate.is_some() {
+        // Behind XCLIENT the handshake is with the proxy, and the client is not who the proxy is.
+        if certificate.is_some() && !self.client.is_told {
             self.client.certificate = certificate.map(Box::new);
             self.client.connector = self.reception.connector(&self.client);
         }

@@ -20,6 +20,10 @@ pub(crate) enum End {
     /// No TLS within `handshake_wait_max`.
     #[error("tls handshake took too long")]
     HandshakeTimedOut,
+    /// No TLS within `handshake_wait_max`, of which some went by in line: `handshakes_max` others were under way. Not the
+    /// client's fault.
+    #[error("no turn for the tls handshake in time")]
+    NoTurn,
     /// No header of the PROXY protocol from a proxy.
     #[error("no header from the proxy: {0}")]
     NotProxied(Box<str>),

@@ -20,16 +20,25 @@ pub(crate) async fn handshake(
     (client, stream): (&Client, &mut Stream),
     stop: &mut oneshot::Receiver<()>,
 ) -> Result<(Box<str>, Option<PeerCertificate>), End> {
+    // Whoever was held back before may have used it up, and then it must not be awaited.
+    if stop.is_terminated() {
+        return Err(End::Closed(Reason::ShutDown));
+    }
     let Some(acceptor) = &reception.acceptor else {
         return Err(End::HandshakeFailed(io::ErrorKind::Unsupported.into()));
     };
     let metrics = &reception.metrics;
-    let mut has_turn = false;
+    let mut has_waited = false;
     let under_way = async {
-        // Never closed.
-        let _turn = reception.handshakes.acquire().await;
-        has_turn = true;
-        stream.start_tls(acceptor).await
+        let mut turn = reception.handshakes.try_acquire().ok();
+        if turn.is_none() {
+            has_waited = true;
+            // Never closed.
+            turn = reception.handshakes.acquire().await.ok();
+        }
+        let done = stream.start_tls(acceptor).await;
+        drop(turn);
+        done
     };
     let wait_max = reception.config.handshake_wait_max.as_duration();
     let done = tokio::select! {
@@ -43,8 +52,8 @@ pub(crate) async fn handshake(
             return Ok(facts);
         }
         Ok(Err(error)) => (End::HandshakeFailed(error), Some(Handshake::Failed)),
-        Err(_) if has_turn => (End::HandshakeTimedOut, Some(Handshake::TimedOut)),
-        Err(_) => (End::HandshakeTimedOut, None),
+        Err(_) if has_waited => (End::NoTurn, None),
+        Err(_) => (End::HandshakeTimedOut, Some(Handshake::TimedOut)),
     };
     match count {
         Some(count) => metrics.handshake(count),

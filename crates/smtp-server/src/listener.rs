@@ -135,6 +135,7 @@ impl Listening {
         };
         let session = SessionId(self.sessions.fetch_add(1, Ordering::Relaxed));
         let mut client = Client {
+            is_told: false,
             session,
             address,
             connector: None,

@@ -94,6 +94,16 @@ impl Connection {
         self.admit();
     }
 
+    /// A proxy says as whom its client has logged in: that counts as if it had done so here. An account that is not known
+    /// here, or is disabled, counts as none.
+    pub(crate) fn vouched_for(&mut self, name: &str) {
+        let logins = self.reception.logins.as_ref();
+        if let Some(identity) = logins.and_then(|logins| logins.vouched(name)) {
+            self.session.logged_in();
+            self.logged_in(identity);
+        }
+    }
+
     /// Looks again who the client is to us.
     fn admit(&mut self) {
         self.client.connector = self.reception.connector(&self.client);

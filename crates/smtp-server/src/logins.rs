@@ -3,9 +3,9 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use sasl::Authenticator;
 use sasl::config::Offer;
 use sasl::server::{Exchange, Facts, Step};
+use sasl::{Authenticator, Identity};
 
 use crate::config::Auth;
 
@@ -30,6 +30,11 @@ impl Logins {
     /// Whether no login of `client` is looked at.
     pub(crate) fn is_banned(&self, client: IpAddr) -> bool {
         self.authenticator.client_ban(client).is_some()
+    }
+
+    /// Who the account called `name` is, on the word of a proxy.
+    pub(crate) fn vouched(&self, name: &str) -> Option<Box<Identity>> {
+        self.authenticator.vouched(name)
     }
 
     /// Begins a login with what stands behind AUTH.

@@ -7,7 +7,7 @@ use smtp_session::server::{Proxied, ProxyHeader, Reason, Session, Xclient};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use crate::client::Plain;
+use crate::client::{Plain, Told};
 use crate::config::ListenerTls;
 use crate::connection::Connection;
 use crate::end::End;
@@ -18,7 +18,7 @@ impl Connection {
     pub(crate) async fn unwrap_proxied(
         &mut self,
         stop: &mut oneshot::Receiver<()>,
-    ) -> Result<(), End> {
+    ) -> Result<Told, End> {
         let wait_max = self.reception.config.handshake_wait_max.as_duration();
         let header = tokio::select! {
             biased;
@@ -27,7 +27,7 @@ impl Connection {
         };
         let late = |_| Err(End::NotProxied("none came in time".into()));
         match header.unwrap_or_else(late) {
-            Ok(Proxied::Own) => Ok(()),
+            Ok(Proxied::Own) => Ok(Told::Welcome),
             Ok(Proxied::Client(client)) => self.begin_for(client),
             Err(end) => {
                 self.reception.metrics.not_proxied();
@@ -48,17 +48,17 @@ impl Connection {
     }
 
     /// The session is that of `client`, and within its limits or refused.
-    fn begin_for(&mut self, client: SocketAddr) -> Result<(), End> {
+    fn begin_for(&mut self, client: SocketAddr) -> Result<Told, End> {
         self.client.address = client;
         self.client.connector = self.reception.connector(&self.client);
         let now = self.reception.clock.now();
         self.session = self.reception.session(&self.client, now);
-        let Err(reply) = self.count_as(client) else { return Ok(()) };
+        let Err(reply) = self.count_as(client) else { return Ok(Told::Welcome) };
         if self.reception.config.tls == ListenerTls::Implicit {
             return Err(End::TurnedAway(Box::new(reply)));
         }
         self.session = Session::refused(self.reception.settings_for(&self.client), &reply, now);
-        Ok(())
+        Ok(Told::Refused)
     }
 
     /// Counts the connection as one of `client`, if that is within the limits.
@@ -81,13 +81,14 @@ impl Connection {
         if let Some(port) = told.port {
             client.set_port(port);
         }
-        // An address that the proxy does not know counts as nobody's.
-        if !client.ip().is_unspecified() {
+        // An address that the proxy does not know counts as nobody's; the one that was there before has been counted.
+        if client.ip() != proxy.ip() && !client.ip().is_unspecified() {
             self.count_as(client)?;
         }
         self.client.address = client;
-        // It is the proxy's, not the client's.
+        // It is the proxy's, not the client's, and so is one that it shows from now on.
         self.client.certificate = None;
+        self.client.is_told = true;
         self.client.connector = self.reception.connector(&self.client);
         self.session.retell(self.reception.settings_for(&self.client));
         // What is true of the proxy's session is not true of this one, a login among it.
@@ -102,6 +103,9 @@ impl Connection {
             login = told.login.as_deref().map(|login| tracing::field::display(Plain(login))),
             "client told by a proxy"
         );
+        if let Some(login) = told.login.as_deref().filter(|login| !login.is_empty()) {
+            self.vouched_for(login);
+        }
         Ok(())
     }
 }

@@ -111,6 +111,8 @@ pub(crate) fn session_settings(config: &Listener, hostname: &str) -> [Arc<Settin
 }
 
 fn settings(config: &Listener, hostname: &str, extensions: Vec<Extension>) -> Settings {
+    let for_relaying = config.extensions_for_relaying.iter().copied();
+    let by_login = for_relaying.filter(|extension| extension.is_of_parameters_only());
     Settings {
         hostname: hostname.into(),
         message_octets_max: config.message_octets_max.as_octets(),
@@ -128,6 +130,7 @@ fn settings(config: &Listener, hostname: &str, extensions: Vec<Extension>) -> Se
         transactions_max: config.transactions_max,
         offers: Offers {
             extensions: extensions.into_iter().map(Into::into).collect(),
+            extensions_by_login: by_login.map(Into::into).collect(),
             hold_max: config.hold_max.as_duration(),
             deliver_by_min: config.deliver_by_min.as_duration(),
             priority_profile: config.priority_profile.as_str().into(),

@@ -47,12 +47,27 @@ pub(crate) fn queue_full() -> Reply {
     reply(452, EnhancedStatus::new(4, 3, 1), words)
 }
 
-/// The client is on no list. Says what it is known by, and what would have let it in if little is missing.
+/// The listener takes logins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct MayLogIn;
+
+/// The client is on no list. Tells it what it is known by and no more: connectors are nobody else's business.
 pub(crate) fn relay_denied(
     client: IpAddr,
     certificate: Option<&PeerCertificate>,
-    nearest: Option<Nearest<'_>>,
+    may_log_in: Option<MayLogIn>,
 ) -> Reply {
+    let known_by = certificate.map_or_else(String::new, certificate_words);
+    let log_in = may_log_in.map_or("", |MayLogIn| "; log in first");
+    let words = format!("Relay access denied for {client}{known_by}{log_in}");
+    reply(550, EnhancedStatus::new(5, 7, 1), words)
+}
+
+/// The same for the log: what would have let the client in, if little is missing.
+pub(crate) fn why_denied(
+    certificate: Option<&PeerCertificate>,
+    nearest: Option<Nearest<'_>>,
+) -> String {
     let known_by = certificate.map_or_else(String::new, certificate_words);
     let nearest = nearest.map_or_else(String::new, |Nearest { connector, missed }| {
         let missed = match missed {
@@ -62,10 +77,7 @@ pub(crate) fn relay_denied(
         };
         format!("; nearest is connector {connector}, with {missed}")
     });
-    let words = format!(
-        "Relay access denied: {client} is in no network of an inbound connector{known_by}{nearest}"
-    );
-    reply(550, EnhancedStatus::new(5, 7, 1), words)
+    format!("the client is in no network of an inbound connector{known_by}{nearest}")
 }
 
 fn certificate_words(certificate: &PeerCertificate) -> String {
@@ -80,7 +92,7 @@ fn certificate_words(certificate: &PeerCertificate) -> String {
             let (shown, more) = names.split_at(names.len().min(NAMES_TOLD_MAX));
             let and_more = if more.is_empty() { "" } else { " and others" };
             format!(
-                "; its certificate is for {}{and_more}, which no connector names",
+                "; its certificate is for {}{and_more}, which is not known here",
                 shown.join(", ")
             )
         }
@@ -92,9 +104,12 @@ fn certificate_words(certificate: &PeerCertificate) -> String {
 
 /// The client has logged in, and that lets it in nowhere.
 pub(crate) fn login_denied(login: &str) -> Reply {
-    let words = format!("Relay access denied: no inbound connector lets the account {login} in");
+    let words = format!("Relay access denied: the account {login} may not relay here");
     reply(550, EnhancedStatus::new(5, 7, 1), words)
 }
+
+/// The same for the log.
+pub(crate) const LOGIN_DENIED_REASON: &str = "no inbound connector lets the account in";
 
 /// The client is banned after failed logins.
 pub(crate) fn banned(client: IpAddr) -> Reply {

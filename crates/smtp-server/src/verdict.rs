@@ -42,7 +42,6 @@ impl Connection {
     ) -> Result<(), Reply> {
         self.transaction = Transaction::new(self.reception.clock.now());
         self.may_send_as(sender)?;
-        self.may_have_one(Kind::Messages)?;
         self.may_have_one(Kind::Octets)?;
         if self.reception.is_queue_nearly_full() {
             self.reception.shed(Limit::Queue);
@@ -53,7 +52,8 @@ impl Connection {
             full.reply()
         })?;
         drop(place);
-        Ok(())
+        // Last, since it counts: what the relay has no room for is not held against the client.
+        self.may_have_one(Kind::Messages)
     }
 
     /// RCPT: only listed clients relay, and only where a connector leads.
@@ -66,17 +66,26 @@ impl Connection {
         self.may_have_one(Kind::Recipients)
     }
 
-    /// Says what of the client did not match, and the connector that it was nearest to.
+    /// What a client that may not relay is told.
     fn relay_denied(&self) -> Reply {
         if let Some(login) = self.client.login() {
             return reply::login_denied(login);
         }
+        let may_log_in = self.reception.logins.is_some().then_some(reply::MayLogIn);
         let client = self.client.address.ip().to_canonical();
+        reply::relay_denied(client, self.client.certificate.as_deref(), may_log_in)
+    }
+
+    /// What the operator is told of it besides: the connector that the client was nearest to.
+    fn why_denied(&self) -> String {
+        if self.client.login().is_some() {
+            return reply::LOGIN_DENIED_REASON.to_owned();
+        }
         let certificate = self.client.certificate.as_deref();
-        let names = certificate.map_or(&[][..], |certificate| &certificate.names);
+        let names = certificate.map_or(&[][..], |certificate| certificate.trusted_names());
+        let client = self.client.address.ip();
         let policy = self.reception.policy.load();
-        let nearest = policy.admission.nearest(client, names);
-        reply::relay_denied(client, certificate, nearest)
+        reply::why_denied(certificate, policy.admission.nearest(client, names))
     }
 
     /// DATA or the first BDAT: takes the place and writes the trace field.
@@ -150,6 +159,7 @@ impl Connection {
         }
         self.reception.metrics.refused(reply);
         let transaction = self.session.transaction();
+        let is_denied = recipient.is_some() && self.client.connector.is_none();
         tracing::info!(
             session = %self.client.session,
             listener = %self.reception.config.name,
@@ -165,6 +175,7 @@ impl Connection {
             certificate = self.client.subject(),
             status = reply.code(),
             reply = %reply,
+            reason = is_denied.then(|| self.why_denied()),
             "transaction refused"
         );
     }

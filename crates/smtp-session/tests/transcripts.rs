@@ -224,6 +224,10 @@ impl Server {
             E::MtPriority,
         ];
         let named = |name: &str| all.into_iter().find(|it| it.keyword() == name).unwrap();
+        if let Some(name) = name.strip_prefix("login:") {
+            offers.extensions_by_login = offers.extensions_by_login.with(named(name));
+            return;
+        }
         if let Some(name) = name.strip_prefix('-') {
             offers.extensions = offers.extensions.without(named(name));
             return;

@@ -12,7 +12,8 @@ use crate::attempts::{Attempts, Ban, Whom};
 use crate::config::{Config, Offer};
 use crate::metrics::Metrics;
 use crate::pool::{Pool, Remembered};
-use crate::server::facts::Facts;
+use crate::server::facts::{Facts, Identity};
+use crate::text::prepared;
 use crate::tokens::{Tokens, TokensError};
 
 /// Accounts, tokens, failed attempts and the threads that check passwords. One for the whole relay.
@@ -100,6 +101,20 @@ impl Authenticator {
         fits && is_safe
             && offer.mechanisms.contains(&mechanism)
             && self.accounts.book().serves(mechanism)
+    }
+
+    /// Who the account called `name` is, for a client that logged in at a proxy which is believed; none if there is no
+    /// such account, or it is disabled.
+    pub fn vouched(&self, name: &str) -> Option<Box<Identity>> {
+        let name = prepared(name).ok()?;
+        let book = self.accounts.book();
+        let account = book.named(&name).filter(|account| account.is_enabled)?;
+        Some(Box::new(Identity {
+            account: account.name.clone(),
+            authorization: account.name.clone(),
+            mechanism: Mechanism::External,
+            senders: account.senders.clone(),
+        }))
     }
 
     /// The ban of a client that has just connected: 421 saves both sides the rest.

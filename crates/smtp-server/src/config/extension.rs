@@ -46,6 +46,22 @@ impl Extension {
         ]
     }
 
+    /// Whether it is of use to those only who give its parameters, so that it may be named before they may.
+    pub(crate) const fn is_of_parameters_only(self) -> bool {
+        match self {
+            Self::Dsn
+            | Self::RequireTls
+            | Self::FutureRelease
+            | Self::DeliverBy
+            | Self::MtPriority => true,
+            Self::EightBitMime
+            | Self::SmtpUtf8
+            | Self::Chunking
+            | Self::BinaryMime
+            | Self::Limits => false,
+        }
+    }
+
     /// What is offered to clients that may relay, unless the settings say otherwise.
     pub(super) fn usual_for_relaying() -> Vec<Self> {
         vec![Self::FutureRelease, Self::DeliverBy]

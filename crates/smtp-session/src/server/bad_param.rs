@@ -7,6 +7,8 @@ use smtp_codec::ParamError;
 pub(super) enum BadParam {
     /// A parameter is not known, or its value is wrong.
     Value(ParamError),
+    /// A parameter for those only who have logged in.
+    LoginFirst,
     /// `BODY=BINARYMIME`, which is not offered here.
     BinaryMime,
     /// Both HOLDFOR and HOLDUNTIL.
@@ -15,6 +17,17 @@ pub(super) enum BadParam {
     HoldTooLong,
     /// Less time for delivery than is offered, or less than the hold takes.
     ByTooSoon,
+}
+
+impl BadParam {
+    /// What `error` means if the parameters can be taken of a client that has logged in.
+    pub(super) fn before_login(error: ParamError, is_known_then: impl FnOnce() -> bool) -> Self {
+        if error == ParamError::Unknown && is_known_then() {
+            Self::LoginFirst
+        } else {
+            Self::Value(error)
+        }
+    }
 }
 
 impl From<ParamError> for BadParam {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use mail::{BodyType, ByMode, Timestamp, Wishes};
-use smtp_codec::{By, Extension, Hold, MailParam, Params};
+use smtp_codec::{By, Extension, Hold, MailParam, ParamError, Params};
 
 use crate::server::bad_param::BadParam;
 use crate::server::settings::Offers;
@@ -27,6 +27,11 @@ impl MailParams {
         }
         let (offered, now) = (talk.offered(), talk.wall_clock());
         for param in params.mail(offered) {
+            let param = param.map_err(|error| {
+                BadParam::before_login(error, || {
+                    params.mail(talk.announced()).all(|it| it != Err(ParamError::Unknown))
+                })
+            });
             match param? {
                 MailParam::Size(octets) => found.octets_declared = Some(octets),
                 MailParam::Body(BodyType::BinaryMime) if !offered.has(Extension::BinaryMime) => {

@@ -112,6 +112,9 @@ pub(super) fn write_bad_param(
 ) -> fmt::Result {
     match bad {
         BadParam::Value(error @ ParamError::Unknown) => write!(out, "555 5.5.4 {error}\r\n"),
+        BadParam::LoginFirst => {
+            out.write_str("530 5.7.0 log in first: a parameter is for those who may relay\r\n")
+        }
         BadParam::BinaryMime => out.write_str("504 5.5.4 BODY is 7BIT or 8BITMIME\r\n"),
         BadParam::Value(ParamError::BodyType) if !offers.extensions.has(Extension::BinaryMime) => {
             out.write_str("504 5.5.4 BODY is 7BIT or 8BITMIME\r\n")

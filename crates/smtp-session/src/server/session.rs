@@ -213,6 +213,13 @@ impl Session {
         self.talk.offer_logins(mechanisms);
     }
 
+    /// Somebody who is believed says that the client has logged in already. Where no login is taken it changes nothing.
+    pub fn logged_in(&mut self) {
+        if self.talk.takes_logins() {
+            self.talk.log_in();
+        }
+    }
+
     /// The message is on the device: the one way to a 250 behind content.
     pub fn stored(&mut self, accepted: &Accepted, now: Instant) {
         self.change(now, |state, talk| state.stored(accepted, talk));

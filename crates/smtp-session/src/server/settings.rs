@@ -46,6 +46,10 @@ pub struct Offers {
     /// The extensions. BINARYMIME goes with CHUNKING only, REQUIRETLS under TLS only, FUTURERELEASE and DELIVERBY only
     /// where the session knows what the wall clock shows. AUTH stands for MAIL's parameter.
     pub extensions: ExtensionSet,
+    /// What EHLO names besides as long as the client may log in: those that only some accounts may use, so that a client
+    /// need not say EHLO again to learn of them. Their parameters are answered 530 5.7.0 before. Not CHUNKING, which has a
+    /// command.
+    pub extensions_by_login: ExtensionSet,
     /// Longest hold of FUTURERELEASE; above it 501 5.5.4 (RFC 4865).
     pub hold_max: Duration,
     /// Least time of DELIVERBY with return; below it 501 5.5.4 (RFC 2852).
@@ -60,6 +64,7 @@ impl Default for Offers {
         let plain = [Extension::EightBitMime, Extension::SmtpUtf8, Extension::Chunking];
         Self {
             extensions: plain.into_iter().collect(),
+            extensions_by_login: ExtensionSet::default(),
             hold_max: Duration::from_hours(7 * 24),
             deliver_by_min: Duration::from_mins(1),
             priority_profile: Box::default(),

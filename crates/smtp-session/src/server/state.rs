@@ -5,6 +5,7 @@ use smtp_codec::{
     BdatDecoder, Command, CommandError, DataDecoder, Extension, ParamError, Params, RcptParam,
 };
 
+use crate::server::bad_param::BadParam;
 use crate::server::held::{Asked, Chunk, Hello, Refused, hello_of};
 use crate::server::intake::Intake;
 use crate::server::mail_params::MailParams;
@@ -369,7 +370,7 @@ impl State {
         let (is_ascii, recipient) = match recipient(address, params, talk) {
             Ok(read) => read,
             Err(error) => {
-                talk.say_param_error(error);
+                talk.say_bad_param(error);
                 return (Self::with_recipients(transaction, Refused::Some), None);
             }
         };
@@ -440,12 +441,17 @@ fn recipient(
     address: Address,
     params: Params<'_>,
     talk: &Talk,
-) -> Result<(bool, Recipient), ParamError> {
+) -> Result<(bool, Recipient), BadParam> {
     let mut is_ascii = address.is_ascii();
     let mut recipient = Recipient::from(address);
     if !params.is_empty() {
         is_ascii &= params.iter().all(|param| param.value.is_none_or(str::is_ascii));
         for param in params.rcpt(talk.offered()) {
+            let param = param.map_err(|error| {
+                BadParam::before_login(error, || {
+                    params.rcpt(talk.announced()).all(|it| it != Err(ParamError::Unknown))
+                })
+            });
             match param? {
                 RcptParam::Notify(notify) => recipient.notify = Some(notify),
                 RcptParam::Original(original) => recipient.original = Some(original),

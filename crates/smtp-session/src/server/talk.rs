@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use bytes::BytesMut;
 use mail::{MessageId, Reply, Timestamp};
-use smtp_codec::{Extension, ExtensionSet, ParamError, write_reply};
+use smtp_codec::{Extension, ExtensionSet, write_reply};
 
 use crate::server::bad_param::BadParam;
 use crate::server::replies::{self, Ehlo, Line, Refusal};
@@ -92,10 +92,6 @@ impl Talk {
         self.bad_commands = self.bad_commands.saturating_add(1);
     }
 
-    pub(super) fn say_param_error(&mut self, error: ParamError) {
-        self.say_bad_param(error.into());
-    }
-
     pub(super) fn say_greeting(&mut self) {
         replies::write_greeting(room(&mut self.replies), &self.settings).unwrap_or_default();
     }
@@ -107,7 +103,7 @@ impl Talk {
     pub(super) fn say_ehlo(&mut self) {
         let ehlo = Ehlo {
             settings: &self.settings,
-            offered: self.offered(),
+            offered: self.announced(),
             offers_starttls: self.offers_starttls(),
             offers_xclient: self.offers_xclient,
             mechanisms: self.logins.mechanisms(),
@@ -150,7 +146,20 @@ impl Talk {
 
     /// The extensions that are offered now.
     pub(super) fn offered(&self) -> ExtensionSet {
-        let mut offered = self.settings.offers.extensions.with(Extension::Size);
+        self.possible(self.settings.offers.extensions)
+    }
+
+    /// Those, and the ones that the client may have once it has logged in.
+    pub(super) fn announced(&self) -> ExtensionSet {
+        let offers = &self.settings.offers;
+        let may_log_in = !self.is_logged_in() && !self.logins.mechanisms().is_empty();
+        let later = if may_log_in { offers.extensions_by_login } else { ExtensionSet::default() };
+        self.possible(offers.extensions.and(later))
+    }
+
+    /// Those of `extensions` that can be had in this session.
+    fn possible(&self, extensions: ExtensionSet) -> ExtensionSet {
+        let mut offered = extensions.with(Extension::Size);
         if !offered.has(Extension::Chunking) {
             offered = offered.without(Extension::BinaryMime);
         }
