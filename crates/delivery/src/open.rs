@@ -99,36 +99,33 @@ impl Opener<'_> {
             return Err(Refused::said(Stage::Greeting, &greeting));
         }
         let extensions = self.ehlo(&mut hello).await?;
-        let (hello, mut extensions, tls, exporter) =
-            match self.starttls(&mut hello, &extensions, level).await? {
-                None => (hello, extensions, None, None),
-                Some(verification) => {
-                    let connectors = self.shared.handshakes.of(&self.connector.name);
-                    let tcp = hello
-                        .into_tcp()
-                        .ok_or_else(|| Refused::new(Stage::Tls, NO_TLS, "wants TLS inside TLS"))?;
-                    let handshake = connectors.connect(verification, host, tcp);
-                    let stream = match tokio::time::timeout(ehlo_wait, handshake).await {
-                        Ok(Ok(stream)) => stream,
-                        Ok(Err(error)) => return Err(self.no_tls(level, &error.to_string())),
-                        Err(_) => {
-                            let words =
-                                format!("the TLS handshake took more than {}", span(ehlo_wait));
-                            return Err(self.no_tls(level, &words));
-                        }
-                    };
-                    self.metrics.tls_ended(TlsResult::Encrypted);
-                    let facts = tls::facts(stream.get_ref().1);
-                    let exporter = self.connector.login.as_ref().map(|_| stream.get_ref().1);
-                    let exporter = exporter.and_then(|session| tls::exporter(session));
-                    let mut hello = Hello::new(Socket::Tls(Box::new(stream)), ehlo_wait);
-                    // What was said before the handshake counts no more (RFC 3207 §4.2).
-                    let mut extensions = self.ehlo(&mut hello).await?;
-                    // Only a host that is who it should be can promise it (RFC 8689 §4.2.1).
-                    extensions.require_tls &= verification == Verification::AuthorityAndName;
-                    (hello, extensions, Some(facts), exporter)
-                }
-            };
+        let begun = self.starttls(&mut hello, &extensions, level).await?;
+        let (hello, mut extensions, tls, exporter) = match begun {
+            None => (hello, extensions, None, None),
+            Some(verification) => {
+                let connectors = self.shared.handshakes.of(&self.connector.name);
+                let tcp = hello
+                    .into_tcp()
+                    .ok_or_else(|| Refused::new(Stage::Tls, NO_TLS, "wants TLS inside TLS"))?;
+                let handshake = connectors.connect(verification, host, tcp);
+                let stream = match tokio::time::timeout(ehlo_wait, handshake).await {
+                    Ok(Ok(stream)) => stream,
+                    Ok(Err(error)) => return Err(self.no_tls(level, &error.to_string())),
+                    Err(_) => {
+                        let words = format!("the TLS handshake took more than {}", span(ehlo_wait));
+                        return Err(self.no_tls(level, &words));
+                    }
+                };
+                self.metrics.tls_ended(TlsResult::Encrypted);
+                let facts = tls::facts(stream.get_ref().1);
+                let exporter = self.connector.login.as_ref().map(|_| stream.get_ref().1);
+                let exporter = exporter.and_then(|session| tls::exporter(session));
+                let mut hello = Hello::new(Socket::Tls(Box::new(stream)), ehlo_wait);
+                // What was said before the handshake counts no more (RFC 3207 §4.2).
+                let extensions = self.ehlo(&mut hello).await?;
+                (hello, extensions, Some(facts), exporter)
+            }
+        };
         let peer = Arc::new(Peer {
             host: host.into(),
             address: address.as_tcp(),
@@ -141,7 +138,8 @@ impl Opener<'_> {
         self.login(&mut hello, &peer, exporter).await?;
         extensions.auth &= self.connector.login.is_some();
         extensions.chunking &= self.connector.chunking;
-        extensions.require_tls &= peer.tls.is_some();
+        // Only a host that is who it should be can promise it (RFC 8689 §4.2.1).
+        extensions.require_tls &= begun == Some(Verification::AuthorityAndName);
         let now = self.shared.clock.now();
         let open = Open::new(self.metrics);
         Ok(Connection::new(hello.into_socket(), extensions, (peer, address.clone()), open, now))

@@ -1,18 +1,16 @@
 //! Failed logins, counted, and the bans that follow.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use ipnet::{IpNet, Ipv6Net};
+use ipnet::IpNet;
 use parking_lot::Mutex;
 
 use crate::config;
 use crate::table::Table;
 use crate::text::shown;
 
-/// The part of an IPv6 address that one client chooses freely.
-const CLIENT_BITS_V6: u8 = 64;
 /// How long a client that logged in to an account may still do so while the account is banned.
 const KNOWN: Duration = Duration::from_hours(24);
 
@@ -221,16 +219,9 @@ impl Tables {
 
 /// The smallest network that surely is one client's.
 fn network(client: IpAddr) -> IpNet {
-    match client.to_canonical() {
-        IpAddr::V4(address) => IpNet::from(IpAddr::V4(address)),
-        IpAddr::V6(address) => {
-            let bits = u128::from(address) >> (128 - CLIENT_BITS_V6) << (128 - CLIENT_BITS_V6);
-            let whole = || Ipv6Net::from(address);
-            IpNet::V6(
-                Ipv6Net::new(Ipv6Addr::from(bits), CLIENT_BITS_V6).unwrap_or_else(|_| whole()),
-            )
-        }
-    }
+    let host = mail::host_of(client);
+    let bits = if host.is_ipv4() { 32 } else { mail::HOST_BITS_V6 };
+    IpNet::new(host, bits).unwrap_or_else(|_| IpNet::from(host))
 }
 
 #[cfg(test)]

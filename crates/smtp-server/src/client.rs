@@ -7,6 +7,8 @@ use mail::Origin;
 use sasl::Identity;
 use tls::server::PeerCertificate;
 
+use crate::rates::Who;
+
 /// A connected client.
 #[derive(Debug)]
 pub(crate) struct Client {
@@ -35,6 +37,11 @@ impl Client {
     /// The account that it logged in to.
     pub(crate) fn login(&self) -> Option<&str> {
         self.identity.as_ref().map(|identity| &*identity.account)
+    }
+
+    /// Whose doings its are.
+    pub(crate) fn who(&self) -> Who<'_> {
+        Who { client: self.address.ip(), login: self.login() }
     }
 
     /// Where a message came in.

@@ -15,7 +15,7 @@ mod restraint;
 
 pub use auth::Auth;
 pub use extension::Extension;
-pub use restraint::{Defence, Dnsbl, RateLimits, Rates};
+pub use restraint::{Defence, Dnsbl, LoginRates, RateLimits, Rates};
 
 /// One address that takes mail, with its own limits.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
@@ -41,7 +41,8 @@ pub struct Listener {
     pub tls_min: tls::server::Version,
     /// Whether clients are asked for a certificate: `no`, `ask`, or `require`. One that is trusted may let its holder
     /// relay (`certificate_names` of an inbound connector). With `ask`, a client without one, or with one that is not
-    /// trusted, goes on as if it had none; with `require` its handshake is refused.
+    /// trusted, goes on as if it had none; with `require` its handshake is refused. What a certificate may be used for
+    /// (extended key usage) is checked: for clients or for servers, or not stated, since mail hosts have those of servers.
     pub client_certificates: ClientCertificates,
     /// PEM file with the authorities that clients' certificates must come from, such as a company's own; read again on
     /// reload. Left out, it is those that the system trusts.
@@ -70,6 +71,12 @@ pub struct Listener {
     /// Connections open at once from one IPv4 address or one IPv6 /64 network. One more is answered
     /// 421 4.7.0 and closed.
     pub connections_per_client_max: usize,
+    /// Connections open at once from one network, whose size `rates.network_prefix_v4` and `network_prefix_v6` say. One more
+    /// is answered 421 4.7.0 and closed. Left out, as many as the listener takes.
+    pub connections_per_network_max: Option<usize>,
+    /// Connections open at once that are logged in to one account. A login on one more is answered 421 4.7.0, and the
+    /// connection is closed. Left out, as many as the listener takes.
+    pub connections_per_login_max: Option<usize>,
     /// TLS handshakes going on at once. One more waits; past `handshake_wait_max` it is closed.
     pub handshakes_max: usize,
     /// How much clients may do in a time.
@@ -154,6 +161,8 @@ impl Default for Listener {
             auth: None,
             connections_max: 2000,
             connections_per_client_max: 200,
+            connections_per_network_max: None,
+            connections_per_login_max: None,
             handshakes_max: 256,
             rates: RateLimits::default(),
             defence: Defence::default(),
@@ -308,6 +317,16 @@ impl Listener {
         let limits = [
             ("connections_max", count(self.connections_max), 1),
             ("connections_per_client_max", count(self.connections_per_client_max), 1),
+            (
+                "connections_per_network_max",
+                count(self.connections_per_network_max.unwrap_or(usize::MAX)),
+                1,
+            ),
+            (
+                "connections_per_login_max",
+                count(self.connections_per_login_max.unwrap_or(usize::MAX)),
+                1,
+            ),
             ("handshakes_max", count(self.handshakes_max), 1),
             ("message_octets_max", self.message_octets_max.as_octets(), 64 << 10),
             ("recipients_max", count(self.recipients_max), 1),

@@ -24,7 +24,7 @@ use crate::gate::Gate;
 use crate::metrics::Limit;
 use crate::reception::Reception;
 use crate::reply;
-use crate::slot::{Slot, Slots};
+use crate::slot::{Slot, SlotLimits, Slots};
 
 /// Rest after the system gave no connection. Without it a full descriptor table would be asked without end.
 const ACCEPT_REST: Duration = Duration::from_millis(100);
@@ -87,7 +87,7 @@ impl Listening {
         sessions: Arc<AtomicU64>,
     ) -> io::Result<Self> {
         let config = &reception.config;
-        let slots = Slots::new(config.connections_max, config.connections_per_client_max);
+        let slots = Slots::new(SlotLimits::of(config));
         let connections = Connections::new(reception.metrics.clone());
         let spare = Some(spare()?);
         let gate = Gate::default();

@@ -6,6 +6,7 @@ use sasl::server::{Ending, Facts, Refusal, Step};
 use smtp_session::server::{LoginVerdict, Said};
 
 use crate::connection::Connection;
+use crate::metrics::Limit;
 use crate::reply;
 
 impl Connection {
@@ -18,6 +19,8 @@ impl Connection {
         }
         self.exchange = None;
         if self.client.identity.take().is_some() {
+            // To leave is always allowed.
+            self.slot.change_login(None).unwrap_or_default();
             self.admit();
         }
     }
@@ -26,10 +29,10 @@ impl Connection {
     pub(crate) async fn log_in(&mut self, said: Said) {
         let verdict = match self.login_step(said).await {
             Some(Step::Challenge(reply)) => LoginVerdict::Challenge(reply),
-            Some(Step::Done { identity, reply }) => {
-                self.logged_in(identity);
-                LoginVerdict::Accept(reply)
-            }
+            Some(Step::Done { identity, reply }) => match self.logged_in(identity) {
+                Ok(()) => LoginVerdict::Accept(reply),
+                Err(full) => LoginVerdict::Refuse(full),
+            },
             Some(Step::Refused(refusal)) => LoginVerdict::Refuse(self.login_refused(&refusal)),
             Some(Step::Verify(_)) | None => LoginVerdict::Refuse(reply::no_login()),
         };
@@ -73,12 +76,17 @@ impl Connection {
         Facts {
             client: self.client.address.ip().to_canonical(),
             is_tls: self.client.tls.is_some(),
-            bindings: self.stream.bindings(),
+            bindings: self.stream.bindings(self.reception.acceptor.as_ref()),
             certificate_names: names.iter().map(ToString::to_string).collect(),
         }
     }
 
-    fn logged_in(&mut self, identity: Box<Identity>) {
+    /// The client is who it says, if its account has not its share of connections already.
+    fn logged_in(&mut self, identity: Box<Identity>) -> Result<(), Reply> {
+        if self.slot.change_login(Some(&identity.account)).is_err() {
+            self.reception.shed(Limit::LoginConnections);
+            return Err(reply::login_connections_full(&identity.account));
+        }
         tracing::info!(
             session = %self.client.session,
             listener = %self.reception.config.name,
@@ -92,16 +100,18 @@ impl Connection {
         );
         self.client.identity = Some(identity);
         self.admit();
+        Ok(())
     }
 
     /// A proxy says as whom its client has logged in: that counts as if it had done so here. An account that is not known
     /// here, or is disabled, counts as none.
-    pub(crate) fn vouched_for(&mut self, name: &str) {
+    pub(crate) fn vouched_for(&mut self, name: &str) -> Result<(), Reply> {
         let logins = self.reception.logins.as_ref();
         if let Some(identity) = logins.and_then(|logins| logins.vouched(name)) {
+            self.logged_in(identity)?;
             self.session.logged_in();
-            self.logged_in(identity);
         }
+        Ok(())
     }
 
     /// Looks again who the client is to us.

@@ -13,6 +13,10 @@ pub(crate) enum Limit {
     Connections,
     /// `connections_per_client_max`.
     ClientConnections,
+    /// `connections_per_network_max`.
+    NetworkConnections,
+    /// `connections_per_login_max`.
+    LoginConnections,
     /// No file descriptor was left.
     Descriptors,
     /// `handshakes_max`.
@@ -40,9 +44,11 @@ pub(crate) enum Limit {
 }
 
 impl Limit {
-    pub(crate) const ALL: [(Self, &'static str); 14] = [
+    pub(crate) const ALL: [(Self, &'static str); 16] = [
         (Self::Connections, "connections"),
         (Self::ClientConnections, "client_connections"),
+        (Self::NetworkConnections, "network_connections"),
+        (Self::LoginConnections, "login_connections"),
         (Self::Descriptors, "descriptors"),
         (Self::Handshakes, "handshakes"),
         (Self::LoginBan, "login_ban"),

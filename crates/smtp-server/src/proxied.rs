@@ -103,10 +103,8 @@ impl Connection {
             login = told.login.as_deref().map(|login| tracing::field::display(Plain(login))),
             "client told by a proxy"
         );
-        if let Some(login) = told.login.as_deref().filter(|login| !login.is_empty()) {
-            self.vouched_for(login);
-        }
-        Ok(())
+        let login = told.login.as_deref().filter(|login| !login.is_empty());
+        login.map_or(Ok(()), |login| self.vouched_for(login))
     }
 }
 

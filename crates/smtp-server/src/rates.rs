@@ -1,9 +1,9 @@
 //! Rates and bans: what each client has done of late, against what it may do.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use mail::{EnhancedStatus, Reply};
+use mail::{EnhancedStatus, Reply, host_of, network_of};
 use parking_lot::Mutex;
 use units::{Amount, Rate};
 
@@ -62,12 +62,27 @@ impl Kind {
     }
 }
 
+/// Who does something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Who<'a> {
+    pub(crate) client: IpAddr,
+    /// The account that it has logged in to.
+    pub(crate) login: Option<&'a str>,
+}
+
+impl From<IpAddr> for Who<'_> {
+    fn from(client: IpAddr) -> Self {
+        Self { client, login: None }
+    }
+}
+
 /// Whose doings are counted together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Whose {
+enum Whose<'a> {
     Everybody,
     Client(IpAddr),
     Network(IpAddr),
+    Login(&'a str),
 }
 
 /// A rate, ready for use: a bucket that holds `units` and is full again after `window`.
@@ -123,6 +138,7 @@ pub(crate) struct Meters {
     everybody: Buckets,
     client: Buckets,
     network: Buckets,
+    login: Buckets,
     prefixes: (u8, u8),
     ban_after: Option<Bucket>,
     ban_time: u64,
@@ -144,11 +160,14 @@ impl Meters {
     pub(crate) fn new(limits: &RateLimits, defence: &Defence, epoch: Instant) -> Option<Self> {
         let everybody = buckets(&limits.listener);
         let (client, network) = (buckets(&limits.client), buckets(&limits.network));
-        let is_limited = [&everybody, &client, &network].into_iter().flatten().any(Option::is_some);
+        let login = buckets(&limits.login.into());
+        let all = [&everybody, &client, &network, &login];
+        let is_limited = all.into_iter().flatten().any(Option::is_some);
         (is_limited || defence.ban_after.is_some()).then(|| Self {
             everybody,
             client,
             network,
+            login,
             prefixes: (limits.network_prefix_v4, limits.network_prefix_v6),
             ban_after: defence.ban_after.map(Bucket::new),
             ban_time: nanos(defence.ban_time.as_duration()),
@@ -157,18 +176,21 @@ impl Meters {
         })
     }
 
-    /// Counts one of `kind` by a client, or says which limit that is beyond.
+    /// Counts one of `kind` by `who`, or says which limit that is beyond.
     ///
     /// Octets are known only when they have come: here it is looked whether earlier ones left room.
     pub(crate) fn take(
         &self,
         kind: Kind,
-        client: IpAddr,
+        who: Who<'_>,
         now: Instant,
     ) -> Result<(), (Limit, Reply)> {
+        if !self.limits(kind) {
+            return Ok(());
+        }
         let now = self.nanos_at(now);
         let mut meters = self.table.lock();
-        for (whose, bucket, place) in self.buckets(kind, client) {
+        for (whose, bucket, place) in self.buckets(kind, who) {
             let full_at = meters.find(&whose).map_or(0, |meter| full_at(meter, place));
             if let Some(wait) = bucket.wait(full_at, now, 1) {
                 drop(meters);
@@ -176,25 +198,27 @@ impl Meters {
             }
         }
         if kind != Kind::Octets {
-            self.add(&mut meters, kind, client, (1, now));
+            self.add(&mut meters, kind, who, (1, now));
         }
         Ok(())
     }
 
     /// Counts octets that have come.
-    pub(crate) fn took_octets(&self, client: IpAddr, octets: u64, now: Instant) {
-        let now = self.nanos_at(now);
-        self.add(&mut self.table.lock(), Kind::Octets, client, (octets, now));
+    pub(crate) fn took_octets(&self, who: Who<'_>, octets: u64, now: Instant) {
+        if self.limits(Kind::Octets) {
+            let now = self.nanos_at(now);
+            self.add(&mut self.table.lock(), Kind::Octets, who, (octets, now));
+        }
     }
 
-    fn add(
-        &self,
-        meters: &mut Table<Meter>,
-        kind: Kind,
-        client: IpAddr,
-        (amount, now): (u64, u64),
-    ) {
-        for (whose, bucket, place) in self.buckets(kind, client) {
+    /// Whether anybody's doings of `kind` are limited; if not, nobody waits for the table.
+    fn limits(&self, kind: Kind) -> bool {
+        let all = [&self.everybody, &self.client, &self.network, &self.login];
+        all.into_iter().any(|buckets| matches!(buckets.get(kind.place()), Some(Some(_))))
+    }
+
+    fn add(&self, meters: &mut Table<Meter>, kind: Kind, who: Who<'_>, (amount, now): (u64, u64)) {
+        for (whose, bucket, place) in self.buckets(kind, who) {
             meters.change(&whose, now, |meter| {
                 if let Some(full_at) = meter.full_at.get_mut(place) {
                     *full_at = (*full_at).max(now).saturating_add(bucket.time(amount));
@@ -207,7 +231,7 @@ impl Meters {
     pub(crate) fn refused(&self, client: IpAddr, now: Instant) -> bool {
         let Some(bucket) = &self.ban_after else { return false };
         let now = self.nanos_at(now);
-        self.table.lock().change(&Whose::Client(host(client)), now, |meter| {
+        self.table.lock().change(&Whose::Client(host_of(client)), now, |meter| {
             if meter.banned_until > now {
                 return false;
             }
@@ -227,7 +251,7 @@ impl Meters {
         self.ban_after.as_ref()?;
         let now = self.nanos_at(now);
         let meters = self.table.lock();
-        let until = meters.find(&Whose::Client(host(client)))?.banned_until;
+        let until = meters.find(&Whose::Client(host_of(client)))?.banned_until;
         drop(meters);
         let left = until.checked_sub(now).filter(|left| *left > 0)?;
         let client = client.to_canonical();
@@ -239,16 +263,22 @@ impl Meters {
         Some((Limit::Ban, reply))
     }
 
-    /// The buckets that count what `client` does, with who shares each and which of a meter's it is.
-    fn buckets(&self, kind: Kind, client: IpAddr) -> impl Iterator<Item = (Whose, &Bucket, usize)> {
+    /// The buckets that count what `who` does, with who shares each and which of a meter's it is.
+    fn buckets<'a>(
+        &'a self,
+        kind: Kind,
+        who: Who<'a>,
+    ) -> impl Iterator<Item = (Whose<'a>, &'a Bucket, usize)> {
         let place = kind.place();
-        let network = network(client, self.prefixes);
+        let network = network_of(who.client, self.prefixes);
         [
-            (Whose::Everybody, &self.everybody),
-            (Whose::Client(host(client)), &self.client),
-            (Whose::Network(network), &self.network),
+            Some((Whose::Everybody, &self.everybody)),
+            Some((Whose::Client(host_of(who.client)), &self.client)),
+            Some((Whose::Network(network), &self.network)),
+            who.login.map(|login| (Whose::Login(login), &self.login)),
         ]
         .into_iter()
+        .flatten()
         .filter_map(move |(whose, buckets)| Some((whose, buckets.get(place)?.as_ref()?, place)))
     }
 
@@ -262,11 +292,12 @@ fn full_at(meter: &Meter, place: usize) -> u64 {
     meter.full_at.get(place).copied().unwrap_or_default()
 }
 
-fn words(kind: Kind, whose: Whose, bucket: &Bucket, wait: Duration) -> String {
+fn words(kind: Kind, whose: Whose<'_>, bucket: &Bucket, wait: Duration) -> String {
     let whose = match whose {
         Whose::Everybody => "this listener".to_owned(),
         Whose::Client(address) => format!("client {address}"),
         Whose::Network(address) => format!("the network of {address}"),
+        Whose::Login(login) => format!("the account {login}"),
     };
     let (name, rate) = (kind.name(), &bucket.words);
     format!("Too many {name} for {whose}, {rate} at most, come back in {} seconds", seconds(wait))
@@ -279,24 +310,6 @@ fn seconds(wait: Duration) -> u64 {
 
 fn nanos(span: Duration) -> u64 {
     u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
-}
-
-/// One client: an IPv4 address or an IPv6 /64.
-fn host(client: IpAddr) -> IpAddr {
-    network(client, (32, 64))
-}
-
-fn network(client: IpAddr, (v4_bits, v6_bits): (u8, u8)) -> IpAddr {
-    match client.to_canonical() {
-        IpAddr::V4(address) => {
-            let mask = u32::MAX.checked_shl(32 - u32::from(v4_bits.min(32))).unwrap_or(0);
-            IpAddr::V4(Ipv4Addr::from_bits(address.to_bits() & mask))
-        }
-        IpAddr::V6(address) => {
-            let mask = u128::MAX.checked_shl(128 - u32::from(v6_bits.min(128))).unwrap_or(0);
-            IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & mask))
-        }
-    }
 }
 
 #[cfg(test)]
@@ -327,7 +340,7 @@ mod tests {
         let meters = meters(&clock, |limits, _| {
             limits.client.messages = Some("3/1m".parse().unwrap());
         });
-        let take = |client: &str| meters.take(Kind::Messages, ip(client), clock.now());
+        let take = |client: &str| meters.take(Kind::Messages, ip(client).into(), clock.now());
         for _ in 0..3 {
             take("192.0.2.1").unwrap();
         }
@@ -348,7 +361,7 @@ mod tests {
         }
         take("192.0.2.1").unwrap_err();
         // Other kinds are not limited.
-        meters.take(Kind::Connections, ip("192.0.2.1"), clock.now()).unwrap();
+        meters.take(Kind::Connections, ip("192.0.2.1").into(), clock.now()).unwrap();
     }
 
     #[test]
@@ -359,7 +372,7 @@ mod tests {
             limits.listener.connections = Some("4/1h".parse().unwrap());
         });
         let take = |client: &str| {
-            let taken = meters.take(Kind::Connections, ip(client), clock.now());
+            let taken = meters.take(Kind::Connections, ip(client).into(), clock.now());
             taken.map_err(|(_, reply)| reply.to_string())
         };
         take("192.0.2.1").unwrap();
@@ -375,6 +388,40 @@ mod tests {
         assert!(words.contains("for this listener, 4/1h"), "{words}");
     }
 
+    /// An account has its rate wherever its clients are, and clients have theirs whoever they log in as.
+    #[test]
+    fn accounts_have_rates_of_their_own() {
+        let clock = Clock::manual(0);
+        let meters = meters(&clock, |limits, _| {
+            limits.login.messages = Some("2/1h".parse().unwrap());
+            limits.client.messages = Some("3/1h".parse().unwrap());
+        });
+        let take = |client: &str, login: Option<&str>| {
+            let taken = meters.take(Kind::Messages, Who { client: ip(client), login }, clock.now());
+            taken.map_err(|(_, reply)| reply.to_string())
+        };
+        take("192.0.2.1", Some("ana")).unwrap();
+        take("192.0.2.2", Some("ana")).unwrap();
+        let words = take("192.0.2.3", Some("ana")).unwrap_err();
+        assert!(words.starts_with("450 4.7.1 Too many messages for the account ana, 2/1h at most"));
+        take("192.0.2.1", Some("bo")).unwrap();
+        take("192.0.2.1", None).unwrap();
+        let words = take("192.0.2.1", Some("bo")).unwrap_err();
+        assert!(words.contains("for client 192.0.2.1"), "{words}");
+    }
+
+    /// A kind that is not limited is not even looked up.
+    #[test]
+    fn what_is_not_limited_waits_for_nobody() {
+        let clock = Clock::manual(0);
+        let meters = meters(&clock, |limits, _| {
+            limits.client.messages = Some("1/1h".parse().unwrap());
+        });
+        let _held = meters.table.lock();
+        meters.take(Kind::Recipients, ip("192.0.2.1").into(), clock.now()).unwrap();
+        meters.took_octets(ip("192.0.2.1").into(), 9, clock.now());
+    }
+
     /// A message may be larger than what is left; the next one waits for it.
     #[test]
     fn octets_are_counted_when_they_have_come() {
@@ -383,9 +430,11 @@ mod tests {
             limits.client.octets = Some("1MiB/1h".parse().unwrap());
         });
         let client = ip("2001:db8::1");
-        let take = |client| meters.take(Kind::Octets, client, clock.now()).map_err(|it| it.1);
+        let take = |client: IpAddr| {
+            meters.take(Kind::Octets, client.into(), clock.now()).map_err(|it| it.1)
+        };
         take(client).unwrap();
-        meters.took_octets(client, 3 << 20, clock.now());
+        meters.took_octets(client.into(), 3 << 20, clock.now());
         let words = take(ip("2001:db8::2")).unwrap_err().to_string();
         assert!(words.starts_with("450 4.7.1 Too many octets for client 2001:db8::, 1MiB/1h"));
         clock.advance(Duration::from_mins(119));

@@ -25,6 +25,18 @@ pub(crate) fn client_connections_full(client: IpAddr) -> Reply {
     reply(421, EnhancedStatus::new(4, 7, 0), words)
 }
 
+/// `connections_per_network_max` is reached.
+pub(crate) fn network_connections_full(network: IpAddr) -> Reply {
+    let words = format!("Too many connections from the network of {network}, try again later");
+    reply(421, EnhancedStatus::new(4, 7, 0), words)
+}
+
+/// `connections_per_login_max` is reached.
+pub(crate) fn login_connections_full(login: &str) -> Reply {
+    let words = format!("Too many connections of the account {login}, close some or try again");
+    reply(421, EnhancedStatus::new(4, 7, 0), words)
+}
+
 /// No file descriptor is left.
 pub(crate) fn descriptors_full() -> Reply {
     reply(421, EnhancedStatus::new(4, 3, 2), "Too many open files, try again later")

@@ -32,7 +32,7 @@ impl Reception {
         {
             return Err(ban);
         }
-        meters.take(Kind::Connections, client, now)
+        meters.take(Kind::Connections, client.into(), now)
     }
 }
 
@@ -40,7 +40,7 @@ impl Connection {
     /// Counts one of `kind` by the client, if that is within the rates.
     pub(crate) fn may_have_one(&self, kind: Kind) -> Result<(), Reply> {
         let Some(meters) = &self.reception.meters else { return Ok(()) };
-        let taken = meters.take(kind, self.client.address.ip(), self.reception.clock.now());
+        let taken = meters.take(kind, self.client.who(), self.reception.clock.now());
         taken.map_err(|(limit, reply)| {
             self.reception.shed(limit);
             reply
@@ -50,7 +50,7 @@ impl Connection {
     /// Counts accepted content.
     pub(crate) fn took(&self, octets: u64, now: Instant) {
         if let Some(meters) = &self.reception.meters {
-            meters.took_octets(self.client.address.ip(), octets, now);
+            meters.took_octets(self.client.who(), octets, now);
         }
     }
 

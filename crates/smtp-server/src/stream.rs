@@ -149,13 +149,15 @@ impl Stream {
         Ok(facts)
     }
 
-    /// What the TLS session can be recognised by.
-    pub(crate) fn bindings(&self) -> ChannelBindings {
-        let exporter = match &self.transport {
-            Transport::Tls(stream) => tls::exporter(stream.get_ref().1),
-            Transport::Plain(_) | Transport::Gone => None,
+    /// What the TLS session can be recognised by; nothing before TLS 1.3, where clients would choose `tls-unique`.
+    pub(crate) fn bindings(&self, acceptor: Option<&tls::server::Acceptor>) -> ChannelBindings {
+        let (Transport::Tls(stream), Some(acceptor)) = (&self.transport, acceptor) else {
+            return ChannelBindings::default();
         };
-        ChannelBindings { exporter, end_point: None }
+        let session = stream.get_ref().1;
+        let exporter = tls::exporter(session);
+        let end_point = exporter.as_ref().and_then(|_| acceptor.end_point(session));
+        ChannelBindings { exporter, end_point }
     }
 
     /// Closes so that the last reply arrives: input left unread would turn the close into a reset, which can

@@ -46,13 +46,7 @@ pub fn client_certificate(
 ) -> Result<Arc<CertifiedKey>, CertificateError> {
     match source {
         ClientCertificate::Pem { certificate, key } => {
-            let (chain, secret) = (pem::certificates(certificate)?, pem::key(key)?);
-            let mismatch = |source| CertificateError::Mismatch {
-                certificate: certificate.to_owned(),
-                key: key.to_owned(),
-                source,
-            };
-            CertifiedKey::from_der(chain, secret, &provider()).map(Arc::new).map_err(mismatch)
+            pem::certified(certificate, key).map(Arc::new)
         }
         ClientCertificate::Pfx { file, password_file } => {
             let password = password_file.map(password).transpose()?.unwrap_or_default();

@@ -9,6 +9,7 @@
 pub mod client;
 mod client_certificate;
 mod description;
+mod end_point;
 mod facts;
 mod pem;
 mod provider;

@@ -2,10 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
+use rustls::sign::CertifiedKey;
 use rustls_pki_types::pem::{Error as PemError, PemObject};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::description::Description;
+use crate::provider::provider;
 
 /// Why a certificate or a key cannot be used; the operator mends the file and tries again.
 #[derive(Debug, thiserror::Error)]
@@ -88,6 +90,17 @@ pub(crate) fn key(path: &Path) -> Result<PrivateKeyDer<'static>, CertificateErro
         PemError::NoItemsFound => CertificateError::NoKey(path.to_owned()),
         source => CertificateError::Pem { path: path.to_owned(), source },
     })
+}
+
+/// A certificate with its chain and the key that fits it, from two files.
+pub(crate) fn certified(certificate: &Path, key: &Path) -> Result<CertifiedKey, CertificateError> {
+    let (chain, secret) = (certificates(certificate)?, self::key(key)?);
+    let mismatch = |source| CertificateError::Mismatch {
+        certificate: certificate.to_owned(),
+        key: key.to_owned(),
+        source,
+    };
+    CertifiedKey::from_der(chain, secret, &provider()).map_err(mismatch)
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, CertificateError> {

@@ -9,7 +9,8 @@ use std::io;
 use std::sync::Arc;
 
 use rustls::server::ResolvesServerCert;
-use rustls::{CommonState, HandshakeKind, ServerConfig};
+use rustls::{CommonState, HandshakeKind, ServerConfig, ServerConnection};
+use rustls_pki_types::CertificateDer;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsAcceptor;
 
@@ -103,8 +104,9 @@ impl Acceptor {
         let session = stream.get_ref().1;
         // A ticket outlives the certificate that it was given for.
         if session.handshake_kind() == Some(HandshakeKind::Resumed)
-            && self.clients.as_ref().is_some_and(|clients| clients.are_required())
-            && let Some(fault) = self.peer_certificate(session).and_then(|peer| peer.fault)
+            && let Some(clients) = self.clients.as_ref().filter(|clients| clients.are_required())
+            && let Some((certificate, chain)) = shown(session)
+            && let Err(fault) = clients.check(certificate, chain)
         {
             return Err(HandshakeError::new(format!("the client's certificate: {fault}")).into());
         }
@@ -115,8 +117,20 @@ impl Acceptor {
     /// nothing.
     pub fn peer_certificate(&self, session: &CommonState) -> Option<PeerCertificate> {
         let clients = self.clients.as_ref()?;
-        let (certificate, intermediates) = session.peer_certificates()?.split_first()?;
-        let fault = clients.check(certificate, intermediates).err();
-        Some(PeerCertificate::read(certificate, fault))
+        let (certificate, intermediates) = shown(session)?;
+        // One that is required was verified by the handshake, or it would not have come to its end.
+        let fault = (!clients.are_required()).then(|| clients.check(certificate, intermediates));
+        Some(PeerCertificate::read(certificate, fault.and_then(Result::err)))
     }
+
+    /// The hash of the certificate that a finished handshake showed to the client (RFC 5929 §4.1). None for one whose
+    /// signature names no hash, such as Ed25519.
+    pub fn end_point(&self, session: &ServerConnection) -> Option<Box<[u8]>> {
+        self.shown.end_point(session.server_name())
+    }
+}
+
+/// What the client showed: its certificate and the intermediates.
+fn shown(session: &CommonState) -> Option<(&CertificateDer<'_>, &[CertificateDer<'_>])> {
+    session.peer_certificates()?.split_first()
 }

@@ -117,6 +117,9 @@ pub(crate) fn certificate_words(error: &CertificateError) -> String {
         CertificateError::BadEncoding => "the certificate is malformed".to_owned(),
         CertificateError::BadSignature => "the certificate's signature is wrong".to_owned(),
         CertificateError::Other(OtherError(error)) if error.is::<Fault>() => error.to_string(),
+        error if error.to_string().contains("UnsupportedCertVersion") => {
+            "the certificate is of an old version of X.509, and only version 3 counts".to_owned()
+        }
         // What webpki says of a self-signed certificate that may also sign others.
         error if error.to_string().contains("CaUsedAsEndEntity") => {
             "the certificate is an authority's or self-signed, not one for a host".to_owned()

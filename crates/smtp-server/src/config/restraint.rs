@@ -24,6 +24,25 @@ pub struct Rates {
     pub octets: Option<Rate<ByteSize>>,
 }
 
+/// How much an account is given in a time. What is left out is not limited.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct LoginRates {
+    /// Messages, such as `200/1h`. MAIL for one more is refused with 450 4.7.1.
+    pub messages: Option<Rate>,
+    /// Recipients. RCPT for one more is refused with 452 4.7.1.
+    pub recipients: Option<Rate>,
+    /// Octets of accepted content. Past it, the next MAIL is refused with 450 4.7.1.
+    pub octets: Option<Rate<ByteSize>>,
+}
+
+impl From<LoginRates> for Rates {
+    fn from(rates: LoginRates) -> Self {
+        let LoginRates { messages, recipients, octets } = rates;
+        Self { connections: None, messages, recipients, octets }
+    }
+}
+
 /// Rates of a listener's clients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -34,11 +53,13 @@ pub struct RateLimits {
     pub client: Rates,
     /// Of each network.
     pub network: Rates,
+    /// Of each account that clients have logged in to, wherever they are; besides those of the clients.
+    pub login: LoginRates,
     /// Bits of an IPv4 address that make its network.
     pub network_prefix_v4: u8,
     /// Bits of an IPv6 address that make its network.
     pub network_prefix_v6: u8,
-    /// Clients and networks that are remembered at once, for rates and for bans; each takes 56 octets of memory. Of more,
+    /// Clients, networks and accounts that are remembered at once, for rates and for bans; each takes 56 octets of memory. Of more,
     /// those are forgotten first that are furthest from their limits.
     pub remembered_max: usize,
 }
@@ -49,6 +70,7 @@ impl Default for RateLimits {
             listener: Rates::default(),
             client: Rates::default(),
             network: Rates::default(),
+            login: LoginRates::default(),
             network_prefix_v4: 24,
             network_prefix_v6: 48,
             remembered_max: 65_536,

@@ -133,6 +133,14 @@ impl Clients {
     }
 }
 
+impl Clients {
+    /// Whether the client goes on as if it had no certificate: one that rustls cannot read, such as one of X.509 version 1,
+    /// has no key that could be checked. [`Self::check`] cannot read it either, so it never counts.
+    fn is_of_no_use(&self, certificate: &CertificateDer<'_>) -> bool {
+        !self.is_required && ParsedCertificate::try_from(certificate).is_err()
+    }
+}
+
 impl Trust {
     fn read(authorities: &client::Config) -> Result<Self, CertificateError> {
         let roots = Arc::new(client::roots(authorities)?);
@@ -174,6 +182,9 @@ impl ClientCertVerifier for Clients {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        if self.is_of_no_use(certificate) {
+            return Ok(HandshakeSignatureValid::assertion());
+        }
         verify_tls12_signature(message, certificate, signature, &self.algorithms)
     }
 
@@ -183,6 +194,9 @@ impl ClientCertVerifier for Clients {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        if self.is_of_no_use(certificate) {
+            return Ok(HandshakeSignatureValid::assertion());
+        }
         verify_tls13_signature(message, certificate, signature, &self.algorithms)
     }
 

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::pem::{self, CertificateError};
-use crate::provider::{Version, provider};
+use crate::provider::Version;
 use crate::server::clients::ClientCertificates;
 
 /// Where a listener's certificate is.
@@ -49,13 +49,6 @@ impl Config {
 
     /// Reads the certificate with its key.
     pub(super) fn load(&self) -> Result<CertifiedKey, CertificateError> {
-        let chain = pem::certificates(&self.certificate)?;
-        let key = pem::key(&self.key)?;
-        let mismatch = |source| CertificateError::Mismatch {
-            certificate: self.certificate.clone(),
-            key: self.key.clone(),
-            source,
-        };
-        CertifiedKey::from_der(chain, key, &provider()).map_err(mismatch)
+        pem::certified(&self.certificate, &self.key)
     }
 }

@@ -8,6 +8,7 @@ use rustls::server::{ClientHello, ParsedCertificate, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls_pki_types::ServerName;
 
+use crate::end_point::end_point;
 use crate::pem::CertificateError;
 use crate::server::config::Config;
 
@@ -26,16 +27,26 @@ impl Shown {
     pub(super) fn replace(&self, other: Self) {
         self.0.store(other.0.into_inner());
     }
-}
 
-impl ResolvesServerCert for Shown {
-    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+    /// What `tls-server-end-point` is of the certificate that is shown to who asks for `name`.
+    pub(super) fn end_point(&self, name: Option<&str>) -> Option<Box<[u8]>> {
+        end_point(self.chosen(name)?.cert.first()?)
+    }
+
+    /// The first certificate that is for `name`, else the first of all.
+    fn chosen(&self, name: Option<&str>) -> Option<Arc<CertifiedKey>> {
         let all = self.0.load();
-        let asked = hello.server_name().and_then(|name| ServerName::try_from(name).ok());
+        let asked = name.and_then(|name| ServerName::try_from(name).ok());
         let named = asked
             .filter(|_| all.len() > 1)
             .and_then(|name| all.iter().find(|certified| is_for(certified, &name)));
         named.or_else(|| all.first()).cloned()
+    }
+}
+
+impl ResolvesServerCert for Shown {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        self.chosen(hello.server_name())
     }
 }
 
