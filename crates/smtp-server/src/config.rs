@@ -11,10 +11,12 @@ use units::{ByteSize, Span};
 
 mod auth;
 mod extension;
+mod greylist;
 mod restraint;
 
 pub use auth::Auth;
 pub use extension::Extension;
+pub use greylist::Greylist;
 pub use restraint::{Defence, Dnsbl, LoginRates, RateLimits, Rates};
 
 /// One address that takes mail, with its own limits.
@@ -83,6 +85,8 @@ pub struct Listener {
     pub rates: RateLimits,
     /// What becomes of clients that misbehave.
     pub defence: Defence,
+    /// Left out, nobody is greylisted.
+    pub greylist: Option<Greylist>,
     /// Connections that the system holds until they are accepted.
     pub backlog: u32,
     /// Largest message taken. Announced as `SIZE` (RFC 1870); larger mail is refused with
@@ -166,6 +170,7 @@ impl Default for Listener {
             handshakes_max: 256,
             rates: RateLimits::default(),
             defence: Defence::default(),
+            greylist: None,
             backlog: 1024,
             message_octets_max: ByteSize::mib(50),
             recipients_max: 1000,
@@ -355,6 +360,16 @@ impl Listener {
                 .is_ok_and(|zone| zone.literal().is_none() && zone.as_str().len() <= 180);
             if !is_zone {
                 problems.push(ConfigError::Dnsbl { listener: name(), zone: list.zone.clone() });
+            }
+        }
+        if let Some(greylist) = &self.greylist {
+            if greylist.wait >= greylist.retry_max {
+                let (key, most) = ("greylist.wait", "greylist.retry_max");
+                problems.push(ConfigError::TooBig { listener: name(), key, most });
+            }
+            if greylist.remembered_max < 8 {
+                let (key, least) = ("greylist.remembered_max", 8);
+                problems.push(ConfigError::TooSmall { listener: name(), key, least });
             }
         }
         let minute = Span::minutes(1);

@@ -11,7 +11,7 @@ use crate::client::Client;
 use crate::end::End;
 use crate::metrics::{Handshake, Limit};
 use crate::reception::Reception;
-use crate::stream::Stream;
+use crate::stream::{NoTls, Stream};
 
 /// Does the TLS handshake: waits for its turn, within the time limit for both. A stop ends it at once, since nothing
 /// is under way before it.
@@ -51,7 +51,12 @@ pub(crate) async fn handshake(
             metrics.handshake(Handshake::Done);
             return Ok(facts);
         }
-        Ok(Err(error)) => (End::HandshakeFailed(error), Some(Handshake::Failed)),
+        Ok(Err(NoTls { error, too_old })) => {
+            if let Some(offered) = too_old {
+                metrics.too_old(offered);
+            }
+            (End::HandshakeFailed(error), Some(Handshake::Failed))
+        }
         Err(_) if has_waited => (End::NoTurn, None),
         Err(_) => (End::HandshakeTimedOut, Some(Handshake::TimedOut)),
     };

@@ -15,6 +15,8 @@ mod connections;
 mod decide;
 mod end;
 mod gate;
+mod greylist;
+mod greylist_file;
 mod handshake;
 mod listener;
 mod login;

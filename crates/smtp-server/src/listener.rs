@@ -14,13 +14,15 @@ use rustix::process::{Resource, getrlimit};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
-use tokio::time::timeout;
+use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::time::{interval, timeout};
 
 use crate::client::{Client, SessionId};
 use crate::config::{Listener, ListenerTls};
 use crate::connection::Connection;
 use crate::connections::Connections;
 use crate::gate::Gate;
+use crate::greylist_file;
 use crate::metrics::Limit;
 use crate::reception::Reception;
 use crate::reply;
@@ -28,6 +30,8 @@ use crate::slot::{Slot, SlotLimits, Slots};
 
 /// Rest after the system gave no connection. Without it a full descriptor table would be asked without end.
 const ACCEPT_REST: Duration = Duration::from_millis(100);
+
+const GREYLIST_SAVED_EVERY: Duration = Duration::from_mins(5);
 
 /// Descriptors that connections leave to the spool, to deliveries and to operators, if the limit is high.
 const RESERVE: u64 = 1024;
@@ -80,6 +84,17 @@ fn spare() -> io::Result<File> {
     File::open("/dev/null")
 }
 
+/// Writes the greylist to its file, if there are such; what fails is logged.
+fn save_greylist(reception: &Arc<Reception>) -> Option<JoinHandle<()>> {
+    let greylist = Arc::clone(reception.greylist.as_ref()?);
+    let path = reception.config.greylist.as_ref()?.file.clone()?;
+    Some(spawn_blocking(move || {
+        if let Err(error) = greylist_file::save(&greylist, &path) {
+            tracing::warn!(path = %path.display(), %error, "greylist not saved");
+        }
+    }))
+}
+
 impl Listening {
     pub(crate) fn new(
         reception: Arc<Reception>,
@@ -103,9 +118,12 @@ impl Listening {
 
     /// Accepts until `stop`, then ends the connections within `drain_wait_max`.
     pub(crate) async fn run(mut self, mut stop: watch::Receiver<bool>, drain_wait_max: Duration) {
+        let mut save_at = interval(GREYLIST_SAVED_EVERY);
+        save_at.reset();
         loop {
             tokio::select! {
                 () = stopped(&mut stop) => break,
+                _ = save_at.tick() => drop(save_greylist(&self.reception)),
                 () = self.connections.ended() => {}
                 accepted = self.socket.accept() => match accepted {
                     Ok((socket, client)) => self.take(socket, client),
@@ -122,6 +140,9 @@ impl Listening {
         drop(self.socket);
         let name = &self.reception.config.name;
         let cut_off = self.connections.drain(self.reception.clock.now() + drain_wait_max).await;
+        if let Some(saving) = save_greylist(&self.reception) {
+            saving.await.ok();
+        }
         tracing::info!(listener = %name, cut_off, "listener closed");
     }
 

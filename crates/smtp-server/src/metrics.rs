@@ -6,6 +6,8 @@ use mail::Reply;
 use policy::Ending;
 use telemetry::{Counter, Gauge, Histogram, Registry};
 
+use crate::buffered::Offered;
+
 /// A limit that turned work away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Limit {
@@ -87,6 +89,9 @@ pub(crate) struct Metrics {
     handshakes_done: Counter,
     handshakes_failed: Counter,
     handshakes_timed_out: Counter,
+    too_old: [(Offered, Counter); 5],
+    greylisted: Counter,
+    greylist_passed: Counter,
     accept_failed: Counter,
     not_proxied: Counter,
     tarpitted: Counter,
@@ -143,6 +148,9 @@ impl Metrics {
             handshakes_done: handshakes("done"),
             handshakes_failed: handshakes("failed"),
             handshakes_timed_out: handshakes("timed_out"),
+            too_old: too_old(registry, listener),
+            greylisted: greylist(registry, listener, "deferred"),
+            greylist_passed: greylist(registry, listener, "passed"),
             accept_failed: counter(
                 "reception_accept_failed_total",
                 "Failed attempts to accept a connection.",
@@ -227,6 +235,23 @@ impl Metrics {
         }
     }
 
+    /// A handshake was refused because the client spoke `offered` and nothing newer.
+    pub(crate) fn too_old(&self, offered: Offered) {
+        if let Some((_, counter)) = self.too_old.iter().find(|(of, _)| *of == offered) {
+            counter.increment(1);
+        }
+    }
+
+    /// The greylist deferred a recipient.
+    pub(crate) fn greylisted(&self) {
+        self.greylisted.increment(1);
+    }
+
+    /// The greylist let a recipient pass that it had deferred.
+    pub(crate) fn greylist_passed(&self) {
+        self.greylist_passed.increment(1);
+    }
+
     /// The system did not give a connection.
     pub(crate) fn accept_failed(&self) {
         self.accept_failed.increment(1);
@@ -256,6 +281,31 @@ impl Metrics {
     pub(crate) fn panicked(&self) {
         self.panics.increment(1);
     }
+}
+
+fn too_old(registry: &Registry, listener: &str) -> [(Offered, Counter); 5] {
+    let counter = |offered| {
+        registry.counter(
+            "reception_tls_too_old_total",
+            "Handshakes refused because the client's newest version of TLS is too old, by that version.",
+            &[("listener", listener), ("offered", offered)],
+        )
+    };
+    [
+        (Offered::Ssl3, counter("ssl3")),
+        (Offered::Tls10, counter("1.0")),
+        (Offered::Tls11, counter("1.1")),
+        (Offered::Tls12, counter("1.2")),
+        (Offered::Other, counter("other")),
+    ]
+}
+
+fn greylist(registry: &Registry, listener: &str, result: &str) -> Counter {
+    registry.counter(
+        "reception_greylist_total",
+        "Recipients of strangers by what the greylist said: deferred, or passed for the first time.",
+        &[("listener", listener), ("result", result)],
+    )
 }
 
 fn shed(registry: &Registry, listener: &str, cause: &str) -> Counter {

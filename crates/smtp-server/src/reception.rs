@@ -17,6 +17,7 @@ use units::Clock;
 use crate::client::Client;
 use crate::config::{Extension, Listener, ListenerTls};
 use crate::gate::Gate;
+use crate::greylist::Greylist;
 use crate::logins::Logins;
 use crate::metrics::{Limit, Metrics};
 use crate::rates::Meters;
@@ -44,6 +45,8 @@ pub(crate) struct Reception {
     pub(crate) handshakes: Semaphore,
     /// Rates and bans; none if nothing is limited.
     pub(crate) meters: Option<Meters>,
+    /// Who of the strangers has come before; none if nobody is greylisted.
+    pub(crate) greylist: Option<Arc<Greylist>>,
     /// Permits for held-back replies, `defence.tarpits_max` of them; none if no reply is held back.
     pub(crate) tarpits: Option<Arc<Semaphore>>,
     /// The limits that turned something away of late.

@@ -53,6 +53,12 @@ pub(crate) fn listed(client: IpAddr, zone: &str, answer: Ipv4Addr) -> Reply {
     reply(554, EnhancedStatus::new(5, 7, 1), words)
 }
 
+/// A stranger came for the first time.
+pub(crate) fn greylisted(seconds: u64) -> Reply {
+    let words = format!("Greylisted: come back in {seconds} seconds");
+    reply(451, EnhancedStatus::new(4, 7, 1), words)
+}
+
 /// The channel to the queue is nearly full.
 pub(crate) fn queue_full() -> Reply {
     let words = "Insufficient system storage: the queue has not caught up with accepted mail";

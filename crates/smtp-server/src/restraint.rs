@@ -5,12 +5,13 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Instant;
 
-use mail::Reply;
+use mail::{Address, Reply};
 use smtp_session::server::Reason;
 use tokio::time::sleep;
 
 use crate::connection::Connection;
 use crate::end::End;
+use crate::greylist::Word;
 use crate::metrics::Limit;
 use crate::rates::Kind;
 use crate::reception::Reception;
@@ -45,6 +46,39 @@ impl Connection {
             self.reception.shed(limit);
             reply
         })
+    }
+
+    /// RCPT: whether a stranger has waited long enough.
+    pub(crate) fn may_come_now(&self, recipient: &Address) -> Result<(), Reply> {
+        let (Some(greylist), Some(config)) =
+            (&self.reception.greylist, &self.reception.config.greylist)
+        else {
+            return Ok(());
+        };
+        let client = self.client.address.ip();
+        let Some(transaction) = self.session.transaction() else { return Ok(()) };
+        if self.client.identity.is_some() || self.is_let_in_by_name() || config.spares(client) {
+            return Ok(());
+        }
+        let now = self.reception.clock.unix_millis() / 1000;
+        match greylist.look(client, (&transaction.sender, recipient), now) {
+            Word::Known => Ok(()),
+            Word::Passed => {
+                self.reception.metrics.greylist_passed();
+                Ok(())
+            }
+            Word::Wait(seconds) => {
+                self.reception.metrics.greylisted();
+                Err(reply::greylisted(seconds))
+            }
+        }
+    }
+
+    /// Whether the client's certificate lets it relay.
+    fn is_let_in_by_name(&self) -> bool {
+        let certificate = self.client.certificate.as_ref();
+        let admission = &self.reception.policy.load().admission;
+        certificate.is_some_and(|it| admission.admit_holder(it.trusted_names()).is_some())
     }
 
     /// Counts accepted content.

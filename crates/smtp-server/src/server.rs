@@ -20,6 +20,7 @@ use tokio::task::JoinSet;
 use units::Clock;
 
 use crate::config::{ConfigError, Listener, ListenerTls};
+use crate::greylist_file;
 use crate::listener::{Listening, open};
 use crate::logins::Logins;
 use crate::metrics::Metrics;
@@ -76,6 +77,15 @@ pub enum BindError {
         /// Why.
         #[source]
         source: Box<CertificateError>,
+    },
+    /// The greylist could not be set up.
+    #[error("listener \"{listener}\": no greylist")]
+    Greylist {
+        /// The listener.
+        listener: String,
+        /// Why.
+        #[source]
+        source: io::Error,
     },
     /// No spare file descriptor could be had.
     #[error("no file descriptor left for the listeners")]
@@ -136,6 +146,9 @@ impl Server {
             let (now, defence) = (clock.now(), &config.defence);
             let tarpits = (!defence.tarpit.as_duration().is_zero())
                 .then(|| Arc::new(Semaphore::new(defence.tarpits_max.min(Semaphore::MAX_PERMITS))));
+            let greylist = config.greylist.as_ref().map(greylist_file::open).transpose();
+            let greylist = greylist
+                .map_err(|source| BindError::Greylist { listener: config.name.clone(), source })?;
             let shedding = Arc::new(Shedding::new(now));
             sheddings.push((config.name.clone(), Arc::clone(&shedding)));
             let reception = Reception {
@@ -151,6 +164,7 @@ impl Server {
                 acceptor,
                 meters: Meters::new(&config.rates, defence, now),
                 tarpits,
+                greylist: greylist.map(Arc::new),
                 shedding,
                 gate: parking_lot::Mutex::default(),
                 logins: config.auth.as_ref().map(|auth| Logins::new(Arc::clone(&logins), auth)),

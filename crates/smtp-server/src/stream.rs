@@ -12,7 +12,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::buffered::Buffered;
+use crate::buffered::{Buffered, Offered};
 
 /// A read while commands are expected.
 const COMMAND_READ_OCTETS: usize = 4 << 10;
@@ -29,6 +29,13 @@ const LINGER_OCTETS_MAX: usize = 1 << 20;
 pub(crate) enum Expected {
     Commands,
     Content,
+}
+
+/// Why there is no TLS with a client.
+pub(crate) struct NoTls {
+    pub(crate) error: io::Error,
+    /// What the client spoke, if that is why.
+    pub(crate) too_old: Option<Offered>,
 }
 
 /// A client's connection with its read buffer.
@@ -135,14 +142,17 @@ impl Stream {
     pub(crate) async fn start_tls(
         &mut self,
         acceptor: &tls::server::Acceptor,
-    ) -> io::Result<(Box<str>, Option<PeerCertificate>)> {
+    ) -> Result<(Box<str>, Option<PeerCertificate>), NoTls> {
         self.input.clear();
         let transport = std::mem::replace(&mut self.transport, Transport::Gone);
         let Transport::Plain(socket) = transport else {
-            return Err(io::ErrorKind::NotConnected.into());
+            return Err(NoTls { error: io::ErrorKind::NotConnected.into(), too_old: None });
         };
         let socket = Buffered::new(socket, COMMAND_READ_OCTETS);
-        let stream = acceptor.accept(socket).await?;
+        let stream = acceptor.try_accept(socket).await.map_err(|(error, socket)| {
+            let too_old = error.is_about_version().then(|| socket.offered());
+            NoTls { error: error.into(), too_old }
+        })?;
         let session = stream.get_ref().1;
         let facts = (tls::facts(session), acceptor.peer_certificate(session));
         self.transport = Transport::Tls(Box::new(stream));

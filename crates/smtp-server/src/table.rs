@@ -37,8 +37,8 @@ impl<V: Remembered> Table<V> {
 
     /// What is remembered under `key`.
     pub(crate) fn find(&self, key: &impl Hash) -> Option<&V> {
-        let (print, set) = self.place(key);
-        let entry = self.sets.get(set)?.iter().find(|entry| entry.print == print)?;
+        let print = self.print(key);
+        let entry = self.sets.get(self.set(print))?.iter().find(|entry| entry.print == print)?;
         Some(&entry.value)
     }
 
@@ -49,7 +49,17 @@ impl<V: Remembered> Table<V> {
         now: u64,
         with: impl FnOnce(&mut V) -> T,
     ) -> T {
-        let (print, set) = self.place(key);
+        self.change_print(self.print(key), now, with)
+    }
+
+    /// As [`Self::change`], for a caller that makes its own prints, which are not 0.
+    pub(crate) fn change_print<T>(
+        &mut self,
+        print: u64,
+        now: u64,
+        with: impl FnOnce(&mut V) -> T,
+    ) -> T {
+        let set = self.set(print);
         let Some(set) = self.sets.get_mut(set) else { return with(&mut V::default()) };
         let found = set.iter().position(|entry| entry.print == print);
         let place = found.unwrap_or_else(|| {
@@ -73,11 +83,20 @@ impl<V: Remembered> Table<V> {
         self.forgotten
     }
 
-    fn place(&self, key: &impl Hash) -> (u64, usize) {
-        let print = self.hasher.hash_one(key).max(1);
+    /// All that is remembered, by its print.
+    pub(crate) fn entries(&self) -> impl Iterator<Item = (u64, V)> {
+        let entries = self.sets.iter().flatten();
+        entries.filter(|entry| entry.print != 0).map(|entry| (entry.print, entry.value))
+    }
+
+    fn print(&self, key: &impl Hash) -> u64 {
+        self.hasher.hash_one(key).max(1)
+    }
+
+    /// The low bits choose the set; all of them tell its keys apart.
+    fn set(&self, print: u64) -> usize {
         let sets = u64::try_from(self.sets.len()).unwrap_or(1).max(1);
-        // The low bits choose the set; all of them tell its keys apart.
-        (print, usize::try_from(print % sets).unwrap_or(0))
+        usize::try_from(print % sets).unwrap_or(0)
     }
 }
 

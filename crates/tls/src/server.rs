@@ -98,9 +98,18 @@ impl Acceptor {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let accepted = self.handshaker.0.accept(stream).await;
-        let stream =
-            accepted.map_err(|error| HandshakeError::of_client(&error, self.version_min))?;
+        self.try_accept(stream).await.map_err(|(error, _)| error.into())
+    }
+
+    /// As [`Self::accept`]; what failed gives the stream back, of which some has been read.
+    pub async fn try_accept<S>(&self, stream: S) -> Result<Stream<S>, (HandshakeError, S)>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let accepted = self.handshaker.0.accept(stream).into_fallible().await;
+        let stream = accepted.map_err(|(error, stream)| {
+            (HandshakeError::of_client(&error, self.version_min), stream)
+        })?;
         let session = stream.get_ref().1;
         // A ticket outlives the certificate that it was given for.
         if session.handshake_kind() == Some(HandshakeKind::Resumed)
@@ -108,7 +117,8 @@ impl Acceptor {
             && let Some((certificate, chain)) = shown(session)
             && let Err(fault) = clients.check(certificate, chain)
         {
-            return Err(HandshakeError::new(format!("the client's certificate: {fault}")).into());
+            let error = HandshakeError::new(format!("the client's certificate: {fault}"));
+            return Err((error, stream.into_inner().0));
         }
         Ok(stream)
     }

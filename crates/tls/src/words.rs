@@ -15,12 +15,18 @@ use crate::provider::Version;
 #[error("{words}")]
 pub struct HandshakeError {
     words: Box<str>,
+    is_about_version: bool,
 }
 
 impl HandshakeError {
     /// A failure that `words` explain.
     pub(crate) fn new(words: impl Into<Box<str>>) -> Self {
-        Self { words: words.into() }
+        Self { words: words.into(), is_about_version: false }
+    }
+
+    /// Whether the other side speaks no version of TLS that is spoken here.
+    pub const fn is_about_version(&self) -> bool {
+        self.is_about_version
     }
 
     /// Explains to a server, which speaks `version_min` and newer, why a client's handshake failed.
@@ -31,7 +37,15 @@ impl HandshakeError {
                 if *reason != PeerIncompatible::NoCipherSuitesInCommon =>
             {
                 let spoken = version_min.words();
-                Self::new(format!("no TLS version or parameters in common, {spoken} ({reason:?})"))
+                let words =
+                    format!("no TLS version or parameters in common, {spoken} ({reason:?})");
+                let is_about_version = matches!(
+                    reason,
+                    PeerIncompatible::Tls12NotOffered
+                        | PeerIncompatible::Tls12NotOfferedOrEnabled
+                        | PeerIncompatible::SupportedVersionsExtensionRequired
+                );
+                Self { is_about_version, ..Self::new(words) }
             }
             Some(Error::NoCertificatesPresented) => Self::new("the client shows no certificate"),
             Some(Error::InvalidCertificate(error)) => {
