@@ -429,3 +429,29 @@ fn a_proxy_shows_its_certificate_for_itself_only() {
     let lines: Vec<_> = printed.lines().collect();
     assert_eq!(lines, ["550 5.7.1 Relay access denied for 203.0.113.7", "250 2.1.5 recipient OK"]);
 }
+
+/// A certificate of X.509 version 1, as old devices have: it proves nothing, and does not end the session either.
+#[test]
+fn a_certificate_of_version_1_counts_as_none() {
+    let case = Case::start("ask", &["mail.partner.example"], |it| it);
+    let path = |name: &str| case.folder.path().join(name);
+    let openssl = |words: &[&str]| {
+        let mut command = Command::new("openssl");
+        command.args(words).current_dir(case.folder.path());
+        run(command, b"").succeeded()
+    };
+    let subject = "/CN=mail.partner.example";
+    let new = ["-newkey", "rsa:2048", "-nodes", "-keyout", "old.key", "-out", "old.csr"];
+    openssl(&[&["req", "-new", "-subj", subject], &new[..]].concat());
+    openssl(&["x509", "-req", "-in", "old.csr", "-signkey", "old.key", "-out", "old.pem"]);
+    let text = openssl(&["x509", "-in", "old.pem", "-noout", "-text"]);
+    assert!(text.contains("Version: 1 (0x0)"), "{text}");
+    let old = Client { certificate: path("old.pem"), key: path("old.key") };
+    for version in ["-tls1_2", "-tls1_3"] {
+        let output = case.talk(Some(&old), &[version]);
+        let reply = rcpt(&output);
+        let words = "does not count: the certificate is of an old version of X.509";
+        assert!(reply.starts_with("550 5.7.1") && reply.contains(words), "{version}: {reply}");
+    }
+    case.relay.log_with("is of an old version of X.509");
+}

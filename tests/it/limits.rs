@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant};
 
+use crate::harness::accounts::{Accounts, PASSWORD, log_in};
 use crate::harness::dns::{Dns, Record};
 use crate::harness::relay::Relay;
 use crate::harness::settings::Settings;
@@ -331,4 +332,47 @@ fn lists_that_are_silent_refuse_nobody() {
     let relay = Relay::start(settings);
     open(&relay, 2).quit();
     relay.assert_metric("chasqui_reception_dnsbl_failed_total{listener=\"smtp\"}", 1.0);
+}
+
+/// Each limit is named to who meets it, and to the operator.
+#[test]
+fn networks_and_accounts_have_limits_of_their_own() {
+    let (sink, accounts) = (Sink::start(), Accounts::new());
+    let settings = accounts
+        .settings(&sink)
+        .set("listener.0.connections_per_network_max", 2)
+        .set("listener.1.connections_per_login_max", 1)
+        .set("listener.1.rates.login.messages", "1/1h");
+    let relay = Relay::start(settings);
+    let _held = [open(&relay, 1), open(&relay, 2)];
+    let reply = connect(&relay, 3).read_reply();
+    assert_eq!(reply.code, 421, "{reply:?}");
+    let words = "4.7.0 Too many connections from the network of 127.0.0.0, try again later";
+    assert_eq!(reply.text(), words);
+    let name = "ana@sender.example";
+    let mut session = Smtp::open(relay.listener("clear"));
+    assert_eq!(log_in(&mut session, name, PASSWORD).code, 235);
+    let mut other = Smtp::open(relay.listener("clear"));
+    let reply = log_in(&mut other, name, PASSWORD);
+    assert_eq!(reply.code, 421, "{reply:?}");
+    assert!(
+        reply.text().starts_with("4.7.0 Too many connections of the account ana@"),
+        "{reply:?}"
+    );
+    assert!(other.is_closed());
+    session.expect("MAIL FROM:<ana@sender.example>", 250);
+    session.expect("RSET", 250);
+    let reply = session.expect("MAIL FROM:<ana@sender.example>", 450);
+    let words =
+        "4.7.1 Too many messages for the account ana@sender.example, 1/1h at most, come back";
+    assert!(reply.text().starts_with(words), "{reply:?}");
+    let status = relay.cli_json(&["status"]);
+    let limits = status["limits"].as_array().expect("limits");
+    let causes: Vec<_> = limits.iter().filter_map(|limit| limit["cause"].as_str()).collect();
+    assert_eq!(causes, ["network_connections", "login_connections", "message_rate"]);
+    // Who leaves makes room.
+    session.quit();
+    wait_until("room for another", || {
+        log_in(&mut Smtp::open(relay.listener("clear")), name, PASSWORD).code == 235
+    });
 }

@@ -13,6 +13,8 @@
 mod harness;
 
 #[cfg(test)]
+mod bound_logins;
+#[cfg(test)]
 mod client_tls;
 #[cfg(test)]
 mod command_line;
@@ -28,6 +30,10 @@ mod dkim;
 mod dsn;
 #[cfg(test)]
 mod durability;
+#[cfg(test)]
+mod greylist;
+#[cfg(test)]
+mod injection;
 #[cfg(test)]
 mod interop;
 #[cfg(test)]

@@ -376,6 +376,35 @@ fn a_crowd_of_silent_connections_keeps_nobody_out() {
     drop(crowd);
 }
 
+/// Ten thousand clients that say nothing are all still served, and so is one more.
+#[test]
+fn ten_thousand_idle_clients_are_all_served() {
+    const CLIENTS: usize = 10_000;
+    let sink = Sink::start();
+    let settings = Settings::towards(sink.address())
+        .set("listener.0.connections_max", 11_000)
+        .set("listener.0.backlog", 4096);
+    let relay = Relay::start(settings);
+    let mut crowd: Vec<Smtp> = (0..CLIENTS)
+        .map(|number| {
+            let last = u8::try_from(number / 100 + 1).expect("an octet");
+            let client = IpAddr::V4(Ipv4Addr::new(127, 0, 2, last));
+            let mut client = Smtp::connect_from(client, relay.smtp()).expect("a connection");
+            assert_eq!(client.read_reply().code, 220);
+            client
+        })
+        .collect();
+    let open = "chasqui_reception_connections{listener=\"smtp\"}";
+    wait_until("all are open", || relay.metric(open) > 9_999.5);
+    relay.submit("ana@sender.example", &["bo@receiver.example"], &letter("crowd", 300));
+    for client in crowd.iter_mut().step_by(97) {
+        client.expect("NOOP", 250);
+    }
+    drop(crowd);
+    wait_until("all are gone", || relay.metric(open) < 0.5);
+    sink.wait_accepted(1);
+}
+
 /// The most memory that the program has had so far, in KiB.
 fn peak_memory(relay: &Relay) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", relay.process().id()))

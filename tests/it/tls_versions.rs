@@ -6,6 +6,7 @@ use crate::harness::process::{Output, run};
 use crate::harness::relay::Relay;
 use crate::harness::settings::Settings;
 use crate::harness::sink::Sink;
+use crate::harness::smtp::Smtp;
 use crate::harness::tls::Certificate;
 use crate::harness::wait::wait_until;
 
@@ -71,4 +72,54 @@ fn only_tls_1_2_and_1_3_are_spoken() {
             relay.assert_metric(&series, 2.0);
         }
     }
+}
+
+/// `OC_16`: a device with nothing newer than TLS 1.1 can use the listener that permits clear text, and no other; what it
+/// spoke is counted.
+#[test]
+fn oc_16_an_old_device_has_clear_text_only_and_is_counted() {
+    let sink = Sink::start();
+    let folder = tempfile::tempdir().expect("a folder");
+    let certificate = Certificate::write(folder.path());
+    let listener = |name: &str, more: &str| {
+        format!(
+            "name = \"{name}\"\naddress = \"127.0.0.1:0\"\ncertificate = {:?}\nkey = {:?}\n{more}",
+            certificate.certificate, certificate.key
+        )
+    };
+    let settings = Settings::towards(sink.address())
+        .push("listener", &listener("submission", "tls = \"starttls\"\nrequires_tls = true"))
+        .push("listener", &listener("submissions", "tls = \"implicit\"\ntls_min = \"1.3\""));
+    let relay = Relay::start(settings);
+    for (listener, version) in [
+        ("submission", "-tls1"),
+        ("submission", "-tls1_1"),
+        ("submission", "-tls1_1"),
+        ("submissions", "-tls1"),
+        ("submissions", "-tls1_2"),
+    ] {
+        let output = client(&relay, &certificate, listener, version);
+        assert!(!output.status.success(), "{output:?}");
+        assert!(!output.stdout.contains("250 2.1.0 "), "{output:?}");
+    }
+    let family = "chasqui_reception_tls_too_old_total";
+    wait_until("all counted", || relay.metric_sum(family) > 4.5);
+    for (listener, offered, count) in [
+        ("submission", "1.0", 1.0),
+        ("submission", "1.1", 2.0),
+        ("submission", "1.2", 0.0),
+        ("submissions", "1.0", 1.0),
+        ("submissions", "1.2", 1.0),
+    ] {
+        let series = format!("{family}{{listener=\"{listener}\",offered=\"{offered}\"}}");
+        relay.assert_metric(&series, count);
+    }
+    // In clear it gets nothing in where TLS is asked for, and is served where it is not.
+    let mut session = Smtp::open(relay.listener("submission"));
+    session.expect("MAIL FROM:<ana@sender.example>", 530);
+    let mut session = Smtp::open(relay.listener("smtp"));
+    let reply =
+        session.deliver("ana@sender.example", &["bo@receiver.example"], b"Subject: x\r\n\r\n");
+    assert_eq!(reply.code, 250, "{reply:?}");
+    sink.wait_accepted(1);
 }
