@@ -51,6 +51,7 @@ impl Default for Greylist {
 impl Greylist {
     /// Whether clients at `client` are spared.
     pub(crate) fn spares(&self, client: IpAddr) -> bool {
-        super::holds(&self.exempt, client)
+        let client = client.to_canonical();
+        self.exempt.iter().any(|network| network.contains(&client))
     }
 }
