@@ -41,7 +41,8 @@ impl HandshakeError {
                     format!("no TLS version or parameters in common, {spoken} ({reason:?})");
                 let is_about_version = matches!(
                     reason,
-                    PeerIncompatible::Tls12NotOffered
+                    PeerIncompatible::SignatureAlgorithmsExtensionRequired
+                        | PeerIncompatible::Tls12NotOffered
                         | PeerIncompatible::Tls12NotOfferedOrEnabled
                         | PeerIncompatible::SupportedVersionsExtensionRequired
                 );

@@ -118,7 +118,9 @@ impl Write for Plain<'_> {
         if text.is_ascii() && !text.bytes().any(|octet| octet.is_ascii_control()) {
             self.0.push_str(text);
         } else {
-            self.0.extend(text.chars().map(|it| if it.is_control() { '?' } else { it }));
+            // Beyond ASCII there are characters that end a line in some viewers, or turn the direction of text.
+            let is_bad = |it: char| it.is_control() || ('\u{2028}'..='\u{202e}').contains(&it);
+            self.0.extend(text.chars().map(|it| if is_bad(it) { '?' } else { it }));
         }
         Ok(())
     }
