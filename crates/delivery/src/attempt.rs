@@ -18,7 +18,7 @@ use crate::dial::{Dial, NoConnection, stopping};
 use crate::drive::{Driven, drive};
 use crate::leaving::{Head, Leaving};
 use crate::metrics::ConnectorMetrics;
-use crate::seven_bit::{self, Body};
+use crate::seven_bit::{self, Body, Unfit};
 use crate::shared::Shared;
 use crate::words::{BAD_CONNECTION, NO_ROUTE, OUR_SIDE, later};
 
@@ -75,6 +75,8 @@ struct Sending<'a> {
     /// Transactions to come: each the places in the envelope of its recipients.
     batches: VecDeque<Vec<usize>>,
     outcomes: Vec<RecipientOutcome>,
+    /// A host that cannot have the content, and why: it fails if none of the others can.
+    unfit: Option<Box<(Reply, Connection)>>,
     /// Some host took part in a transaction, so the destination itself need not rest.
     was_answered: bool,
     connect_wait: Duration,
@@ -112,6 +114,7 @@ impl<'a> Sending<'a> {
             head: None,
             batches,
             outcomes: Vec::with_capacity(places.len()),
+            unfit: None,
             was_answered: false,
             connect_wait: Duration::ZERO,
             transmit_wait: Duration::ZERO,
@@ -192,9 +195,16 @@ impl<'a> Sending<'a> {
             let room = &self.shared.conversions;
             match Box::pin(seven_bit::body(leaving, &mut outgoing, room)).await {
                 Ok(Ok(seven_bit)) => body = seven_bit,
-                Ok(Err(reply)) => {
+                Ok(Err(Unfit::Never(reply))) => {
+                    // Another host of the destination may offer 8BITMIME.
                     let reply = with_host(&reply, &connection.peer);
-                    self.answer(&batch, Fate::Failed, &reply, None);
+                    self.batches.push_front(batch);
+                    self.set_unfit(Some(Box::new((reply, connection)))).await;
+                    return Ok(());
+                }
+                Ok(Err(Unfit::Hindered)) => {
+                    let reply = later(OUR_SIDE, "the content could not be converted to 7 bits now");
+                    self.answer(&batch, Fate::Deferred, &reply, None);
                     self.connection = Some(connection);
                     return Ok(());
                 }
@@ -204,6 +214,7 @@ impl<'a> Sending<'a> {
                 }
             }
         }
+        self.set_unfit(None).await;
         let is_reused = connection.is_reused();
         if is_reused {
             self.metrics.reused();
@@ -249,6 +260,13 @@ impl<'a> Sending<'a> {
             self.connection = Some(connection);
         }
         Ok(())
+    }
+
+    /// Remembers a host that cannot have the content, in place of the one before.
+    async fn set_unfit(&mut self, unfit: Option<Box<(Reply, Connection)>>) {
+        if let Some(before) = std::mem::replace(&mut self.unfit, unfit) {
+            Box::pin(before.1.quit()).await;
+        }
     }
 
     /// Notes what each recipient got; those that another connection or transaction may still serve go back in line.
@@ -319,17 +337,32 @@ impl<'a> Sending<'a> {
     }
 
     fn give_up(&mut self, error: NoConnection) -> Finished {
-        let has_nothing = self.outcomes.is_empty() && !self.was_answered;
-        match error {
-            NoConnection::Unreachable(reply, peer) if has_nothing => {
+        let has_nothing = self.outcomes.is_empty() && !self.was_answered && self.unfit.is_none();
+        let unfit = self.unfit.take().map(|unfit| {
+            let (reply, connection) = *unfit;
+            // It is as good as new for other messages.
+            self.connection = Some(connection);
+            reply
+        });
+        match (error, unfit) {
+            (NoConnection::Unreachable(reply, peer), _) if has_nothing => {
                 return self.finish(Outcome::Unreachable { reply, peer });
             }
-            NoConnection::Unreachable(reply, _) => self.answer_rest(Fate::Deferred, &reply, None),
-            NoConnection::Never(reply) => self.answer_rest(Fate::Failed, &reply, None),
-            NoConnection::Stopping if has_nothing => {
+            (NoConnection::NoneLeft, None) if has_nothing => {
+                return self.finish(Outcome::Unreachable { reply: none_left(), peer: None });
+            }
+            (NoConnection::Unreachable(reply, _), _) => {
+                self.answer_rest(Fate::Deferred, &reply, None);
+            }
+            (NoConnection::NoneLeft, None) => self.answer_rest(Fate::Deferred, &none_left(), None),
+            // There is none, or none of them can have the content.
+            (NoConnection::Never(reply), _) | (NoConnection::NoneLeft, Some(reply)) => {
+                self.answer_rest(Fate::Failed, &reply, None);
+            }
+            (NoConnection::Stopping, _) if has_nothing => {
                 return Finished { end: None, connection: self.connection.take() };
             }
-            NoConnection::Stopping => self.answer_rest(Fate::Deferred, &stopping(), None),
+            (NoConnection::Stopping, _) => self.answer_rest(Fate::Deferred, &stopping(), None),
         }
         self.finish_answered()
     }
@@ -388,6 +421,11 @@ impl<'a> Sending<'a> {
         };
         Finished { end: Some(end), connection }
     }
+}
+
+/// No host was found to try.
+fn none_left() -> Reply {
+    later(NO_ROUTE, "no host is left to try")
 }
 
 /// A lost connection in our own words, with the host and what it said.

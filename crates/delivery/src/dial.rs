@@ -54,6 +54,8 @@ pub(crate) enum NoConnection {
     Unreachable(Reply, Option<Arc<Peer>>),
     /// None ever will: the recipients fail.
     Never(Reply),
+    /// Each host that was tried can be talked to.
+    NoneLeft,
     /// The relay stops.
     Stopping,
 }
@@ -137,7 +139,7 @@ impl<'a> Dial<'a> {
                 };
                 NoConnection::Unreachable(reply, failure.peer)
             }
-            None => NoConnection::Unreachable(later(NO_ROUTE, "no host is left to try"), None),
+            None => NoConnection::NoneLeft,
         }
     }
 

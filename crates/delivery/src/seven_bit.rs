@@ -18,6 +18,8 @@ const MEMORY_OCTETS_MAX: usize = 256 << 20;
 /// What one takes, by the size of its message: the message, and what comes of it in quoted-printable at worst.
 const MEMORY_FACTOR: u64 = 4;
 const KIB: u64 = 1024;
+/// Given out at once.
+const PIECE_OCTETS: usize = 64 << 10;
 /// Conversion is needed and not possible (RFC 3463 §3.7).
 const NO_CONVERSION: EnhancedStatus = EnhancedStatus::new(5, 6, 3);
 
@@ -36,7 +38,7 @@ impl Default for Room {
 pub(crate) enum Body<'a> {
     /// As it was taken.
     Stored(Pieces),
-    /// Given out once. Holds its room until it is dropped.
+    /// Given out piece by piece, as each has its own time limit. Holds its room until it is dropped.
     Converted {
         /// All of it.
         octets: Bytes,
@@ -50,7 +52,8 @@ impl Body<'_> {
         match self {
             Self::Stored(content) => content.next().await,
             Self::Converted { octets, .. } => {
-                Ok(Some(std::mem::take(octets)).filter(|octets| !octets.is_empty()))
+                let piece = octets.split_to(octets.len().min(PIECE_OCTETS));
+                Ok(Some(piece).filter(|piece| !piece.is_empty()))
             }
         }
     }
@@ -59,12 +62,12 @@ impl Body<'_> {
 /// What goes to a next hop without 8BITMIME, and what MAIL says of it.
 ///
 /// # Errors
-/// The inner one is for the recipients: the message cannot go there.
+/// The inner one is for the recipients: the message cannot go there, or our own machine could not convert it now.
 pub(crate) async fn body<'a>(
     leaving: Leaving<'_>,
     outgoing: &mut Outgoing,
     room: &'a Room,
-) -> Result<Result<Body<'a>, Reply>, ReadError> {
+) -> Result<Result<Body<'a>, Unfit>, ReadError> {
     let mut content = leaving.pieces();
     let mut is_wide = false;
     while let Some(piece) = content.next().await? {
@@ -84,7 +87,7 @@ pub(crate) async fn body<'a>(
     let kib = (octets * MEMORY_FACTOR).div_ceil(KIB);
     let permits = room.0.acquire_many(u32::try_from(kib).unwrap_or(u32::MAX)).await;
     // Nobody closes it.
-    let Ok(permit) = permits else { return Ok(Err(refusal("there is no room for it"))) };
+    let Ok(permit) = permits else { return Ok(Err(Unfit::Hindered)) };
     let mut whole = Vec::with_capacity(usize::try_from(octets).unwrap_or_default());
     let mut content = leaving.pieces();
     while let Some(piece) = content.next().await? {
@@ -98,12 +101,22 @@ pub(crate) async fn body<'a>(
             Ok(Body::Converted { octets: converted.into(), _room: permit })
         }
         Ok(Err(reason)) => Err(refusal(&reason.to_string())),
-        Err(_) => Err(refusal("its parts cannot be told apart")),
+        // The relay stops, or the conversion met a bug of ours; neither is the message's fault.
+        Err(_) => Err(Unfit::Hindered),
     })
 }
 
-fn refusal(reason: &str) -> Reply {
+/// Why there is no content that can go to a next hop.
+#[derive(Clone, Debug)]
+pub(crate) enum Unfit {
+    /// This next hop cannot have the message.
+    Never(Reply),
+    /// It was our own machine; a later try may do.
+    Hindered,
+}
+
+fn refusal(reason: &str) -> Unfit {
     let words =
         "the next hop takes 7-bit content only (no 8BITMIME), and the message cannot be converted";
-    never(554, NO_CONVERSION, format!("{words}: {reason}"))
+    Unfit::Never(never(554, NO_CONVERSION, format!("{words}: {reason}")))
 }

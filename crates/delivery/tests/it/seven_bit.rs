@@ -3,7 +3,7 @@
 use mail::{BodyType, Fate, Outcome};
 use testkit::peer::{Peer, Script};
 
-use crate::relay::{CONTENT, Relay, answered, envelope, fates};
+use crate::relay::{CONTENT, Relay, Setup, answered, envelope, fates};
 
 const WIDE: &str = "MIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\n\
     Content-Transfer-Encoding: 8bit\r\n\r\nOnly one \u{e9} in it.\r\n";
@@ -80,4 +80,26 @@ async fn what_is_large_is_converted_up_to_a_limit() {
     let huge = WIDE.to_owned() + &"A line without anything odd.\r\n".repeat(1_200_000);
     let outcome = answered(send(&mut relay, BodyType::SevenBit, &huge).await);
     assert!(outcome[0].reply.text().ends_with("it is larger than 32 MiB"), "{:?}", outcome[0]);
+}
+
+/// Only if no host of the destination can have it is a message returned.
+#[tokio::test]
+async fn what_cannot_be_converted_goes_to_another_host_with_8bitmime() {
+    let signed = format!("DKIM-Signature: v=1\r\n{WIDE}");
+    let plain = || Script::default().offers(&["PIPELINING"]);
+    let (first, second) = (Peer::start([plain()]).await, Peer::start([plain()]).await);
+    let third = Peer::start([Script::default().offers(&["8BITMIME"])]).await;
+    let hosts = [first.address(), second.address(), third.address()];
+    let mut relay = Relay::start(Setup::to(&hosts));
+    let outcome = send(&mut relay, BodyType::EightBitMime, &signed).await;
+    assert_eq!(fates(outcome), [(Fate::Delivered, 250); 2]);
+    assert_eq!(String::from_utf8_lossy(&third.messages()[0].content), signed);
+    // One that is away now may be the one that can have it.
+    drop(third);
+    let mut relay = Relay::start(Setup::to(&hosts));
+    let outcome = send(&mut relay, BodyType::EightBitMime, &signed).await;
+    assert_eq!(fates(outcome), [(Fate::Deferred, 451); 2]);
+    let mut relay = Relay::start(Setup::to(&hosts[..2]));
+    let outcome = send(&mut relay, BodyType::EightBitMime, &signed).await;
+    assert_eq!(fates(outcome), [(Fate::Failed, 554); 2]);
 }
