@@ -220,16 +220,7 @@ impl<'a> Sending<'a> {
             self.metrics.reused();
         }
         connection.used();
-        let start = self.shared.clock.now();
-        let begin = match self.connector.protocol {
-            Protocol::Smtp => Transaction::new,
-            Protocol::Lmtp => Transaction::lmtp,
-        };
-        let mut transaction =
-            Box::new(begin(outgoing, connection.extensions, timeouts(self.connector), start));
-        let driven = drive(&mut connection, &mut transaction, &mut body, &self.shared.clock).await;
-        self.transmit_wait += self.since(start);
-        let end = match driven {
+        let end = match self.transact(&mut connection, outgoing, &mut body).await {
             Driven::Ended(end) => end,
             Driven::Unreadable(error) => {
                 self.batches.push_front(batch);
@@ -260,6 +251,25 @@ impl<'a> Sending<'a> {
             self.connection = Some(connection);
         }
         Ok(())
+    }
+
+    /// Runs a transaction to its end.
+    async fn transact(
+        &mut self,
+        connection: &mut Connection,
+        outgoing: Outgoing,
+        body: &mut Body<'_>,
+    ) -> Driven {
+        let start = self.shared.clock.now();
+        let begin = match self.connector.protocol {
+            Protocol::Smtp => Transaction::new,
+            Protocol::Lmtp => Transaction::lmtp,
+        };
+        let mut transaction =
+            Box::new(begin(outgoing, connection.extensions, timeouts(self.connector), start));
+        let driven = drive(connection, &mut transaction, body, &self.shared.clock).await;
+        self.transmit_wait += self.since(start);
+        driven
     }
 
     /// Remembers a host that cannot have the content, in place of the one before.

@@ -119,13 +119,6 @@ impl Metrics {
                 &[("listener", listener), ("result", result)],
             )
         };
-        let rules = |result| {
-            registry.counter(
-                "rules_total",
-                "Rules that applied to a message, whatever their mode, or could not be evaluated.",
-                &[("listener", listener), ("result", result)],
-            )
-        };
         let of_listener = [("listener", listener)];
         let counter = |name, sentence| registry.counter(name, sentence, &of_listener);
         Self {
@@ -168,8 +161,8 @@ impl Metrics {
                 "reception_dnsbl_failed_total",
                 "Lists of unwanted addresses that did not answer in time; the client went on.",
             ),
-            rules_applied: rules("applied"),
-            rules_failed: rules("failed"),
+            rules_applied: rules(registry, listener, "applied"),
+            rules_failed: rules(registry, listener, "failed"),
             panics: registry.counter(
                 "panic_total",
                 "Tasks ended by a fault in the program; each ended only its own work.",
@@ -304,6 +297,14 @@ fn greylist(registry: &Registry, listener: &str, result: &str) -> Counter {
     registry.counter(
         "reception_greylist_total",
         "Recipients of strangers by what the greylist said: deferred, or passed for the first time.",
+        &[("listener", listener), ("result", result)],
+    )
+}
+
+fn rules(registry: &Registry, listener: &str, result: &str) -> Counter {
+    registry.counter(
+        "rules_total",
+        "Rules that applied to a message, whatever their mode, or could not be evaluated.",
         &[("listener", listener), ("result", result)],
     )
 }

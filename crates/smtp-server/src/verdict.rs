@@ -61,7 +61,12 @@ impl Connection {
         if self.client.connector.is_none() {
             return Err(self.relay_denied());
         }
-        self.reception.policy.load().router.may_route(address).map_err(|no_route| no_route.reply())?;
+        self.reception
+            .policy
+            .load()
+            .router
+            .may_route(address)
+            .map_err(|no_route| no_route.reply())?;
         self.may_come_now(address)?;
         self.may_have_one(Kind::Recipients)
     }
