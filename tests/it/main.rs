@@ -65,6 +65,8 @@ mod reception;
 #[cfg(test)]
 mod self_check;
 #[cfg(test)]
+mod senders;
+#[cfg(test)]
 mod stopping;
 #[cfg(test)]
 mod timing;

@@ -166,7 +166,9 @@ async fn common(settings: &Settings, clock: Clock) -> Result<Common> {
 /// What the settings say of who may relay and which way mail goes.
 fn policy(settings: &Settings, hostname: &Domain) -> Result<Policy> {
     let router = Router::new(settings.outbound.clone()).context("outbound")?;
-    let admission = Admission::new(settings.inbound.clone());
+    let verified = settings.domain.iter().filter(|it| it.verified);
+    let verified: Vec<_> = verified.filter_map(|it| Domain::parse(&it.name).ok()).collect();
+    let admission = Admission::new(settings.inbound.clone()).with_verified(&verified);
     // `look` has told what is wrong with them, with places.
     let rules = rules::compiled(settings).map_err(|findings| anyhow!("rules: {findings:?}"))?;
     let policy = Policy::new(admission, router.with_hostname(hostname.clone()));

@@ -3,9 +3,11 @@
 use std::net::IpAddr;
 
 use ipnet::{IpNet, Ipv4Net};
+use mail::Domain;
 
 use crate::config::InboundConnector;
 use crate::nearest::{Nearest, nearest};
+use crate::sender::{Senders, Who};
 
 /// The networks, the holders of certificates and the accounts that may relay.
 #[derive(Clone, Debug)]
@@ -13,6 +15,8 @@ pub struct Admission {
     connectors: Vec<InboundConnector>,
     /// Each network with the place of its connector, most specific first; ties keep the order of the settings.
     networks: Vec<(IpNet, usize)>,
+    /// What each connector asks of senders.
+    senders: Vec<Senders>,
 }
 
 impl Admission {
@@ -25,7 +29,70 @@ impl Admission {
             })
             .collect();
         networks.sort_by_key(|(network, _)| std::cmp::Reverse(network.prefix_len()));
-        Self { connectors, networks }
+        let senders = connectors.iter().map(|it| Senders::of(it, &[])).collect();
+        Self { connectors, networks, senders }
+    }
+
+    /// The same knowing the domains that `*` in `sender_domains` stands for.
+    #[must_use]
+    pub fn with_verified(self, domains: &[Domain]) -> Self {
+        let senders = self.connectors.iter().map(|it| Senders::of(it, domains)).collect();
+        Self { senders, ..self }
+    }
+
+    /// The enabled connectors with what they ask of senders.
+    pub(crate) fn enabled(&self) -> impl Iterator<Item = (&InboundConnector, &Senders)> {
+        self.connectors.iter().zip(&self.senders).filter(|(connector, _)| connector.enabled)
+    }
+
+    /// The enabled connectors that let a client in, in the order in which they are asked: by its login, then by its
+    /// certificate, then by its address, the most specific first.
+    pub(crate) fn candidates(&self, who: &Who<'_>) -> Vec<(&InboundConnector, &Senders)> {
+        let account = who.login.unwrap_or_default();
+        let by_login = |is_for: fn(&str, &str) -> bool| {
+            self.enabled().filter(move |(it, _)| {
+                who.login.is_some() && it.logins.iter().any(|login| is_for(login, account))
+            })
+        };
+        let by_name = |is_for: fn(&str, &str) -> bool| {
+            self.enabled().filter(move |(it, _)| {
+                let names = || who.certificate_names.iter();
+                it.certificate_names.iter().any(|pattern| names().any(|name| is_for(pattern, name)))
+            })
+        };
+        let address = who.address.to_canonical();
+        let by_address = self.networks.iter().filter(|(network, _)| network.contains(&address));
+        let by_address = by_address
+            .filter_map(|(_, place)| self.connectors.get(*place).zip(self.senders.get(*place)));
+        let mut all: Vec<(&InboundConnector, &Senders)> = Vec::new();
+        let in_order = by_login(|login, account| login == account)
+            .chain(by_login(is_of_domain))
+            .chain(by_login(|login, _| login == "*"))
+            .chain(by_name(str::eq_ignore_ascii_case))
+            .chain(by_name(is_below))
+            .chain(by_address);
+        for (connector, senders) in in_order {
+            if !all.iter().any(|(known, _)| std::ptr::eq(*known, connector)) {
+                all.push((connector, senders));
+            }
+        }
+        all
+    }
+
+    /// Whether a connector's networks hold an address.
+    pub(crate) fn is_in_networks(&self, connector: &InboundConnector, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        self.networks.iter().any(|(network, place)| {
+            let is_own = self.connectors.get(*place).is_some_and(|it| std::ptr::eq(it, connector));
+            is_own && network.contains(&address)
+        })
+    }
+
+    /// Whether one of the names lets a connector's certificate holder in.
+    pub(crate) fn is_holder(connector: &InboundConnector, names: &[Box<str>]) -> bool {
+        connector.certificate_names.iter().any(|pattern| {
+            names.iter().any(|name| pattern.eq_ignore_ascii_case(name) || is_below(pattern, name))
+        })
     }
 
     /// The connector that lets `client` relay; none if it may not.

@@ -32,9 +32,12 @@ pub use rule::{
 /// any recipient that has a route.
 ///
 /// A client that no enabled inbound connector lists is answered 550 5.7.1 at RCPT. When several
-/// networks hold the client's address, the most specific one wins; a certificate goes before an address, and a login before both.
+/// networks hold the client's address, the most specific one wins; a certificate goes before an address, and a login before both. Of several connectors that would let a client in, the
+/// first in this order takes a message whose `sender_domains`, `registered_senders` and `require_tls` fit it; if none fits,
+/// MAIL is refused, and the log says what did not fit the first one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a setting of its own")]
 pub struct InboundConnector {
     /// Its name in logs, metrics and `chasqui queue`; unique among inbound connectors.
     pub name: String,
@@ -53,6 +56,35 @@ pub struct InboundConnector {
     /// Accounts whose clients may relay from any network once they have logged in: names such as `alice@example.com`, all
     /// accounts of a domain as `*@example.com`, or `*` for every account. Needs a listener with `auth`.
     pub logins: Vec<String>,
+    /// A note for people.
+    pub comment: String,
+    /// Whether mail is only taken under TLS; MAIL without it is refused with 530 5.7.0.
+    pub require_tls: bool,
+    /// Domains whose mail is taken, by the address in MAIL: `example.com`, `*.example.com` for all below it, `*` for every
+    /// verified `[[domain]]`. Empty: mail of any domain.
+    pub sender_domains: Vec<String>,
+    /// Whether mail of these `sender_domains` is refused from everywhere but the `networks` of this connector, whoever
+    /// else would let the client in.
+    pub restrict_domains_to_ip_addresses: bool,
+    /// Whether mail of these `sender_domains` is refused from everybody but the holders of `certificate_names`.
+    pub restrict_domains_to_certificate: bool,
+    /// Who may send, by the address in MAIL: `alice@example.com`, `example.com` for all of a domain, `*.example.com` for
+    /// all below it. The From of the header does not count. Empty: everybody.
+    pub registered_senders: Vec<String>,
+    /// Whether mail with the null sender (`MAIL FROM:<>`), such as reports, is taken. Left out, it is, unless
+    /// `sender_domains` or `registered_senders` ask who sends.
+    pub takes_null_sender: Option<bool>,
+}
+
+/// A domain of the organisation: one `[[domain]]` each.
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Domain {
+    /// Its name.
+    pub name: String,
+    /// Whether it is known to belong to the organisation; `*` in `sender_domains` stands for these, and no others may
+    /// be named there.
+    pub verified: bool,
 }
 
 impl Default for InboundConnector {
@@ -63,6 +95,13 @@ impl Default for InboundConnector {
             networks: Vec::new(),
             certificate_names: Vec::new(),
             logins: Vec::new(),
+            comment: String::new(),
+            require_tls: false,
+            sender_domains: Vec::new(),
+            restrict_domains_to_ip_addresses: false,
+            restrict_domains_to_certificate: false,
+            registered_senders: Vec::new(),
+            takes_null_sender: None,
         }
     }
 }

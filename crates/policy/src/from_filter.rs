@@ -71,6 +71,11 @@ impl FromFilter {
     }
 }
 
+/// Whether an entry names senders: an address, a domain, or `*.` and a domain.
+pub fn is_sender_pattern(entry: &str) -> bool {
+    FromFilter::parse(std::slice::from_ref(&entry.to_owned())).is_ok()
+}
+
 /// As addresses are compared here: few servers tell the case of a local part apart.
 fn lower(address: &Address) -> Box<str> {
     address.as_str().to_lowercase().into()

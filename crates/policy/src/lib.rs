@@ -14,8 +14,10 @@ mod message;
 mod nearest;
 mod router;
 mod rules;
+mod sender;
 
 pub use admission::Admission;
+pub use from_filter::is_sender_pattern;
 pub use live::{Live, Policy};
 pub use message::Decision;
 pub use nearest::{Missed, Nearest};
@@ -24,3 +26,4 @@ pub use rules::{
     AuthResults, Ending, Facts, Judgement, Known, LineError, MemberError, Members, Refusal,
     RuleProblem, Rules, Verdict,
 };
+pub use sender::{Denied, Who};

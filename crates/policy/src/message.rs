@@ -211,7 +211,7 @@ mod tests {
         assert_eq!(
             changed,
             "From: =?utf-8?q?J=C3=B6rg?= <notifications@own.example>\r\nTo: a@x.example\r\n\
-             Reply-To: j@partner.example\r\n\r\n"
+             Reply-To: =?utf-8?q?J=C3=B6rg?= <j@partner.example>\r\n\r\n"
         );
         // Who has an answer address keeps it, and what fits is left alone.
         let header = "From: j@partner.example\r\nReply-To: k@partner.example\r\n\r\n";

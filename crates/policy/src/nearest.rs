@@ -91,7 +91,7 @@ mod tests {
             enabled,
             networks: networks.iter().map(|text| text.parse().unwrap()).collect(),
             certificate_names: names.iter().map(ToString::to_string).collect(),
-            logins: Vec::new(),
+            ..InboundConnector::default()
         };
         let connectors = [
             connector("office", true, &["192.0.2.0/28", "2001:db8:1::/48"], &[]),

@@ -1,5 +1,7 @@
 //! What must hold across sections.
 
+mod senders;
+
 use std::collections::BTreeMap;
 
 use mail::Domain;
@@ -23,6 +25,7 @@ pub(crate) fn check(settings: &Settings, places: &Places<'_>) -> Vec<Problem> {
     check.hostname(&settings.hostname);
     check.listeners(settings);
     check.inbound(settings);
+    check.senders(settings);
     check.logins(settings);
     check.outbound(settings);
     check.paths(settings);

@@ -39,6 +39,8 @@ pub struct Settings {
     pub listener: Vec<Listener>,
     /// Who may relay: one `[[inbound]]` per group of clients. Without any, every recipient is refused.
     pub inbound: Vec<InboundConnector>,
+    /// The domains of the organisation: one `[[domain]]` each.
+    pub domain: Vec<policy::config::Domain>,
     /// Where mail goes: one `[[outbound]]` per way out. One without `hosts` and with the recipient domain `*`
     /// goes by MX to the whole Internet.
     pub outbound: Vec<OutboundConnector>,

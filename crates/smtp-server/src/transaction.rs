@@ -16,6 +16,8 @@ pub(crate) struct Transaction {
     pub(crate) begun_at: Instant,
     /// Whether its refusal has been counted and logged; the first reason stands for all.
     pub(crate) is_refusal_told: bool,
+    /// Why MAIL was refused, in the operator's words.
+    pub(crate) reason: Option<Box<str>>,
     content: Option<Box<Content>>,
 }
 
@@ -29,7 +31,7 @@ struct Content {
 
 impl Transaction {
     pub(crate) const fn new(begun_at: Instant) -> Self {
-        Self { begun_at, is_refusal_told: false, content: None }
+        Self { begun_at, is_refusal_told: false, reason: None, content: None }
     }
 
     /// Whether content has a place and is not dropped.

@@ -1,6 +1,7 @@
 //! The answers to the session's questions: who may relay, where to, and whether there is room.
 
 use mail::{Address, Reply, ReversePath};
+use policy::Who;
 use smtp_session::server::{Question, Verdict};
 
 use crate::client::Plain;
@@ -42,6 +43,7 @@ impl Connection {
     ) -> Result<(), Reply> {
         self.transaction = Transaction::new(self.reception.clock.now());
         self.may_send_as(sender)?;
+        self.may_come_from(sender)?;
         self.may_have_one(Kind::Octets)?;
         if self.reception.is_queue_nearly_full() {
             self.reception.shed(Limit::Queue);
@@ -54,6 +56,32 @@ impl Connection {
         drop(place);
         // Last, since it counts: what the relay has no room for is not held against the client.
         self.may_have_one(Kind::Messages)
+    }
+
+    /// Looks whether a connector takes mail of this sender from this client, and which one. Who is let in by nothing
+    /// hears so at RCPT.
+    fn may_come_from(&mut self, sender: &ReversePath) -> Result<(), Reply> {
+        let policy = self.reception.policy.load();
+        let certificate = self.client.certificate.as_deref();
+        let who = Who {
+            address: self.client.address.ip(),
+            certificate_names: certificate.map_or(&[], |it| it.trusted_names()),
+            login: self.client.login(),
+            is_tls: self.client.tls.is_some(),
+        };
+        match policy.admission.admit_mail(&who, sender) {
+            Ok(connector) => {
+                let name = connector.map(|connector| connector.name.as_str());
+                if name != self.client.connector.as_deref() {
+                    self.client.connector = name.map(Into::into);
+                }
+                Ok(())
+            }
+            Err(denied) => {
+                self.transaction.reason = Some(denied.reason().into());
+                Err(denied.reply().clone())
+            }
+        }
     }
 
     /// RCPT: only listed clients relay, and only where a connector leads.
@@ -165,6 +193,8 @@ impl Connection {
         self.reception.metrics.refused(reply);
         let transaction = self.session.transaction();
         let is_denied = recipient.is_some() && self.client.connector.is_none();
+        let reason = self.transaction.reason.as_deref().map(str::to_owned);
+        let reason = reason.or_else(|| is_denied.then(|| self.why_denied()));
         tracing::info!(
             session = %self.client.session,
             listener = %self.reception.config.name,
@@ -180,7 +210,7 @@ impl Connection {
             certificate = self.client.subject(),
             status = reply.code(),
             reply = %reply,
-            reason = is_denied.then(|| self.why_denied()),
+            reason,
             "transaction refused"
         );
     }

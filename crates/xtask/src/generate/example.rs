@@ -21,6 +21,8 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("rule.then.route", "\"bulk\""),
     ("rule.then.rewrite_from", "\"news@example.com\""),
     ("rule.then.set_class", "\"bulk\""),
+    ("domain.name", "\"example.com\""),
+    ("inbound.takes_null_sender", "false"),
     ("group.name", "\"staff\""),
     ("group.file", "\"/etc/chasqui/staff.txt\""),
     ("rewrite.default_from", "\"notifications\""),
