@@ -8,6 +8,7 @@
 pub mod config;
 
 mod admission;
+mod admit_mail;
 mod from_filter;
 mod live;
 mod message;
