@@ -19,6 +19,8 @@ mod client_tls;
 #[cfg(test)]
 mod command_line;
 #[cfg(test)]
+mod connectors;
+#[cfg(test)]
 mod corpus;
 #[cfg(test)]
 mod corrupt;

@@ -52,6 +52,13 @@ pub(crate) struct Connection<T> {
     idle: Pin<Box<Sleep>>,
 }
 
+impl<T> Connection<T> {
+    /// What it is about.
+    pub(crate) const fn inner(&self) -> &T {
+        &self.io
+    }
+}
+
 impl<T: AsyncRead + Unpin> AsyncRead for Connection<T> {
     fn poll_read(
         self: Pin<&mut Self>,

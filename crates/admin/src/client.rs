@@ -9,7 +9,8 @@ use reqwest::{RequestBuilder, Response};
 use serde::de::DeserializeOwned;
 
 use crate::view::{
-    Bans, Changed, ErrorBody, Filter, Lifted, Message, QueueList, Selection, Status, Unban,
+    Bans, Changed, Changes, Connectors, Edit, ErrorBody, ExportFormat, Filter, Lifted, Message,
+    QueueList, Reloaded, Run, Selection, Status, Unban,
 };
 
 /// A list of a long queue takes its time.
@@ -94,6 +95,39 @@ impl Client {
     /// Lifts bans.
     pub async fn unban(&self, unban: &Unban) -> Result<Lifted, ClientError> {
         self.answer(self.http.post(format!("{BASE}/v1/logins/unban")).json(unban)).await
+    }
+
+    /// All connectors.
+    pub async fn connectors(&self) -> Result<Connectors, ClientError> {
+        self.answer(self.http.get(format!("{BASE}/v1/connectors"))).await
+    }
+
+    /// Changes connectors, all edits or none; only says what would change if it is a dry run.
+    pub async fn edit(&self, edits: &[Edit], run: Run) -> Result<Changes, ClientError> {
+        let request = self.http.post(format!("{BASE}/v1/connectors"));
+        self.answer(request.query(&[("dry_run", run == Run::Dry)]).json(edits)).await
+    }
+
+    /// The connectors in the words of another program.
+    pub async fn export(&self, format: ExportFormat) -> Result<String, ClientError> {
+        let request = self.http.get(format!("{BASE}/v1/connectors/export"));
+        let request = request.query(&[("format", format)]);
+        let response = request.send().await.map_err(|error| self.explained(error))?;
+        if response.status().is_success() {
+            return Ok(response.text().await?);
+        }
+        Err(refused(response).await)
+    }
+
+    /// Takes connectors over from another program's words.
+    pub async fn import(&self, text: &str, run: Run) -> Result<Changes, ClientError> {
+        let request = self.http.post(format!("{BASE}/v1/connectors/import"));
+        self.answer(request.query(&[("dry_run", run == Run::Dry)]).body(text.to_owned())).await
+    }
+
+    /// Reads the settings, certificates and accounts again.
+    pub async fn reload(&self) -> Result<Reloaded, ClientError> {
+        self.answer(self.http.post(format!("{BASE}/v1/reload"))).await
     }
 
     async fn answer<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T, ClientError> {

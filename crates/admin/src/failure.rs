@@ -26,6 +26,18 @@ pub enum Failure {
         /// What to do.
         hint: String,
     },
+    /// Nobody knows who asks.
+    #[error("this needs a token")]
+    Unknown {
+        /// What to do.
+        hint: String,
+    },
+    /// The role of who asks does not go so far.
+    #[error("the token of {name} may only look")]
+    Forbidden {
+        /// Whose token it is.
+        name: String,
+    },
     /// The relay is busy or stopping: try again shortly.
     #[error("{0}")]
     Busy(String),
@@ -49,13 +61,20 @@ impl Failure {
         match self {
             Self::Wrong { .. } => StatusCode::BAD_REQUEST,
             Self::Missing { .. } => StatusCode::NOT_FOUND,
+            Self::Unknown { .. } => StatusCode::UNAUTHORIZED,
+            Self::Forbidden { .. } => StatusCode::FORBIDDEN,
             Self::Busy(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Broken(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
 
     fn into_body(self) -> ErrorBody {
+        let words = self.to_string();
         match self {
+            Self::Unknown { hint } => ErrorBody { error: words, hint: Some(hint) },
+            Self::Forbidden { .. } => {
+                ErrorBody { error: words, hint: Some("ask with the token of an admin".to_owned()) }
+            }
             Self::Wrong { error, hint } | Self::Missing { error, hint } => {
                 ErrorBody { error, hint: Some(hint) }
             }

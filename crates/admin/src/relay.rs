@@ -4,7 +4,8 @@ use std::future::Future;
 
 use crate::failure::Failure;
 use crate::view::{
-    Bans, Changed, Filter, Health, Lifted, Message, QueueList, Selection, Status, Unban,
+    Bans, Changed, Changes, Connectors, Edit, ExportFormat, Filter, Health, Lifted, Message,
+    QueueList, Reloaded, Run, Selection, Status, Unban,
 };
 
 /// The relay as operators see it; the binary implements it over the handles of its services.
@@ -33,4 +34,27 @@ pub trait Relay: Send + Sync + 'static {
 
     /// Lifts bans.
     fn unban(&self, unban: Unban) -> Result<Lifted, Failure>;
+
+    /// All connectors.
+    fn connectors(&self) -> impl Future<Output = Result<Connectors, Failure>> + Send;
+
+    /// Changes connectors, all edits or none; only says what would change if it is a dry run.
+    fn edit(
+        &self,
+        edits: Vec<Edit>,
+        run: Run,
+    ) -> impl Future<Output = Result<Changes, Failure>> + Send;
+
+    /// The connectors in the words of another program.
+    fn export(&self, format: ExportFormat) -> impl Future<Output = Result<String, Failure>> + Send;
+
+    /// Takes connectors over from another program's words.
+    fn import(
+        &self,
+        text: String,
+        run: Run,
+    ) -> impl Future<Output = Result<Changes, Failure>> + Send;
+
+    /// Reads the settings, certificates and accounts again.
+    fn reload(&self) -> impl Future<Output = Result<Reloaded, Failure>> + Send;
 }

@@ -1,18 +1,20 @@
 //! Paths and what answers them.
 
+mod connectors;
+
 use std::sync::Arc;
 
 use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::extract::{DefaultBodyLimit, Path, Query, Request, State};
 use axum::http::{StatusCode, header};
-use axum::middleware::{Next, from_fn_with_state};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use telemetry::Registry;
 
+use crate::access::{authorized, recorded};
 use crate::failure::Failure;
-use crate::metrics::Metrics;
+use crate::parts::Parts;
 use crate::relay::Relay;
 use crate::view::{Filter, Selection, Unban};
 
@@ -21,38 +23,38 @@ const BODY_OCTETS_MAX: usize = 1 << 20;
 /// No list is longer, so that one request cannot hold the queue up.
 const LIST_MAX: usize = 10_000;
 
-/// What the routes need.
-pub(crate) struct Parts<R> {
-    /// Who answers.
-    pub(crate) relay: Arc<R>,
-    /// What `/metrics` shows.
-    pub(crate) registry: Arc<Registry>,
-    /// Our own metrics.
-    pub(crate) metrics: Metrics,
-}
-
 type Shared<R> = State<Arc<Parts<R>>>;
 
-/// The routes that only read: for TCP.
-pub(crate) fn read_only<R: Relay>(parts: &Arc<Parts<R>>) -> Router {
-    finished(
-        probes::<R>(),
-        parts,
-        "only /metrics, /health/live and /health/ready are served here; control needs the Unix socket",
-    )
+/// The routes for TCP: what only reads, and the control API for those who hold a token.
+pub(crate) fn public<R: Relay>(parts: &Arc<Parts<R>>) -> Router {
+    if parts.tokens.is_empty() {
+        return finished(
+            probes::<R>(),
+            parts,
+            "only /metrics, /health/live and /health/ready are served here; control needs the Unix socket, or an [[admin.token]]",
+        );
+    }
+    let guarded = control::<R>().layer(from_fn_with_state(Arc::clone(parts), authorized::<R>));
+    finished(probes::<R>().merge(guarded), parts, API)
 }
 
-/// All routes: for the Unix socket.
-pub(crate) fn full<R: Relay>(parts: &Arc<Parts<R>>) -> Router {
-    let routes = probes::<R>()
+/// The routes for the private Unix socket.
+pub(crate) fn private<R: Relay>(parts: &Arc<Parts<R>>) -> Router {
+    finished(probes::<R>().merge(control::<R>().layer(from_fn(recorded))), parts, API)
+}
+
+const API: &str = "the control API is under /v1";
+
+fn control<R: Relay>() -> Router<Arc<Parts<R>>> {
+    Router::new()
         .route("/v1/status", get(status))
         .route("/v1/queue", get(list))
         .route("/v1/queue/retry", post(retry))
         .route("/v1/queue/cancel", post(cancel))
         .route("/v1/messages/{id}", get(show))
         .route("/v1/logins/bans", get(bans))
-        .route("/v1/logins/unban", post(unban));
-    finished(routes, parts, "the control API is under /v1")
+        .route("/v1/logins/unban", post(unban))
+        .merge(connectors::routes())
 }
 
 fn probes<R: Relay>() -> Router<Arc<Parts<R>>> {
@@ -72,7 +74,7 @@ fn finished<R: Relay>(
         .method_not_allowed_fallback(|| async {
             let refused = Failure::wrong(
                 "this path does not know that method",
-                "use GET to read and POST to change",
+                "GET reads; see docs/operations.md for what changes",
             );
             (StatusCode::METHOD_NOT_ALLOWED, refused.into_response().into_body())
         })

@@ -9,7 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::serve::Listener;
+use axum::extract::connect_info::Connected;
+use axum::serve::{IncomingStream, Listener};
 use telemetry::Registry;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::watch;
@@ -17,8 +18,11 @@ use tokio::sync::watch;
 use crate::bounded::Bounded;
 use crate::config::Config;
 use crate::metrics::Metrics;
+use crate::parts::Parts;
+use crate::peer::Peer;
 use crate::relay::Relay;
-use crate::routes::{Parts, full, read_only};
+use crate::routes::{private, public};
+use crate::tokens::Tokens;
 
 /// How long open requests may take after the stop.
 const LAST_REQUESTS_WAIT_MAX: Duration = Duration::from_secs(2);
@@ -55,6 +59,7 @@ pub struct Server {
     socket: PathBuf,
     tcp: Option<(TcpListener, SocketAddr)>,
     connections_max: usize,
+    tokens: Tokens,
 }
 
 impl Server {
@@ -63,7 +68,8 @@ impl Server {
         let unix = bind_unix(&config.socket)?;
         let tcp = if config.listen_enabled { Some(bind_tcp(config.listen).await?) } else { None };
         let connections_max = config.connections_max;
-        Ok(Self { unix, socket: config.socket.clone(), tcp, connections_max })
+        let tokens = Tokens::new(config.token.clone());
+        Ok(Self { unix, socket: config.socket.clone(), tcp, connections_max, tokens })
     }
 
     /// Where metrics and health are served, if they are.
@@ -84,13 +90,13 @@ impl Server {
         shutdown: watch::Receiver<bool>,
     ) {
         let metrics = Metrics::register(&registry);
-        let parts = Arc::new(Parts { relay, registry, metrics });
+        let parts = Arc::new(Parts { relay, registry, metrics, tokens: self.tokens });
         let unix = Bounded::new(self.unix, self.connections_max);
-        let control = serve(unix, full(&parts), shutdown.clone());
+        let control = serve(unix, private(&parts), shutdown.clone());
         let read = async {
             if let Some((tcp, _)) = self.tcp {
                 let tcp = Bounded::new(tcp, self.connections_max);
-                serve(tcp, read_only(&parts), shutdown).await;
+                serve(tcp, public(&parts), shutdown).await;
             }
         };
         tokio::join!(control, read);
@@ -104,7 +110,9 @@ async fn serve<L>(listener: L, routes: Router, shutdown: watch::Receiver<bool>)
 where
     L: Listener,
     L::Addr: std::fmt::Debug,
+    Peer: for<'a> Connected<IncomingStream<'a, L>>,
 {
+    let routes = routes.into_make_service_with_connect_info::<Peer>();
     let serving = axum::serve(listener, routes).with_graceful_shutdown(stopped(shutdown.clone()));
     let serving = async move { serving.await };
     let too_long = async {

@@ -2,10 +2,17 @@
 //!
 //! Times are RFC 3339 in UTC. Sizes are in octets. An absent value is `null`.
 
+mod connectors;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+
+pub use self::connectors::{
+    Action, Change, ChangeKind, Changes, Connector, Connectors, Direction, Edit, ExportFormat,
+    FieldChange, Fields, Reloaded, Run,
+};
 
 /// How the relay is.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]

@@ -9,10 +9,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use admin::view::{
-    Ban, Bans, Changed, Filter, Health, Lifted, Message, Queue, QueueList, Selection, Spool,
-    Status, Unban,
+    Action, Ban, Bans, Changed, Changes, Connector, Connectors, Direction, Edit, ExportFormat,
+    Filter, Health, Lifted, Message, Queue, QueueList, Reloaded, Run, Selection, Spool, Status,
+    Unban,
 };
-use admin::{BindError, Client, ClientError, Config, Failure, Relay, Server};
+use admin::{BindError, Client, ClientError, Config, Failure, Relay, Role, Server, Token};
 use telemetry::Registry;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::watch;
@@ -77,6 +78,37 @@ impl Relay for Fake {
     fn unban(&self, unban: Unban) -> Result<Lifted, Failure> {
         Ok(Lifted { bans: if unban.all { 7 } else { 1 } })
     }
+
+    async fn connectors(&self) -> Result<Connectors, Failure> {
+        let connector = Connector {
+            direction: Direction::Inbound,
+            name: "printers".to_owned(),
+            enabled: true,
+            file: PathBuf::from("/x.toml"),
+            fields: serde_json::Map::new(),
+        };
+        Ok(Connectors { connectors: vec![connector] })
+    }
+
+    async fn edit(&self, edits: Vec<Edit>, run: Run) -> Result<Changes, Failure> {
+        let notes = edits.iter().map(|edit| {
+            let Edit { direction, name, action } = edit;
+            format!("{direction} {name} {}", serde_json::to_string(action).unwrap())
+        });
+        Ok(Changes { done: run == Run::Real, changes: Vec::new(), notes: notes.collect() })
+    }
+
+    async fn export(&self, format: ExportFormat) -> Result<String, Failure> {
+        Ok(format!("{format:?}"))
+    }
+
+    async fn import(&self, text: String, run: Run) -> Result<Changes, Failure> {
+        Ok(Changes { done: run == Run::Real, changes: Vec::new(), notes: vec![text] })
+    }
+
+    async fn reload(&self) -> Result<Reloaded, Failure> {
+        Ok(Reloaded { needs_restart: vec!["listener".to_owned()] })
+    }
 }
 
 struct Running {
@@ -90,10 +122,15 @@ struct Running {
 }
 
 async fn started() -> Running {
+    started_with(|_| Vec::new()).await
+}
+
+async fn started_with(tokens: impl FnOnce(&std::path::Path) -> Vec<Token>) -> Running {
     let folder = tempfile::tempdir().unwrap();
     let config = Config {
         socket: folder.path().join("admin.sock"),
         listen: "127.0.0.1:0".parse().unwrap(),
+        token: tokens(folder.path()),
         ..Config::default()
     };
     let server = Server::bind(&config).await.unwrap();
@@ -106,8 +143,13 @@ async fn started() -> Running {
 }
 
 async fn get(address: SocketAddr, path: &str) -> String {
+    ask(address, &format!("GET {path}"), "").await
+}
+
+/// Asks with `header`, which ends in CRLF unless it is empty.
+async fn ask(address: SocketAddr, what: &str, header: &str) -> String {
     let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
-    let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    let request = format!("{what} HTTP/1.1\r\nHost: x\r\n{header}Connection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut text = String::new();
     stream.read_to_string(&mut text).await.unwrap();
@@ -178,4 +220,64 @@ async fn the_socket_is_private_and_goes_with_the_relay() {
     // What a killed relay left behind is replaced.
     drop(std::os::unix::net::UnixListener::bind(&running.config.socket).unwrap());
     Server::bind(&running.config).await.unwrap();
+}
+
+#[tokio::test]
+async fn connectors_are_asked_for_by_path() {
+    let running = started().await;
+    let client = &running.client;
+    assert_eq!(client.connectors().await.unwrap().connectors.len(), 1);
+    let edit = |action| Edit { direction: Direction::Outbound, name: "a".to_owned(), action };
+    let changes = client.edit(&[edit(Action::Remove)], Run::Dry).await.unwrap();
+    assert_eq!((changes.done, changes.notes), (false, vec!["outbound a \"remove\"".to_owned()]));
+    assert!(client.edit(&[], Run::Real).await.unwrap().done);
+    assert_eq!(client.export(ExportFormat::Json).await.unwrap(), "Json");
+    assert_eq!(client.import("words", Run::Dry).await.unwrap().notes, ["words"]);
+    assert_eq!(client.reload().await.unwrap().needs_restart, ["listener"]);
+}
+
+#[tokio::test]
+async fn roles_over_tcp() {
+    let (viewer, viewer_hash) = admin::new_token().unwrap();
+    let (boss, boss_hash) = admin::new_token().unwrap();
+    let running = started_with(|folder| {
+        let token = |name: &str, role, hash: &str| {
+            let hash_file = folder.join(name);
+            std::fs::write(&hash_file, format!("{hash}\n")).unwrap();
+            Token { name: name.to_owned(), role, hash_file }
+        };
+        vec![
+            token("eye", Role::Viewer, &viewer_hash),
+            token("boss", Role::Admin, &boss_hash),
+            Token { name: "gone".to_owned(), role: Role::Admin, hash_file: folder.join("gone") },
+        ]
+    })
+    .await;
+    assert!(running.config.token[0].problem().is_none());
+    assert!(running.config.token[2].problem().is_some());
+    let bearer = |token: &str| format!("Authorization: Bearer {token}\r\n");
+    let (eye, boss) = (bearer(&viewer), bearer(&boss));
+    let (nobody, wrong) = (String::new(), bearer(&viewer_hash));
+    let one = "/v1/connectors/inbound/printers";
+    for (what, header, want) in [
+        ("GET /metrics".to_owned(), &nobody, "200"),
+        ("GET /v1/status".to_owned(), &nobody, "401"),
+        ("GET /v1/status".to_owned(), &wrong, "401"),
+        ("GET /v1/nothing".to_owned(), &boss, "404"),
+        ("GET /v1/status".to_owned(), &eye, "200"),
+        (format!("GET {one}"), &eye, "200"),
+        ("GET /v1/connectors/inbound/other".to_owned(), &eye, "404"),
+        (format!("DELETE {one}"), &eye, "403"),
+        (format!("POST {one}/disable"), &eye, "403"),
+        ("POST /v1/queue/cancel".to_owned(), &eye, "403"),
+        (format!("DELETE {one}"), &nobody, "401"),
+        (format!("DELETE {one}?dry_run=true"), &boss, "200"),
+        (format!("POST {one}/disable"), &boss, "200"),
+        (format!("POST {one}/disable?x=1"), &boss, "400"),
+    ] {
+        let answer = ask(running.address, &what, header).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {want}")), "{what}: {answer}");
+    }
+    // The way of the private socket is free of it.
+    assert_eq!(running.client.connectors().await.unwrap().connectors.len(), 1);
 }

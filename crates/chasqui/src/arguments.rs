@@ -1,12 +1,19 @@
 //! The command line as clap reads it.
 
+mod ask;
+mod connector;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-/// Where a packaged relay keeps its settings.
-const SETTINGS: &str = "/etc/chasqui/chasqui.toml";
+use self::ask::SETTINGS;
+pub(crate) use self::ask::{Ask, Reach};
+pub(crate) use self::connector::{
+    Connector, ConnectorAdd, ConnectorExport, ConnectorImport, ConnectorSet, ConnectorShow,
+    ConnectorWhich, ExportFormat, Yes,
+};
 
 /// A mail relay that never loses what it accepted.
 #[derive(Debug, Parser)]
@@ -29,8 +36,8 @@ pub enum Command {
     /// Run the relay until SIGTERM or SIGINT
     ///
     /// SIGTERM and SIGINT stop it: new connections are refused, open transactions may end within
-    /// `stop.drain_wait_max`; a second one cuts them off. SIGHUP reads the certificates and the accounts
-    /// again.
+    /// `stop.drain_wait_max`; a second one cuts them off. SIGHUP reads the settings, the certificates and the
+    /// accounts again; the log says what needs a restart.
     Serve(Serve),
     /// Show how the running relay is
     Status(Ask),
@@ -40,6 +47,15 @@ pub enum Command {
     /// Look at and change what waits to go out
     #[command(subcommand)]
     Queue(Queue),
+    /// Look at and change connectors, of the running relay or in the settings' files
+    ///
+    /// What would change is shown and asked about first; without a terminal `--yes` is needed. New connectors get a file of
+    /// their own in the connectors' folder; others are changed where they stand. A running relay uses them at once.
+    #[command(subcommand)]
+    Connector(Connector),
+    /// Make tokens for the control API over TCP
+    #[command(subcommand)]
+    Token(Token),
     /// Keep accounts, and look after those who fail to log in
     #[command(subcommand)]
     Login(Login),
@@ -65,28 +81,6 @@ pub struct Serve {
     /// Write addresses and process id to this file, as JSON, once everything accepts.
     #[arg(long, value_name = "FILE")]
     pub ready_file: Option<PathBuf>,
-}
-
-/// How a running relay is reached.
-#[derive(Clone, Debug, Args)]
-pub struct Reach {
-    /// The settings file of the relay, which names its admin socket.
-    #[arg(long, value_name = "FILE", default_value = SETTINGS, conflicts_with = "socket")]
-    pub config: PathBuf,
-    /// The relay's admin socket.
-    #[arg(long, value_name = "PATH")]
-    pub socket: Option<PathBuf>,
-}
-
-/// A command that asks a running relay and prints the answer.
-#[derive(Clone, Debug, Args)]
-pub struct Ask {
-    /// How the relay is reached.
-    #[command(flatten)]
-    pub reach: Reach,
-    /// Print JSON.
-    #[arg(long)]
-    pub json: bool,
 }
 
 /// `config`.
@@ -302,6 +296,36 @@ pub struct Quickstart {
     /// End after the table instead of staying up.
     #[arg(long)]
     pub once: bool,
+}
+
+/// `token`.
+#[derive(Debug, Subcommand)]
+pub enum Token {
+    /// Make a token, print it, and write its hash to a file
+    New(TokenNew),
+}
+
+/// `token new`.
+#[derive(Debug, Args)]
+pub struct TokenNew {
+    /// Who will hold it.
+    #[arg(value_name = "NAME")]
+    pub name: String,
+    /// What it may do.
+    #[arg(long, value_name = "ROLE", value_enum, default_value_t = Role::Viewer)]
+    pub role: Role,
+    /// Where its hash is written; must be new.
+    #[arg(long, value_name = "FILE")]
+    pub hash_file: PathBuf,
+}
+
+/// What a token may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Role {
+    /// Look.
+    Viewer,
+    /// Look and change.
+    Admin,
 }
 
 #[cfg(test)]

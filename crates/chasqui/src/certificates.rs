@@ -15,6 +15,13 @@ use crate::logins;
 /// Tries every certificate, key, root and password file that the settings name.
 pub(crate) fn findings(settings: &Settings) -> Vec<Finding> {
     let mut findings = Vec::new();
+    for token in &settings.admin.token {
+        if let Some(error) = token.problem() {
+            let words = format!("the hash file of `{}` cannot be used: {error}", token.name);
+            let finding = Finding::in_section("admin", "token", words);
+            findings.push(finding.hint("make one with `chasqui token new`"));
+        }
+    }
     for (number, listener) in settings.listener.iter().enumerate() {
         let (Some(certificate), Some(key)) = (&listener.certificate, &listener.key) else {
             continue;

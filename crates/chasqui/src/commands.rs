@@ -1,6 +1,7 @@
 //! What each command does.
 
 mod config;
+mod connector;
 mod login;
 mod queue;
 mod quickstart;
@@ -9,6 +10,7 @@ mod serve;
 mod sink;
 mod spool;
 mod status;
+mod token;
 
 use crate::arguments::Command;
 use crate::failure::Result;
@@ -21,6 +23,8 @@ pub(crate) fn run(command: Command) -> Result {
         Command::Status(ask) => wait_for(status::run(&ask)),
         Command::Config(config) => config::run(&config),
         Command::Queue(queue) => wait_for(queue::run(&queue)),
+        Command::Connector(connector) => wait_for(connector::run(&connector)),
+        Command::Token(token) => token::run(&token),
         Command::Login(login) => login::run(&login),
         Command::Send(send) => wait_for(send::run(&send)),
         Command::Sink(sink) => sink::run(&sink),

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use admin::ClientError;
-use settings::LoadError;
+use settings::{EditError, LoadError};
 
 /// Something failed: what, what to do about it, and the exit code.
 #[derive(Debug)]
@@ -88,6 +88,17 @@ impl From<LoadError> for Failure {
             _ => None,
         };
         Self { error: error.into(), hint, code: Code::Settings }
+    }
+}
+
+impl From<EditError> for Failure {
+    fn from(error: EditError) -> Self {
+        let hint = Some(error.hint().to_owned());
+        let code = match &error {
+            EditError::Load(_) => Code::Settings,
+            _ => Code::Failed,
+        };
+        Self { error: error.into(), hint, code }
     }
 }
 

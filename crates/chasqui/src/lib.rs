@@ -21,6 +21,7 @@ mod panics;
 mod reach;
 mod ready;
 mod relay;
+mod reload;
 mod rules;
 mod services;
 mod signals;

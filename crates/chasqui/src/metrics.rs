@@ -1,14 +1,18 @@
 //! What the program itself counts.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use settings::Settings;
-use telemetry::{Counter, Registry};
+use telemetry::{Counter, Gauge, Registry};
 use units::Clock;
 
 /// Handles of the metrics.
 #[derive(Clone)]
 pub(crate) struct Metrics {
+    registry: Arc<Registry>,
+    config_hash: Arc<Mutex<String>>,
     reloaded: Counter,
     not_reloaded: Counter,
 }
@@ -21,21 +25,30 @@ impl std::fmt::Debug for Metrics {
 
 impl Metrics {
     /// Registers them, and says what runs: version, settings, since when.
-    pub(crate) fn register(registry: &Registry, settings: &Settings, clock: &Clock) -> Self {
+    pub(crate) fn register(registry: &Arc<Registry>, settings: &Settings, clock: &Clock) -> Self {
         let version = [("version", env!("CARGO_PKG_VERSION"))];
         registry.gauge("build_info", "The version that runs; always 1.", &version).set(1.0);
-        let hash = hash(settings);
-        let sentence =
-            "A hash of the settings in effect, the same wherever they are the same; always 1.";
-        registry.gauge("config_hash_info", sentence, &[("hash", &hash)]).set(1.0);
+        let config_hash = Arc::new(Mutex::new(hash(settings)));
+        hash_gauge(registry, &config_hash.lock()).set(1.0);
         let seconds = Duration::from_millis(clock.unix_millis()).as_secs_f64();
         let started = "When the relay started, in seconds since 1970.";
         registry.gauge("start_time_seconds", started, &[]).set(seconds);
         let reloads = |result| {
-            let sentence = "SIGHUPs by whether all certificates, keys and accounts could be read again; old ones stay in use.";
+            let sentence = "Reloads by whether settings, certificates, keys and accounts could all be read again; old ones stay in use.";
             registry.counter("config_reload_total", sentence, &[("result", result)])
         };
-        Self { reloaded: reloads("ok"), not_reloaded: reloads("failed") }
+        let registry = Arc::clone(registry);
+        Self { registry, config_hash, reloaded: reloads("ok"), not_reloaded: reloads("failed") }
+    }
+
+    /// These settings are in effect now.
+    pub(crate) fn in_force(&self, settings: &Settings) {
+        let (new, mut shown) = (hash(settings), self.config_hash.lock());
+        if *shown != new {
+            hash_gauge(&self.registry, &shown).set(0.0);
+            hash_gauge(&self.registry, &new).set(1.0);
+            *shown = new;
+        }
     }
 
     /// All certificates and accounts were read again.
@@ -47,6 +60,11 @@ impl Metrics {
     pub(crate) fn not_reloaded(&self) {
         self.not_reloaded.increment(1);
     }
+}
+
+fn hash_gauge(registry: &Registry, hash: &str) -> Gauge {
+    const SENTENCE: &str = "A hash of the settings in effect, the same wherever they are the same; 1, or 0 for those before a reload.";
+    registry.gauge("config_hash_info", SENTENCE, &[("hash", hash)])
 }
 
 /// Eight hexadecimal digits that depend on every setting, and on nothing else.

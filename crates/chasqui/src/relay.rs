@@ -16,6 +16,7 @@ use tokio::time::timeout;
 use units::Clock;
 
 use crate::logins;
+use crate::reload::Reloading;
 
 /// The queue answers in microseconds unless it is in trouble.
 const ANSWER_WAIT_MAX: Duration = Duration::from_secs(30);
@@ -85,6 +86,7 @@ pub(crate) struct Operated {
     pub(crate) channels: Channels,
     pub(crate) clock: Clock,
     pub(crate) logins: Arc<Authenticator>,
+    pub(crate) reloading: Reloading,
     pub(crate) stopped: watch::Receiver<bool>,
 }
 
@@ -201,6 +203,26 @@ impl Relay for Operated {
 
     fn unban(&self, unban: view::Unban) -> Result<view::Lifted, Failure> {
         Ok(logins::unban(&self.logins, &unban))
+    }
+
+    async fn connectors(&self) -> Result<view::Connectors, Failure> {
+        self.reloading.connectors().await
+    }
+
+    async fn edit(&self, edits: Vec<view::Edit>, run: view::Run) -> Result<view::Changes, Failure> {
+        self.reloading.edit(edits, run).await
+    }
+
+    async fn export(&self, format: view::ExportFormat) -> Result<String, Failure> {
+        self.reloading.export(format).await
+    }
+
+    async fn import(&self, text: String, run: view::Run) -> Result<view::Changes, Failure> {
+        self.reloading.import(text, run).await
+    }
+
+    async fn reload(&self) -> Result<view::Reloaded, Failure> {
+        self.reloading.reload().await
     }
 }
 

@@ -30,6 +30,7 @@ use crate::files::Files;
 use crate::logins;
 use crate::metrics::Metrics;
 use crate::relay::{Channels, Facts, ORDINARY_OCTETS, Operated};
+use crate::reload::Reloading;
 use crate::rules;
 use crate::services::Services;
 
@@ -51,8 +52,6 @@ const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 pub struct Running {
     admin_address: Option<std::net::SocketAddr>,
     admin_socket: PathBuf,
-    files: Files,
-    metrics: Metrics,
     registry: Arc<Registry>,
     relay: Arc<Operated>,
     spool: Spool,
@@ -76,7 +75,10 @@ struct Common {
 }
 
 /// Builds every part, joins them and sets them going. When this returns, every listener accepts.
-pub async fn start(settings: Settings, clock: Clock) -> Result<Running> {
+///
+/// `file` is where the settings came from: from there they are read again at reload, and changed by edits of
+/// connectors.
+pub async fn start(settings: Settings, file: Option<PathBuf>, clock: Clock) -> Result<Running> {
     let common = common(&settings, clock).await?;
     let Common { clock, registry, spool, .. } = &common;
 
@@ -114,7 +116,9 @@ pub async fn start(settings: Settings, clock: Clock) -> Result<Running> {
     let (stop, stopped) = watch::channel(false);
     let (stop_admin, admin_stopped) = watch::channel(false);
     let drain_wait_max = settings.stop.drain_wait_max.as_duration();
+    let reloading = reloading((&settings, file), &common, &server, &delivery);
     let relay = Arc::new(Operated {
+        reloading,
         facts: Arc::new(facts(settings, &server, clock)),
         queue: queue::Handle::new(requests_in),
         spool: spool.clone(),
@@ -124,7 +128,6 @@ pub async fn start(settings: Settings, clock: Clock) -> Result<Running> {
         logins: Arc::clone(&common.logins),
         stopped: stopped.clone(),
     });
-    let files = Files::new(server.certificates(), &delivery.handshakes);
     let (admin_address, admin_socket) = (admin.address(), admin.socket().to_owned());
 
     let mut services = Services::default();
@@ -138,8 +141,6 @@ pub async fn start(settings: Settings, clock: Clock) -> Result<Running> {
     Ok(Running {
         admin_address,
         admin_socket,
-        files,
-        metrics: common.metrics,
         registry: common.registry,
         relay,
         spool: common.spool,
@@ -215,6 +216,28 @@ fn delivery(
     })
 }
 
+fn reloading(
+    (settings, file): (&Settings, Option<PathBuf>),
+    common: &Common,
+    server: &smtp_server::Server,
+    delivery: &delivery::Parts,
+) -> Reloading {
+    Reloading {
+        file,
+        started: settings.clone(),
+        hostname: common.hostname.clone(),
+        policy: common.policy.clone(),
+        policy_of: policy,
+        handshakes: delivery.handshakes.clone(),
+        logins: delivery.logins.clone(),
+        files: Files::new(server.certificates(), &delivery.handshakes),
+        accounts: Arc::clone(&common.logins),
+        metrics: common.metrics.clone(),
+        clock: common.clock.clone(),
+        one_at_a_time: tokio::sync::Mutex::new(()),
+    }
+}
+
 fn facts(settings: Settings, server: &smtp_server::Server, clock: &Clock) -> Facts {
     let addresses = server.addresses().into_iter();
     Facts {
@@ -256,16 +279,6 @@ impl Running {
     /// Messages in the queue; none when it has stopped.
     pub(crate) async fn queued(&self) -> Option<usize> {
         self.relay.queue.summary(0).await.ok().map(|summary| summary.messages)
-    }
-
-    /// Handles for reading certificates again.
-    pub(crate) const fn files(&self) -> &Files {
-        &self.files
-    }
-
-    /// What the program itself counts.
-    pub(crate) const fn metrics(&self) -> &Metrics {
-        &self.metrics
     }
 
     /// Waits until a part ends that should not: the state it kept is gone, so the process must end and start again.
@@ -317,7 +330,7 @@ pub async fn families(folder: &Path) -> Result<Vec<telemetry::Family>> {
     let mut settings = settings::parse(LEAST, Path::new("families"))?;
     settings.admin.socket = folder.join("admin.sock");
     settings.spool.path = folder.join("spool");
-    let running = start(settings, Clock::system()).await?;
+    let running = start(settings, None, Clock::system()).await?;
     // Services register when they begin, each on its own thread: wait until no more comes.
     let (mut families, mut same_times) = (Vec::new(), 0);
     while same_times < 5 {
@@ -397,7 +410,7 @@ mod tests {
         let mut settings = settings::parse(LEAST, Path::new("families")).unwrap();
         settings.admin.socket = folder.path().join("admin.sock");
         settings.spool.path = folder.path().join("spool");
-        let mut running = start(settings, Clock::system()).await.unwrap();
+        let mut running = start(settings, None, Clock::system()).await.unwrap();
         running.services.start("brief", async {});
         assert_eq!(running.broken().await, "brief");
         running.services.start("faulty", async { panic!("a fault on purpose") });

@@ -36,14 +36,14 @@ pub(crate) async fn run(shared: &Shared, attempt: Attempt) -> Finished {
     let unreachable = |reply| Outcome::Unreachable { reply, peer: None };
     let name = attempt.destination.connector();
     let policy = shared.policy.hold();
-    let connector = policy.router.connector(name).zip(shared.metrics.connector(name));
+    let connector = policy.router.connector(name).map(|one| (one, shared.metrics.of(one)));
     let stored = shared.spool.load(attempt.id).await;
     let outcome = match (stored, connector) {
         (Ok(stored), Some((connector, metrics))) => {
             let destination = attempt.destination.clone();
-            let dial = Dial::new(shared, &destination, connector, metrics);
+            let dial = Dial::new(shared, &destination, connector, &metrics);
             let mut sending =
-                Sending::new((shared, &policy), &attempt, stored, (connector, metrics), dial);
+                Sending::new((shared, &policy), &attempt, stored, (connector, &metrics), dial);
             return sending.run().await;
         }
         (Ok(_), None) => {

@@ -3,21 +3,19 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use parking_lot::RwLock;
+use arc_swap::ArcSwap;
 use policy::config::{self, OutboundConnector, TlsLevel, TlsVersion};
 use tls::client::{Config, Connectors, Demands, Version};
 use tls::{CertificateError, ClientCertificate, Description, client_certificate as read};
 
 /// The TLS of all outbound connectors. Cheap to clone; clones are reloaded together.
 #[derive(Clone, Debug)]
-pub struct Handshakes {
-    config: Config,
-    connectors: Arc<[OutboundConnector]>,
-    current: Arc<RwLock<Current>>,
-}
+pub struct Handshakes(Arc<ArcSwap<Current>>);
 
 #[derive(Debug)]
 struct Current {
+    config: Config,
+    connectors: Arc<[OutboundConnector]>,
     common: Connectors,
     /// Those of connectors that ask for more.
     own: HashMap<Box<str>, Connectors>,
@@ -68,8 +66,8 @@ impl Handshakes {
         config: &Config,
         connectors: &[OutboundConnector],
     ) -> Result<Self, HandshakesError> {
-        let current = Arc::new(RwLock::new(Current::read(config, connectors)?));
-        Ok(Self { config: config.clone(), connectors: connectors.into(), current })
+        let current = Current::read(config, connectors.into())?;
+        Ok(Self(Arc::new(ArcSwap::from_pointee(current))))
     }
 
     /// Reads all files again; connections from now on use what they hold. Blocks on files.
@@ -77,14 +75,20 @@ impl Handshakes {
     /// # Errors
     /// When one cannot be used: all stay as they were.
     pub fn reload(&self) -> Result<(), HandshakesError> {
-        let read = Current::read(&self.config, &self.connectors)?;
-        *self.current.write() = read;
+        let current = self.0.load();
+        let read = Current::read(&current.config, Arc::clone(&current.connectors))?;
+        self.0.store(Arc::new(read));
         Ok(())
+    }
+
+    /// Uses what `other` was opened with from now on, as do all clones.
+    pub fn replace(&self, other: &Self) {
+        self.0.store(other.0.load_full());
     }
 
     /// How the connector called `name` starts TLS.
     pub(crate) fn of(&self, name: &str) -> Connectors {
-        let current = self.current.read();
+        let current = self.0.load();
         current.own.get(name).unwrap_or(&current.common).clone()
     }
 
@@ -100,7 +104,10 @@ impl Handshakes {
 }
 
 impl Current {
-    fn read(config: &Config, connectors: &[OutboundConnector]) -> Result<Self, HandshakesError> {
+    fn read(
+        config: &Config,
+        connectors: Arc<[OutboundConnector]>,
+    ) -> Result<Self, HandshakesError> {
         let common =
             Connectors::open(config).map_err(|error| HandshakesError::Roots(error.into()))?;
         let mut own = HashMap::new();
@@ -109,7 +116,7 @@ impl Current {
                 own.insert(connector.name.as_str().into(), connectors);
             }
         }
-        Ok(Self { common, own })
+        Ok(Self { config: config.clone(), connectors, common, own })
     }
 }
 

@@ -1,4 +1,4 @@
-//! What logs in to smart hosts: read once at the start, shown to nobody.
+//! What logs in to smart hosts: read at the start and at reload, shown to nobody.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use policy::config::{self, Mechanism, OutboundConnector};
 use sasl::client::{ClientError, Exchange, Facts, Login};
 use units::Clock;
@@ -21,7 +22,7 @@ const GO_ON: u16 = 334;
 
 /// The logins of the outbound connectors. Its `Debug` names the connectors only.
 #[derive(Clone, Default)]
-pub struct Logins(HashMap<Box<str>, Arc<Login>>);
+pub struct Logins(Arc<ArcSwap<HashMap<Box<str>, Arc<Login>>>>);
 
 /// Why a login cannot be used; the operator mends the file or the settings.
 #[derive(Debug, thiserror::Error)]
@@ -64,18 +65,23 @@ impl Logins {
             })?;
             logins.insert(connector.name.as_str().into(), login);
         }
-        Ok(Self(logins))
+        Ok(Self(Arc::new(ArcSwap::from_pointee(logins))))
+    }
+
+    /// Uses what `other` was opened with from now on, as do all clones.
+    pub fn replace(&self, other: &Self) {
+        self.0.store(other.0.load_full());
     }
 
     /// The login of the connector called `name`.
-    pub(crate) fn of(&self, name: &str) -> Option<&Arc<Login>> {
-        self.0.get(name)
+    pub(crate) fn of(&self, name: &str) -> Option<Arc<Login>> {
+        self.0.load().get(name).cloned()
     }
 }
 
 impl fmt::Debug for Logins {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.debug_set().entries(self.0.keys()).finish()
+        out.debug_set().entries(self.0.load().keys()).finish()
     }
 }
 

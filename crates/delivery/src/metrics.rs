@@ -3,18 +3,20 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use policy::config::{OutboundConnector, TlsLevel};
 use telemetry::{Counter, Gauge, Registry};
 
 /// What delivery counts, by connector.
-#[derive(Clone)]
 pub(crate) struct Metrics {
-    connectors: HashMap<Box<str>, Arc<ConnectorMetrics>>,
+    registry: Arc<Registry>,
+    connectors: ArcSwap<HashMap<Box<str>, Arc<ConnectorMetrics>>>,
     panics: Counter,
 }
 
 /// What is counted of one connector.
 pub(crate) struct ConnectorMetrics {
+    level: TlsLevel,
     active: Gauge,
     idle: Gauge,
     reuse: Counter,
@@ -72,21 +74,35 @@ impl TlsResult {
 }
 
 impl Metrics {
-    pub(crate) fn register(registry: &Registry, connectors: &[OutboundConnector]) -> Self {
+    pub(crate) fn register(registry: &Arc<Registry>, connectors: &[OutboundConnector]) -> Self {
         let of = |connector: &OutboundConnector| {
             let metrics = ConnectorMetrics::register(registry, connector);
             (connector.name.as_str().into(), Arc::new(metrics))
         };
+        let connectors: HashMap<_, _> = connectors.iter().map(of).collect();
         let help = "Tasks ended by a fault in the program; each ended only its own work.";
         Self {
-            connectors: connectors.iter().map(of).collect(),
+            registry: Arc::clone(registry),
+            connectors: ArcSwap::from_pointee(connectors),
             panics: registry.counter("panic_total", help, &[("service", "delivery")]),
         }
     }
 
-    /// What is counted of the connector called `name`.
-    pub(crate) fn connector(&self, name: &str) -> Option<&Arc<ConnectorMetrics>> {
-        self.connectors.get(name)
+    /// What is counted of `connector`, which may be new or changed since the last time.
+    pub(crate) fn of(&self, connector: &OutboundConnector) -> Arc<ConnectorMetrics> {
+        let known = self.connectors.load();
+        let metrics = known.get(connector.name.as_str());
+        if let Some(metrics) = metrics.filter(|metrics| metrics.level == connector.tls) {
+            return Arc::clone(metrics);
+        }
+        // Registered twice, a series is the same: only the last of those who come at once is kept.
+        let metrics = Arc::new(ConnectorMetrics::register(&self.registry, connector));
+        self.connectors.rcu(|known| {
+            let mut known = HashMap::clone(known);
+            known.insert(connector.name.as_str().into(), Arc::clone(&metrics));
+            known
+        });
+        metrics
     }
 
     /// An attempt's task panicked.
@@ -121,6 +137,7 @@ impl ConnectorMetrics {
         };
         let help = "Messages sent over a connection that had sent others before.";
         Self {
+            level: connector.tls,
             active: open("active"),
             idle: open("idle"),
             reuse: registry.counter("connection_reuse_total", help, &[("connector", name)]),

@@ -231,7 +231,7 @@ impl Opener<'_> {
             has_certificate: self.connector.client_certificate.is_some(),
         };
         let wait = self.connector.timeouts.ehlo.as_duration();
-        let Err(error) = log_in(hello, login, facts, wait).await else { return Ok(()) };
+        let Err(error) = log_in(hello, &login, facts, wait).await else { return Ok(()) };
         match error {
             // A wrong password is ours to mend, so the mail waits, whatever the class of the reply.
             NoLogin::Not(ClientError::Refused { mechanism, reply, words }) => {

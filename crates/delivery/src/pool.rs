@@ -133,7 +133,10 @@ mod tests {
             connector.limits.connection_idle_max = Span::seconds(5);
             Self {
                 listener: TcpListener::bind("127.0.0.1:0").await.unwrap(),
-                metrics: Metrics::register(&Registry::new(), std::slice::from_ref(&connector)),
+                metrics: Metrics::register(
+                    &Arc::new(Registry::new()),
+                    std::slice::from_ref(&connector),
+                ),
                 policy: Policy::new(
                     Admission::new(Vec::new()),
                     Router::new(vec![connector]).unwrap(),
@@ -155,7 +158,7 @@ mod tests {
                 is_final: false,
                 offers_deliver_by: false,
             });
-            let open = Open::new(self.metrics.connector("out").unwrap());
+            let open = Open::new(&self.metrics.of(self.policy.router.connector("out").unwrap()));
             let now = self.clock.now();
             Connection::new(
                 Socket::Clear(tcp),

@@ -268,28 +268,36 @@ impl Check<'_> {
     }
 
     fn names<'n>(&mut self, section: &str, names: impl Iterator<Item = &'n str>) {
-        let mut seen = Vec::new();
+        let mut seen: Vec<&str> = Vec::new();
         for (number, name) in names.enumerate() {
             let way = item(section, number, "name");
-            let is_plain = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_');
             if name.is_empty() {
                 self.add(&way, "is missing", "give each a name of its own");
-            } else if name.len() > NAME_OCTETS_MAX || !is_plain {
+            } else if !is_plain(name) {
                 self.add(
                     &way,
                     format!("`{name}` cannot be a name"),
                     "use letters, digits, `-` and `_`, at most 64",
                 );
-            } else if seen.contains(&name) {
-                self.add(
-                    &way,
-                    format!("`{name}` is also the name of another"),
-                    "give each its own",
-                );
+            } else if let Some(first) = seen.iter().position(|other| *other == name) {
+                let other = self.places.file(&item(section, first, "name"));
+                let place = if other == self.places.file(&way) {
+                    String::new()
+                } else {
+                    format!(" in {}", other.display())
+                };
+                let error = format!("`{name}` is also the name of another{place}");
+                self.add(&way, error, "give each its own");
             }
             seen.push(name);
         }
     }
+}
+
+/// Whether `name` can be that of a connector or a listener.
+pub(crate) fn is_plain(name: &str) -> bool {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    (1..=NAME_OCTETS_MAX).contains(&name.len()) && name.chars().all(is_plain)
 }
 
 fn key(name: &str) -> Step {

@@ -1,32 +1,16 @@
 //! The way in: a path or a text.
 
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::check::check;
 use crate::finding::Finding;
+use crate::load_error::LoadError;
 use crate::problem::{Problem, Problems};
 use crate::read::read;
 use crate::settings::Settings;
+use crate::sources::{Changed, Sources};
 
-/// Why there are no settings.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum LoadError {
-    /// The file cannot be read: name another, or look at its mode.
-    #[error("the settings file {} cannot be read", file.display())]
-    Unreadable {
-        /// Which.
-        file: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// The file says something that cannot be: correct it.
-    #[error(transparent)]
-    Wrong(#[from] Problems),
-}
-
-/// Reads and checks the settings in `file`.
+/// Reads and checks the settings in `file` and its connectors' folder.
 pub fn load(file: &Path) -> Result<Settings, LoadError> {
     load_and_look(file, |_| Vec::new())
 }
@@ -36,29 +20,20 @@ pub fn load_and_look(
     file: &Path,
     look: impl FnOnce(&Settings) -> Vec<Finding>,
 ) -> Result<Settings, LoadError> {
-    let unreadable = |source| LoadError::Unreadable { file: file.to_owned(), source };
-    let octets = std::fs::read(file).map_err(unreadable)?;
-    let text = std::str::from_utf8(&octets).map_err(|error| {
-        let good = octets.get(..error.valid_up_to()).unwrap_or_default();
-        let text = String::from_utf8_lossy(good);
-        let problem =
-            Problem::new("this octet is not UTF-8").at(&text, Some(text.len()..text.len()));
-        Problems { file: file.into(), list: vec![problem] }
-    })?;
-    Ok(parse_and_look(text, file, look)?)
+    Ok(parse_and_look(&Sources::read(file, &Changed::new())?, look)?)
 }
 
-/// Reads and checks `text`, which is called `file` in what is said about it.
+/// Reads and checks `text` alone, which is called `file` in what is said about it.
 pub fn parse(text: &str, file: &Path) -> Result<Settings, Problems> {
-    parse_and_look(text, file, |_| Vec::new())
+    parse_and_look(&Sources::one(file, text), |_| Vec::new())
 }
 
-fn parse_and_look(
-    text: &str,
-    file: &Path,
+/// Reads and checks the texts of `sources`, then looks.
+pub(crate) fn parse_and_look(
+    sources: &Sources,
     look: impl FnOnce(&Settings) -> Vec<Finding>,
 ) -> Result<Settings, Problems> {
-    let (settings, places, mut problems) = read::<Settings>(text);
+    let (settings, places, mut problems) = read::<Settings>(sources);
     if problems.is_empty() {
         problems = check(&settings, &places);
     }
@@ -71,9 +46,9 @@ fn parse_and_look(
     if problems.is_empty() {
         return Ok(settings);
     }
-    // In the order of the file; what is about no line comes first.
-    problems.sort_by_key(|problem| problem.position);
-    Err(Problems { file: file.into(), list: problems })
+    // In the order of the files; what is about no line comes first.
+    problems.sort_by(|one, other| (&one.file, one.position).cmp(&(&other.file, other.position)));
+    Err(Problems { file: sources.main().into(), list: problems })
 }
 
 /// The schema of the settings, with every sentence and every default.
@@ -88,6 +63,8 @@ pub fn to_toml(settings: &Settings) -> Result<String, toml::ser::Error> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use super::*;
 
     const GOOD: &str = r#"
@@ -259,5 +236,83 @@ name = "internet"
         std::fs::write(file.path(), b"a = 1\nb = \"\xff\"").unwrap();
         let error = load(file.path()).unwrap_err().to_string();
         assert!(error.ends_with(":2:6: this octet is not UTF-8"), "{error}");
+    }
+
+    /// A folder with `main` in x.toml and further files in its connectors' folder.
+    fn several(main: &str, others: &[(&str, &str)]) -> (tempfile::TempDir, PathBuf) {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, inner) = (folder.path().join("x.toml"), folder.path().join("connectors.d"));
+        std::fs::write(&file, main).unwrap();
+        std::fs::create_dir(&inner).unwrap();
+        for (name, text) in others {
+            std::fs::write(inner.join(name), text).unwrap();
+        }
+        (folder, file)
+    }
+
+    #[test]
+    fn connectors_come_from_a_folder_too() {
+        let network = |name: &str| format!("[[inbound]]\nname = \"{name}\"\n");
+        let others = [
+            ("b.toml", network("b")),
+            ("a.toml", network("a1") + &network("a2")),
+            (".hidden.toml", network("hidden")),
+            ("c.toml~", network("old")),
+            ("d.txt", "not read".to_owned()),
+        ];
+        let others = others.each_ref().map(|(name, text)| (*name, text.as_str()));
+        let (_folder, file) = several(GOOD, &others);
+        let names = |file: &Path| -> Vec<String> {
+            load(file).unwrap().inbound.into_iter().map(|inbound| inbound.name).collect()
+        };
+        assert_eq!(names(&file), ["here", "a1", "a2", "b"]);
+        // Another folder is another set.
+        let text = format!("connectors_folder = \"elsewhere\"\n{GOOD}");
+        std::fs::write(&file, text).unwrap();
+        assert_eq!(names(&file), ["here"]);
+    }
+
+    #[test]
+    fn every_file_has_its_own_problems() {
+        let main = GOOD.replace("127.0.0.0/8", "127.0.0.0/80");
+        let (folder, file) = several(
+            &main,
+            &[
+                ("a.toml", "[[inbound]]\nname = \"a\"\nnetwork = 1\n"),
+                ("b.toml", "\n[[outbound]]\nname = \"b\"\nport = 70000\n"),
+            ],
+        );
+        let said = || {
+            let words = load(&file).unwrap_err().to_string();
+            words.replace(&format!("{}/", folder.path().display()), "")
+        };
+        assert_eq!(
+            said(),
+            "x.toml:8:12: inbound.networks: `127.0.0.0/80` is not a network: write an address or an address and a prefix length, such as \"192.0.2.0/24\"\n\
+             connectors.d/a.toml:3:1: inbound.network: unknown key; did you mean `networks`?\n\
+             connectors.d/b.toml:4:8: outbound.port: 70000 is out of range; write a whole number from 0 to 65535"
+        );
+        let write = |name: &str, text: &str| {
+            std::fs::write(folder.path().join(name), text).unwrap();
+        };
+        write("x.toml", GOOD);
+        write("connectors.d/a.toml", "hostname = \"x\"\ninbound = 5\n");
+        write("connectors.d/b.toml", "[[outbound]\n");
+        assert_eq!(
+            said(),
+            "connectors.d/a.toml:1:1: hostname: has no place in this folder; write it in the main file\n\
+             connectors.d/a.toml:2:1: inbound: is not a list of tables; write it as [[inbound]]\n\
+             connectors.d/b.toml:1:12: this is not TOML: unclosed array table, expected `]`"
+        );
+        write("connectors.d/a.toml", "[[inbound]]\nname = \"here\"\n");
+        write("connectors.d/b.toml", "[[inbound]]\nname = \"b\"\n[[inbound]]\nname = \"b\"\n");
+        assert_eq!(
+            said(),
+            format!(
+                "connectors.d/a.toml:2:1: inbound.name: `here` is also the name of another in {}; give each its own\n\
+                 connectors.d/b.toml:4:1: inbound.name: `b` is also the name of another; give each its own",
+                "x.toml"
+            )
+        );
     }
 }

@@ -8,18 +8,23 @@ use toml::de::{DeTable, DeValue};
 
 use crate::nearest::nearest;
 use crate::problem::Problem;
+use crate::sources::Sources;
 
 /// The keys that the settings know.
 pub(crate) struct Known<'a> {
     schema: &'a Value,
-    text: &'a str,
+    sources: &'a Sources,
     problems: Vec<Problem>,
 }
 
 impl<'a> Known<'a> {
     /// Takes every unknown key out of `root` and says what was wrong with it.
-    pub(crate) fn prune(schema: &'a Value, text: &'a str, root: &mut DeTable<'_>) -> Vec<Problem> {
-        let mut known = Self { schema, text, problems: Vec::new() };
+    pub(crate) fn prune(
+        schema: &'a Value,
+        sources: &'a Sources,
+        root: &mut DeTable<'_>,
+    ) -> Vec<Problem> {
+        let mut known = Self { schema, sources, problems: Vec::new() };
         known.table(&[schema], root, "");
         known.problems
     }
@@ -39,9 +44,8 @@ impl<'a> Known<'a> {
                     nodes.iter().filter_map(|node| property(node, &name)).collect();
                 self.value(&inner, child, &format!("{prefix}{name}."));
             } else {
-                let problem = Problem::new("unknown key")
-                    .key(format!("{prefix}{name}"))
-                    .at(self.text, Some(key.span()));
+                let problem = Problem::new("unknown key").key(format!("{prefix}{name}"));
+                let problem = self.sources.place(problem, Some(key.span()));
                 let hint = self.hint(&name, prefix, &known);
                 self.problems.push(problem.hint(hint));
                 unknown.push(name);

@@ -1,12 +1,13 @@
 //! What is wrong with a settings file, and where.
 
 use std::fmt;
-use std::ops::Range;
 use std::path::Path;
 
 /// One thing that is wrong: where, what, and what to do about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
+    /// The file, if it is another than the main one.
+    pub file: Option<Box<Path>>,
     /// Line and column, counted from 1; none if it is about something that is not there.
     pub position: Option<(usize, usize)>,
     /// The key it is about, such as `spool.path`.
@@ -20,7 +21,7 @@ pub struct Problem {
 impl Problem {
     /// A problem without a place yet.
     pub fn new(error: impl Into<String>) -> Self {
-        Self { position: None, key: None, error: error.into(), hint: None }
+        Self { file: None, position: None, key: None, error: error.into(), hint: None }
     }
 
     /// Says which key it is about.
@@ -36,29 +37,22 @@ impl Problem {
         self.hint = Some(hint.into());
         self
     }
-
-    /// Says where in `text` it is.
-    #[must_use]
-    pub(crate) fn at(mut self, text: &str, span: Option<Range<usize>>) -> Self {
-        self.position = span.map(|span| position(text, span.start));
-        self
-    }
 }
 
 /// Line and column of an octet, counted from 1, columns in characters.
-fn position(text: &str, octet: usize) -> (usize, usize) {
+pub(crate) fn position(text: &str, octet: usize) -> (usize, usize) {
     let before = text.get(..octet).unwrap_or(text);
     let line = before.matches('\n').count() + 1;
     let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
     (line, column)
 }
 
-/// Everything that is wrong with one file.
+/// Everything that is wrong with the settings.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub struct Problems {
-    /// The file, as it was named.
+    /// The main file, as it was named.
     pub file: Box<Path>,
-    /// What is wrong with it, in the order of the file; never empty.
+    /// What is wrong with it, in the order of the files; never empty.
     pub list: Vec<Problem>,
 }
 
@@ -68,7 +62,7 @@ impl fmt::Display for Problems {
             if number > 0 {
                 writeln!(out)?;
             }
-            write!(out, "{}", self.file.display())?;
+            write!(out, "{}", problem.file.as_ref().unwrap_or(&self.file).display())?;
             if let Some((line, column)) = problem.position {
                 write!(out, ":{line}:{column}")?;
             }

@@ -1,23 +1,27 @@
 //! From text to a typed value, with everything that is wrong with it.
 
+use std::ops::Range;
+use std::path::Path;
+
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use toml::Spanned;
-use toml::de::{DeTable, DeValue, Error, ValueDeserializer};
+use toml::de::{DeArray, DeTable, DeValue, Error, ValueDeserializer};
 
 use crate::known::Known;
 use crate::nearest::nearest;
 use crate::problem::Problem;
+use crate::sources::Sources;
 use crate::tree::{self, Step};
 use crate::words::words;
 
 /// No file is told more than this at once.
 const PROBLEMS_MAX: usize = 50;
 
-/// Where each key of a text is.
+/// Where each key is.
 #[derive(Debug)]
 pub(crate) struct Places<'a> {
-    text: &'a str,
+    sources: &'a Sources,
     root: DeTable<'a>,
 }
 
@@ -25,25 +29,29 @@ impl Places<'_> {
     /// Puts the place of a key, or of its nearest parent, on a problem that names `way`.
     pub(crate) fn locate(&self, problem: Problem, way: &[Step]) -> Problem {
         let problem = problem.key(tree::name(way));
-        problem.at(self.text, tree::place(&self.root, way))
+        self.sources.place(problem, tree::place(&self.root, way))
+    }
+
+    /// The file that holds a key.
+    pub(crate) fn file(&self, way: &[Step]) -> &Path {
+        let source = tree::place(&self.root, way).and_then(|span| self.sources.at(span.start));
+        source.map_or(self.sources.main(), |source| &source.file)
     }
 }
 
-/// Reads `text`; what is wrong is taken out, so that the rest can be looked at too.
+/// Reads all texts; what is wrong is taken out, so that the rest can be looked at too.
 pub(crate) fn read<T: DeserializeOwned + JsonSchema + Default>(
-    text: &str,
+    sources: &Sources,
 ) -> (T, Places<'_>, Vec<Problem>) {
-    let (root, errors) = DeTable::parse_recoverable(text);
-    let whole = root.span();
-    let mut root = root.into_inner();
-    let places = Places { text, root: root.clone() };
-    if !errors.is_empty() {
-        return (T::default(), places, errors.iter().map(|error| syntax(text, error)).collect());
+    let (mut root, mut problems) = joined(sources);
+    let places = Places { sources, root: root.clone() };
+    if !problems.is_empty() {
+        return (T::default(), places, problems);
     }
     let schema = schemars::schema_for!(T);
-    let mut problems = Known::prune(schema.as_value(), text, &mut root);
+    problems.extend(Known::prune(schema.as_value(), sources, &mut root));
     loop {
-        let document = Spanned::new(whole.clone(), DeValue::Table(root.clone()));
+        let document = Spanned::new(0..0, DeValue::Table(root.clone()));
         let error = match T::deserialize(ValueDeserializer::from(document)) {
             Ok(value) => {
                 return (value, places, problems);
@@ -51,21 +59,69 @@ pub(crate) fn read<T: DeserializeOwned + JsonSchema + Default>(
             Err(error) => error,
         };
         let way = error.span().and_then(|span| tree::smallest(&root, &span)).unwrap_or_default();
-        problems.push(wrong_value(text, &error, &way));
+        problems.push(wrong_value(sources, &error, &way));
         if problems.len() >= PROBLEMS_MAX || !tree::remove(&mut root, &way) {
             return (T::default(), places, problems);
         }
     }
 }
 
-fn syntax(text: &str, error: &Error) -> Problem {
-    Problem::new(format!("this is not TOML: {}", error.message())).at(text, error.span())
+/// What may stand in the files of the connectors' folder: lists, which one file can go on with where another ended.
+const LISTS: [&str; 6] = ["inbound", "outbound", "rule", "group", "expect", "domain"];
+
+/// All texts as one tree.
+fn joined(sources: &Sources) -> (DeTable<'_>, Vec<Problem>) {
+    let (mut whole, mut problems) = (DeTable::new(), Vec::new());
+    for source in sources.iter() {
+        let (root, errors) = DeTable::parse_recoverable(&source.text);
+        let root = tree::shifted(root.get_ref(), source.start);
+        problems.extend(errors.iter().map(|error| {
+            let span = error.span().map(|span| span.start + source.start..span.end + source.start);
+            let words = format!("this is not TOML: {}", error.message());
+            sources.place(Problem::new(words), span)
+        }));
+        if sources.is_main(source) {
+            whole = root;
+        } else {
+            problems
+                .extend(join(&mut whole, root).map(|(problem, span)| sources.place(problem, span)));
+        }
+    }
+    (whole, problems)
 }
 
-fn wrong_value(text: &str, error: &Error, way: &[Step]) -> Problem {
+type Misplaced = (Problem, Option<Range<usize>>);
+
+/// Puts the lists of `other` behind those of `whole`; what else there is stands in the wrong file.
+fn join<'i>(whole: &mut DeTable<'i>, other: DeTable<'i>) -> impl Iterator<Item = Misplaced> {
+    let mut wrong = Vec::new();
+    for (key, value) in other {
+        let (name, span) = (key.get_ref().to_string(), key.span());
+        let mut misplaced = |error: &str, hint: &str| {
+            let problem = Problem::new(error).key(name.as_str()).hint(hint);
+            wrong.push((problem, Some(span.clone())));
+        };
+        if !LISTS.contains(&name.as_str()) {
+            misplaced("has no place in this folder", "write it in the main file");
+            continue;
+        }
+        let list = whole
+            .entry(key)
+            .or_insert_with(|| Spanned::new(value.span(), DeValue::Array(DeArray::new())));
+        match (list.get_mut(), value.into_inner()) {
+            (DeValue::Array(list), DeValue::Array(items)) => {
+                items.iter().for_each(|item| list.push(item.clone()));
+            }
+            _ => misplaced("is not a list of tables", &format!("write it as [[{name}]]")),
+        }
+    }
+    wrong.into_iter()
+}
+
+fn wrong_value(sources: &Sources, error: &Error, way: &[Step]) -> Problem {
     let message = error.message().trim_end();
     let (said, hint) = words(message);
-    let mut problem = Problem { hint, ..Problem::new(said) }.at(text, error.span());
+    let mut problem = sources.place(Problem { hint, ..Problem::new(said) }, error.span());
     if !way.is_empty() {
         problem = problem.key(tree::name(way));
     }
@@ -122,7 +178,8 @@ mod tests {
 
     #[track_caller]
     fn check(text: &str, want: &[&str]) -> Top {
-        let (top, _, mut problems) = read::<Top>(text);
+        let sources = Sources::one(Path::new("x"), text);
+        let (top, _, mut problems) = read::<Top>(&sources);
         problems.sort_by_key(|problem| problem.position);
         let list: Vec<String> = problems
             .into_iter()

@@ -1,5 +1,7 @@
 //! The settings that belong to no service.
 
+use std::path::PathBuf;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use units::Span;
@@ -65,4 +67,15 @@ pub struct Runtime {
     /// Threads that drive connections; 0 takes one per processor.
     #[schemars(range(max = 1024))]
     pub threads: usize,
+}
+
+/// Where files with connectors are.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(transparent)]
+pub struct ConnectorsFolder(pub PathBuf);
+
+impl Default for ConnectorsFolder {
+    fn default() -> Self {
+        Self(PathBuf::from("connectors.d"))
+    }
 }

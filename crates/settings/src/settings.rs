@@ -1,13 +1,15 @@
 //! All settings together.
 
+use std::path::PathBuf;
+
 use policy::config::{Group, InboundConnector, OutboundConnector, Rewrite, Rule};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use smtp_server::config::Listener;
 
-use crate::sections::{Log, Runtime, Stop};
+use crate::sections::{ConnectorsFolder, Log, Runtime, Stop};
 
-/// The settings of a relay: one TOML file. Every key has a default but `hostname`, one `[[listener]]` and one
+/// The settings of a relay: one TOML file, and those of its connectors' folder. Every key has a default but `hostname`, one `[[listener]]` and one
 /// `[[outbound]]`.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -15,6 +17,11 @@ pub struct Settings {
     /// The name that other hosts know this relay by: in greetings, EHLO, trace headers and reports. It should
     /// resolve to this machine, and the machine's address back to it (RFC 5321 §4.1.4). Has no default.
     pub hostname: String,
+    /// A folder with further files, `*.toml`, that may hold `[[inbound]]`, `[[outbound]]`, `[[rule]]` and `[[group]]` and nothing else; read in
+    /// the order of their names, after this file. Taken from this file's folder on; need not be there. `chasqui
+    /// connector add` writes its connectors there.
+    #[schemars(with = "PathBuf")]
+    pub connectors_folder: ConnectorsFolder,
     /// What the relay writes on its standard error.
     pub log: Log,
     /// How the relay uses the machine.

@@ -127,3 +127,31 @@ fn without<'i>(items: &DeArray<'i>, number: usize) -> DeArray<'i> {
     }
     kept
 }
+
+/// A copy with every place moved on by `by`.
+pub(crate) fn shifted<'i>(table: &DeTable<'i>, by: usize) -> DeTable<'i> {
+    let mut moved = DeTable::new();
+    for (key, value) in table {
+        moved.insert(Spanned::new(later(key.span(), by), key.get_ref().clone()), one(value, by));
+    }
+    moved
+}
+
+fn one<'i>(value: &Spanned<DeValue<'i>>, by: usize) -> Spanned<DeValue<'i>> {
+    let inner = match value.get_ref() {
+        DeValue::Table(inner) => DeValue::Table(shifted(inner, by)),
+        DeValue::Array(items) => {
+            let mut moved = DeArray::new();
+            for item in items {
+                moved.push(one(item, by));
+            }
+            DeValue::Array(moved)
+        }
+        plain => plain.clone(),
+    };
+    Spanned::new(later(value.span(), by), inner)
+}
+
+const fn later(span: Range<usize>, by: usize) -> Range<usize> {
+    span.start + by..span.end + by
+}

@@ -21,12 +21,24 @@ pub(crate) fn request(server: SocketAddr, method: &str, path: &str) -> Answer {
 
 /// As [`request`], for a server that may not be there.
 pub(crate) fn try_request(server: SocketAddr, method: &str, path: &str) -> std::io::Result<Answer> {
-    let mut stream = TcpStream::connect_timeout(&server, PATIENCE)?;
+    let stream = TcpStream::connect_timeout(&server, PATIENCE)?;
     stream.set_read_timeout(Some(PATIENCE))?;
+    try_ask(stream, &format!("{method} {path}"), "", "")
+}
+
+/// One request with header lines, each with its line end, and a body.
+pub(crate) fn try_ask(
+    mut stream: impl Read + Write,
+    what: &str,
+    lines: &str,
+    body: &str,
+) -> std::io::Result<Answer> {
+    let octets = body.len();
     let head = format!(
-        "{method} {path} HTTP/1.1\r\nHost: relay.test\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+        "{what} HTTP/1.1\r\nHost: relay.test\r\nConnection: close\r\n{lines}Content-Length: {octets}\r\n\r\n"
     );
     stream.write_all(head.as_bytes())?;
+    stream.write_all(body.as_bytes())?;
     let mut octets = Vec::new();
     stream.read_to_end(&mut octets)?;
     let text = String::from_utf8_lossy(&octets).into_owned();

@@ -66,6 +66,15 @@ max = "500ms"
         Self(table)
     }
 
+    /// Adds a value to the list at `path`.
+    pub(crate) fn set_more(self, path: &str, value: impl Into<Value>) -> Self {
+        let root = Value::Table(self.0.clone());
+        let found = path.split('.').try_fold(&root, |node, word| node.get(word));
+        let mut list = found.and_then(|list| list.as_array().cloned()).unwrap_or_default();
+        list.push(value.into());
+        self.set(path, list)
+    }
+
     /// Adds one more element to a list of tables, given as TOML.
     pub(crate) fn push(mut self, list: &str, element: &str) -> Self {
         let element: Table = element.parse().expect("a table in TOML");

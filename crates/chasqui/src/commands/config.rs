@@ -19,6 +19,8 @@ struct Checked {
 
 #[derive(Debug, Serialize)]
 struct Said {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    file: Option<String>,
     line: Option<usize>,
     column: Option<usize>,
     key: Option<String>,
@@ -60,21 +62,18 @@ fn said(file: &ConfigFile, problems: Vec<Said>) -> Checked {
 
 fn problems(failure: &Failure) -> Vec<Said> {
     let said = |problem: &Problem| Said {
+        file: problem.file.as_ref().map(|file| file.display().to_string()),
         line: problem.position.map(|(line, _)| line),
         column: problem.position.map(|(_, column)| column),
         key: problem.key.clone(),
         error: problem.error.clone(),
         hint: problem.hint.clone(),
     };
-    match failure.error.downcast_ref::<LoadError>() {
-        Some(LoadError::Wrong(problems)) => problems.list.iter().map(said).collect(),
-        _ => vec![said(&Problem {
-            position: None,
-            key: None,
-            error: format!("{:#}", failure.error),
-            hint: failure.hint.clone(),
-        })],
+    if let Some(LoadError::Wrong(problems)) = failure.error.downcast_ref() {
+        return problems.list.iter().map(said).collect();
     }
+    let hint = failure.hint.clone();
+    vec![said(&Problem { hint, ..Problem::new(format!("{:#}", failure.error)) })]
 }
 
 fn show(file: &ConfigFile) -> Result {

@@ -53,7 +53,7 @@ async fn shown(quickstart: &Quickstart, settings: Settings) -> Result {
     let mut samples = sample::read(&quickstart.samples)?;
     let mut sink = Sink::start(quickstart)?;
     let log = settings.admin.socket.with_file_name(LOG);
-    let mut relay = wire::start(settings, Clock::system()).await?;
+    let mut relay = wire::start(settings, None, Clock::system()).await?;
     let is_good = passed(&mut samples, &relay, &mut sink).await?;
     output::line(sample::table(&samples))?;
     output::line(try_next(quickstart, &relay, &sink, &log))?;

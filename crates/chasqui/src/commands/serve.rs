@@ -7,14 +7,12 @@ use anyhow::{Context, anyhow};
 use units::Clock;
 
 use crate::arguments::Serve;
-use crate::causes::Causes;
 use crate::failure::Result;
-use crate::files::Failed;
 use crate::reach::service_runtime;
 use crate::relay::Operated;
 use crate::signals::{Signals, Wish};
 use crate::wire::{self, Running};
-use crate::{descriptors, log, logins, look, notify, ready};
+use crate::{descriptors, log, look, notify, ready};
 
 /// Does it.
 pub(crate) fn run(serve: &Serve) -> Result {
@@ -25,7 +23,7 @@ pub(crate) fn run(serve: &Serve) -> Result {
     let runtime = service_runtime(settings.runtime.threads)?;
     let result = runtime.block_on(async {
         let mut signals = Signals::listen().context("signals cannot be listened to")?;
-        let mut relay = wire::start(settings, Clock::system()).await?;
+        let mut relay = wire::start(settings, Some(serve.config.clone()), Clock::system()).await?;
         announce(serve, &relay)?;
         let ended = wait(&mut relay, &mut signals).await;
         notify::stopping();
@@ -68,7 +66,8 @@ async fn wait(relay: &mut Running, signals: &mut Signals) -> Result {
         tokio::select! {
             wish = signals.next() => match wish {
                 Wish::Stop => return Ok(()),
-                Wish::Reload => reload(relay).await,
+                // The log says what came of it.
+                Wish::Reload => drop(relay.relay().reloading.reload().await),
             },
             name = relay.broken() => {
                 tracing::error!(part = name, "a part ended that should not");
@@ -91,32 +90,5 @@ async fn watch(relay: Arc<Operated>) {
             tracing::error!("queue does not answer");
         }
         tokio::time::sleep(interval).await;
-    }
-}
-
-async fn reload(relay: &Running) {
-    let files = relay.files().clone();
-    let done = tokio::task::spawn_blocking(move || files.reload()).await;
-    let has_accounts = logins::reload(&relay.relay().logins).await;
-    match done {
-        Ok(failed) if failed.is_empty() => {
-            if has_accounts {
-                relay.metrics().reloaded();
-            } else {
-                relay.metrics().not_reloaded();
-            }
-            tracing::info!("certificates reloaded");
-        }
-        Ok(failed) => {
-            relay.metrics().not_reloaded();
-            for Failed { whose, error } in failed {
-                let error = Causes(&*error);
-                tracing::error!(of = whose, %error, "certificate not reloaded, old one stays");
-            }
-        }
-        Err(error) => {
-            relay.metrics().not_reloaded();
-            tracing::error!(%error, "certificates not reloaded");
-        }
     }
 }

@@ -1,0 +1,182 @@
+//! Connectors as the control API shows and changes them.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// Fields of a connector, named as in the settings.
+pub type Fields = Map<String, Value>;
+
+/// Which way mail passes a connector.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Direction {
+    /// Mail comes in.
+    Inbound,
+    /// Mail goes out.
+    Outbound,
+}
+
+impl Direction {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Inbound, Self::Outbound];
+
+    /// As it stands in the settings.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Inbound => "inbound",
+            Self::Outbound => "outbound",
+        }
+    }
+}
+
+impl fmt::Display for Direction {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(self.name())
+    }
+}
+
+/// One connector.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+pub struct Connector {
+    /// Which way.
+    pub direction: Direction,
+    /// Its name, which no other of its direction has.
+    pub name: String,
+    /// Whether it is used.
+    pub enabled: bool,
+    /// The file it stands in.
+    pub file: PathBuf,
+    /// Every field, with its default where the file says nothing.
+    pub fields: Fields,
+}
+
+/// All connectors, the inbound ones first, each in the order of the settings.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+pub struct Connectors {
+    /// The connectors.
+    pub connectors: Vec<Connector>,
+}
+
+/// One wish to change a connector.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+pub struct Edit {
+    /// Which way.
+    pub direction: Direction,
+    /// Its name.
+    pub name: String,
+    /// What is to be done with it.
+    pub action: Action,
+}
+
+/// What is to be done with a connector.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Action {
+    /// It is new, with these fields.
+    Add(Fields),
+    /// It has these fields and no others, be it new or not.
+    Put(Fields),
+    /// These fields change; `null` gives one its default back, and tables are gone into (RFC 7396).
+    Set(Fields),
+    /// It goes.
+    Remove,
+}
+
+/// Whether edits are done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Run {
+    /// Say what would change, and change nothing.
+    Dry,
+    /// Do it.
+    Real,
+}
+
+/// What has become of a connector, or would.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+pub struct Change {
+    /// Which way.
+    pub direction: Direction,
+    /// Its name.
+    pub name: String,
+    /// What.
+    pub kind: ChangeKind,
+    /// The fields that differ; for a new one, those that are not the default.
+    pub fields: Vec<FieldChange>,
+}
+
+/// The kinds of changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ChangeKind {
+    /// It is new.
+    Added,
+    /// It has other fields.
+    Changed,
+    /// It is gone.
+    Removed,
+}
+
+/// One field that differs.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+pub struct FieldChange {
+    /// Its name; `limits.connections_max` is a field of a table.
+    pub field: String,
+    /// What it was; none if there was nothing.
+    pub old: Option<Value>,
+    /// What it is; none if there is nothing.
+    pub new: Option<Value>,
+}
+
+/// The answer to edits.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+pub struct Changes {
+    /// Whether it is done; false for a dry run.
+    pub done: bool,
+    /// What changes.
+    pub changes: Vec<Change>,
+    /// What else is to be known, such as a value that says here what is the case anyway.
+    #[serde(default)]
+    pub notes: Vec<String>,
+}
+
+impl fmt::Display for Change {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = match self.kind {
+            ChangeKind::Added => "new",
+            ChangeKind::Changed => "changed",
+            ChangeKind::Removed => "removed",
+        };
+        write!(out, "{} connector {}: {kind}", self.direction, self.name)?;
+        if self.kind == ChangeKind::Removed {
+            return Ok(());
+        }
+        for FieldChange { field, old, new } in &self.fields {
+            let text = |value: &Option<Value>| {
+                value.as_ref().map_or("nothing".to_owned(), ToString::to_string)
+            };
+            write!(out, "\n  {field}: {} → {}", text(old), text(new))?;
+        }
+        Ok(())
+    }
+}
+
+/// The words of other programs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ExportFormat {
+    /// Exchange's commands `New-InboundConnector` and `New-OutboundConnector`.
+    #[default]
+    Powershell,
+    /// What `Get-InboundConnector | ConvertTo-Json` writes.
+    Json,
+}
+
+/// What a reload did.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Reloaded {
+    /// The keys of the settings that differ and take effect at the next start only.
+    pub needs_restart: Vec<String>,
+}

@@ -1,0 +1,171 @@
+//! `connector`.
+
+use std::path::PathBuf;
+
+use admin::view::Direction;
+use clap::{Args, Subcommand, ValueEnum};
+
+use crate::arguments::ask::{Ask, Reach};
+
+/// `connector`.
+#[derive(Debug, Subcommand)]
+pub enum Connector {
+    /// List connectors
+    List(Ask),
+    /// Show one connector with every field
+    Show(ConnectorShow),
+    /// Add a connector
+    Add(ConnectorAdd),
+    /// Change fields of a connector
+    Set(ConnectorSet),
+    /// Use a connector
+    Enable(ConnectorChange),
+    /// Use a connector no more
+    Disable(ConnectorChange),
+    /// Remove a connector
+    Remove(ConnectorChange),
+    /// Take connectors over from New-InboundConnector and New-OutboundConnector, or from the JSON of Get-InboundConnector
+    Import(ConnectorImport),
+    /// Write connectors as such commands or JSON
+    Export(ConnectorExport),
+}
+
+/// Which way.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct Way {
+    /// Mail comes in by it.
+    #[arg(long, conflicts_with = "outbound")]
+    pub inbound: bool,
+    /// Mail goes out by it.
+    #[arg(long)]
+    pub outbound: bool,
+}
+
+impl Way {
+    /// If it was said.
+    pub fn direction(self) -> Option<Direction> {
+        match (self.inbound, self.outbound) {
+            (true, _) => Some(Direction::Inbound),
+            (false, true) => Some(Direction::Outbound),
+            (false, false) => None,
+        }
+    }
+}
+
+/// How sure the operator is.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct Yes {
+    /// Change it without asking.
+    #[arg(long)]
+    pub yes: bool,
+    /// Only say what would change.
+    #[arg(long, conflicts_with = "yes")]
+    pub dry_run: bool,
+}
+
+/// `connector show`.
+#[derive(Debug, Args)]
+pub struct ConnectorShow {
+    /// How the relay is asked.
+    #[command(flatten)]
+    pub ask: Ask,
+    /// Needed only where both directions have the name.
+    #[command(flatten)]
+    pub direction: Way,
+    /// The connector's name.
+    #[arg(value_name = "NAME")]
+    pub name: String,
+}
+
+/// The connector that is changed.
+#[derive(Debug, Args)]
+pub struct ConnectorWhich {
+    /// How the relay is asked.
+    #[command(flatten)]
+    pub ask: Ask,
+    /// Needed only where both directions have the name.
+    #[command(flatten)]
+    pub direction: Way,
+    /// The connector's name.
+    #[arg(value_name = "NAME")]
+    pub name: String,
+}
+
+/// `connector enable`, `disable` and `remove`.
+#[derive(Debug, Args)]
+pub struct ConnectorChange {
+    /// Which.
+    #[command(flatten)]
+    pub which: ConnectorWhich,
+    /// Whether to ask.
+    #[command(flatten)]
+    pub yes: Yes,
+}
+
+/// `connector add`.
+#[derive(Debug, Args)]
+pub struct ConnectorAdd {
+    /// How the relay is asked.
+    #[command(flatten)]
+    pub ask: Ask,
+    /// Which way.
+    #[command(flatten)]
+    pub direction: Way,
+    /// Whether to ask.
+    #[command(flatten)]
+    pub yes: Yes,
+    /// Its name, unique among those of its direction.
+    #[arg(value_name = "NAME")]
+    pub name: String,
+    /// Fields as in the settings, with values in TOML.
+    #[arg(value_name = "KEY=VALUE")]
+    pub fields: Vec<String>,
+}
+
+/// `connector set`.
+#[derive(Debug, Args)]
+pub struct ConnectorSet {
+    /// Which.
+    #[command(flatten)]
+    pub which: ConnectorWhich,
+    /// Whether to ask.
+    #[command(flatten)]
+    pub yes: Yes,
+    /// Fields as in the settings, with values in TOML; nothing behind the `=` gives a field its default back.
+    #[arg(value_name = "KEY=VALUE", required = true)]
+    pub fields: Vec<String>,
+}
+
+/// `connector import`.
+#[derive(Debug, Args)]
+pub struct ConnectorImport {
+    /// How the relay is asked.
+    #[command(flatten)]
+    pub ask: Ask,
+    /// Whether to ask.
+    #[command(flatten)]
+    pub yes: Yes,
+    /// The commands or the JSON; `-` reads standard input.
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+}
+
+/// `connector export`.
+#[derive(Debug, Args)]
+pub struct ConnectorExport {
+    /// How the relay is reached.
+    #[command(flatten)]
+    pub reach: Reach,
+    /// In which words.
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t = ExportFormat::Powershell)]
+    pub format: ExportFormat,
+}
+
+/// The words of `connector export`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ExportFormat {
+    /// New-InboundConnector and New-OutboundConnector.
+    Powershell,
+    /// As Get-InboundConnector | ConvertTo-Json writes it.
+    Json,
+}

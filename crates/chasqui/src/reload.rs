@@ -1,0 +1,242 @@
+//! Settings that are read again or changed while the relay runs.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use admin::Failure;
+use admin::view::{Changes, Connectors, Edit, ExportFormat, Reloaded, Run};
+use delivery::{Handshakes, Logins};
+use mail::Domain;
+use policy::{Live, Policy};
+use sasl::Authenticator;
+use serde_json::Value;
+use settings::{EditError, LoadError, Settings};
+use tokio::sync::Mutex;
+use units::Clock;
+
+use crate::causes::Causes;
+use crate::files::{Failed, Files};
+use crate::metrics::Metrics;
+use crate::{logins, look};
+
+/// Sections that take effect without a restart.
+const LIVE: [&str; 10] = [
+    "connectors_folder",
+    "inbound",
+    "outbound",
+    "tls",
+    "rule",
+    "group",
+    "expect",
+    "domain",
+    "rewrite",
+    "logins",
+];
+
+/// What can take other settings while the relay runs.
+#[derive(Debug)]
+pub(crate) struct Reloading {
+    /// Where the settings are; none if they came from nowhere.
+    pub(crate) file: Option<PathBuf>,
+    /// The settings that the relay was started with.
+    pub(crate) started: Settings,
+    pub(crate) hostname: Domain,
+    pub(crate) policy: Live,
+    /// What settings say of who may relay and which way mail goes.
+    pub(crate) policy_of: fn(&Settings, &Domain) -> anyhow::Result<Policy>,
+    pub(crate) handshakes: Handshakes,
+    pub(crate) logins: Logins,
+    pub(crate) files: Files,
+    pub(crate) accounts: Arc<Authenticator>,
+    pub(crate) metrics: Metrics,
+    pub(crate) clock: Clock,
+    /// Held by whoever changes or reads them.
+    pub(crate) one_at_a_time: Mutex<()>,
+}
+
+impl Reloading {
+    /// Reads settings and certificates again; with a problem in them all stays as it was.
+    pub(crate) async fn reload(&self) -> Result<Reloaded, Failure> {
+        let _turn = self.one_at_a_time.lock().await;
+        let reloaded = match &self.file {
+            Some(file) => {
+                let file = file.clone();
+                match blocking(move || settings::load_and_look(&file, look::decisions)).await? {
+                    Ok(settings) => self.take(settings).await,
+                    Err(error) => Err(not_loaded(&error)),
+                }
+            }
+            None => Ok(Reloaded::default()),
+        };
+        match &reloaded {
+            Ok(_) => self.read_files().await,
+            Err(failure) => {
+                self.metrics.not_reloaded();
+                tracing::error!(error = %failure, "settings not reloaded, old ones stay");
+            }
+        }
+        reloaded
+    }
+
+    /// The one place where other settings take effect.
+    async fn take(&self, settings: Settings) -> Result<Reloaded, Failure> {
+        let (policy_of, hostname) = (self.policy_of, self.hostname.clone());
+        let clock = self.clock.clone();
+        let opened = blocking(move || -> anyhow::Result<_> {
+            let policy = policy_of(&settings, &hostname)?;
+            let handshakes = Handshakes::open(&settings.tls, &settings.outbound)?;
+            let logins = Logins::open(&settings.outbound, &clock)?;
+            Ok((settings, policy, handshakes, logins))
+        });
+        let (settings, policy, handshakes, logins) =
+            opened.await?.map_err(|error| unusable(&error))?;
+        self.handshakes.replace(&handshakes);
+        self.logins.replace(&logins);
+        // Last, so that no connector is used before what it needs is there.
+        self.policy.put(policy);
+        self.metrics.in_force(&settings);
+        let needs_restart = differences(&self.started, &settings);
+        tracing::info!(
+            inbound = settings.inbound.len(),
+            outbound = settings.outbound.len(),
+            "settings reloaded"
+        );
+        for key in &needs_restart {
+            tracing::warn!(key, "changed setting needs a restart");
+        }
+        Ok(Reloaded { needs_restart })
+    }
+
+    async fn read_files(&self) {
+        let files = self.files.clone();
+        let has_accounts = logins::reload(&self.accounts).await;
+        match tokio::task::spawn_blocking(move || files.reload()).await {
+            Ok(failed) if failed.is_empty() => tracing::info!("certificates reloaded"),
+            Ok(failed) => {
+                self.metrics.not_reloaded();
+                for Failed { whose, error } in failed {
+                    let error = Causes(&*error);
+                    tracing::error!(of = whose, %error, "certificate not reloaded, old one stays");
+                }
+                return;
+            }
+            Err(error) => {
+                self.metrics.not_reloaded();
+                tracing::error!(%error, "certificates not reloaded");
+                return;
+            }
+        }
+        if has_accounts {
+            self.metrics.reloaded();
+        } else {
+            self.metrics.not_reloaded();
+        }
+    }
+
+    /// All connectors as they stand in the files.
+    pub(crate) async fn connectors(&self) -> Result<Connectors, Failure> {
+        let file = self.file()?.to_owned();
+        let listed = blocking(move || settings::connectors(&file)).await?;
+        Ok(Connectors { connectors: listed.map_err(|error| not_loaded(&error))? })
+    }
+
+    /// Changes connectors in their files and puts them in force.
+    pub(crate) async fn edit(&self, edits: Vec<Edit>, run: Run) -> Result<Changes, Failure> {
+        let file = self.file()?.to_owned();
+        if run == Run::Dry {
+            let planned = blocking(move || settings::plan(&file, &edits, look::findings));
+            let plan = planned.await?.map_err(|error| not_edited(&error))?;
+            return Ok(Changes { changes: plan.changes, ..Changes::default() });
+        }
+        let _turn = self.one_at_a_time.lock().await;
+        let edited = blocking(move || settings::apply_edits(&file, &edits, look::findings));
+        let (settings, changes) = edited.await?.map_err(|error| not_edited(&error))?;
+        self.take(settings).await?;
+        for change in &changes {
+            tracing::info!(
+                direction = %change.direction, connector = %change.name, change = %change,
+                "connector changed"
+            );
+        }
+        Ok(Changes { done: true, changes, notes: Vec::new() })
+    }
+
+    /// The connectors in the words of another program.
+    pub(crate) async fn export(&self, format: ExportFormat) -> Result<String, Failure> {
+        Ok(settings::exchange::export(&self.connectors().await?.connectors, format))
+    }
+
+    /// Takes connectors over from another program's words.
+    pub(crate) async fn import(&self, text: String, run: Run) -> Result<Changes, Failure> {
+        let imported = settings::exchange::import(&text)
+            .map_err(|error| Failure::wrong(error.to_string(), error.hint()))?;
+        let changes = self.edit(imported.edits, run).await?;
+        Ok(Changes { notes: imported.notes, ..changes })
+    }
+
+    fn file(&self) -> Result<&Path, Failure> {
+        const HINT: &str = "start it with `chasqui serve --config FILE`";
+        let file = self.file.as_deref();
+        file.ok_or_else(|| Failure::wrong("this relay was started without a settings file", HINT))
+    }
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Failure> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|error| Failure::Broken(format!("the work on the settings broke: {error}")))
+}
+
+fn not_loaded(error: &LoadError) -> Failure {
+    Failure::wrong(Causes(error).to_string(), "correct the settings; nothing has changed")
+}
+
+fn not_edited(error: &EditError) -> Failure {
+    let words = Causes(error).to_string();
+    match error {
+        EditError::Missing { .. } => Failure::missing(words, error.hint()),
+        _ => Failure::wrong(words, error.hint()),
+    }
+}
+
+fn unusable(error: &anyhow::Error) -> Failure {
+    Failure::wrong(format!("{error:#}"), "correct what is named; nothing has changed")
+}
+
+/// The keys that differ and take effect at the next start only.
+fn differences(started: &Settings, now: &Settings) -> Vec<String> {
+    let (started, now) = (flat(started), flat(now));
+    let mut keys: Vec<String> = started.keys().chain(now.keys()).cloned().collect();
+    keys.sort();
+    keys.dedup();
+    keys.retain(|key| started.get(key) != now.get(key));
+    keys
+}
+
+fn flat(settings: &Settings) -> BTreeMap<String, Value> {
+    let mut all = BTreeMap::new();
+    // Settings that came from a file can be printed.
+    if let Ok(Value::Object(sections)) = serde_json::to_value(settings) {
+        for (name, section) in sections {
+            if !LIVE.contains(&name.as_str()) {
+                flatten(name, section, &mut all);
+            }
+        }
+    }
+    all
+}
+
+fn flatten(name: String, value: Value, all: &mut BTreeMap<String, Value>) {
+    match value {
+        Value::Object(fields) => {
+            for (key, value) in fields {
+                flatten(format!("{name}.{key}"), value, all);
+            }
+        }
+        value => {
+            all.insert(name, value);
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! Changes to connectors: planned, checked as a whole, then written where they belong.
+
+mod difference;
+mod document;
+mod error;
+mod words;
+mod write;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use admin::view::{Action, Change, Connector, Edit};
+use toml_edit::DocumentMut;
+
+pub(crate) use self::difference::defaults;
+use self::difference::{Listed, listed};
+use self::document::{Document, Wrong};
+pub use self::error::EditError;
+pub use self::words::fields;
+use crate::check::is_plain;
+use crate::file::parse_and_look;
+use crate::finding::Finding;
+use crate::load_error::LoadError;
+use crate::read::read;
+use crate::settings::Settings;
+use crate::sources::{Changed, Sources, folder};
+
+/// How often a plan is made anew because somebody else changed the files meanwhile.
+const TRIES_MAX: usize = 5;
+
+/// What edits would do. Nothing is written yet.
+#[derive(Debug)]
+pub struct Plan {
+    main: PathBuf,
+    /// The texts that it was made from.
+    before: BTreeMap<PathBuf, String>,
+    changed: Changed,
+    /// What would change, connector by connector.
+    pub changes: Vec<Change>,
+    /// The settings afterwards.
+    pub settings: Settings,
+}
+
+/// Plans `edits` of the settings in the file `main`; `look` finds what else is wrong with the settings afterwards.
+///
+/// # Errors
+/// When an edit makes no sense or the settings would not be good: correct the edit.
+pub fn plan(
+    main: &Path,
+    edits: &[Edit],
+    look: impl FnOnce(&Settings) -> Vec<Finding>,
+) -> Result<Plan, EditError> {
+    let sources = Sources::read(main, &Changed::new())?;
+    let before: BTreeMap<_, _> =
+        sources.iter().map(|source| (source.file.clone(), source.text.clone())).collect();
+    let mut documents = Vec::new();
+    for source in sources.iter() {
+        match source.text.parse::<DocumentMut>() {
+            Ok(document) => documents.push(Document::new(source.file.clone(), document)),
+            // What is wrong is said better there.
+            Err(error) => {
+                parse_and_look(&sources, |_| Vec::new()).map_err(LoadError::from)?;
+                return Err(EditError::Wrong(error.to_string()));
+            }
+        }
+    }
+    let main_text = before.get(main).map_or("", String::as_str);
+    let folder = folder(main, main_text);
+    for edit in edits {
+        apply(&mut documents, &folder, edit)?;
+    }
+    let changed: Changed = documents
+        .into_iter()
+        .map(|document| (document.file.clone(), document.text(&folder)))
+        .filter(|(file, text)| text.as_ref() != before.get(file))
+        .collect();
+    let after = Sources::read(main, &changed)?;
+    let settings = parse_and_look(&after, look).map_err(LoadError::from)?;
+    let (old, _, _) = read::<Settings>(&sources);
+    let changes = difference::between(&listed(&old), &listed(&settings));
+    Ok(Plan { main: main.to_owned(), before, changed, changes, settings })
+}
+
+impl Plan {
+    /// Writes what changes, each file at once or not at all, and gives the settings.
+    ///
+    /// # Errors
+    /// [`EditError::Raced`] when the files are not those any more that it was made from: plan again.
+    pub fn write(self) -> Result<Settings, EditError> {
+        let folder = self.main.parent().unwrap_or_else(|| Path::new("."));
+        let _lock = write::lock(folder)?;
+        let now = Sources::read(&self.main, &Changed::new())?;
+        let now: BTreeMap<_, _> =
+            now.iter().map(|source| (source.file.clone(), source.text.clone())).collect();
+        if now != self.before {
+            return Err(EditError::Raced);
+        }
+        for (file, text) in &self.changed {
+            write::put(file, text.as_deref(), &self.main)
+                .map_err(|source| EditError::Unwritable { file: file.clone(), source })?;
+        }
+        Ok(self.settings)
+    }
+}
+
+/// Plans and writes `edits`, again and again if somebody else is at the files too. Blocks on files.
+pub fn apply_edits(
+    main: &Path,
+    edits: &[Edit],
+    look: impl Fn(&Settings) -> Vec<Finding>,
+) -> Result<(Settings, Vec<Change>), EditError> {
+    for _ in 0..TRIES_MAX {
+        let plan = plan(main, edits, &look)?;
+        let changes = plan.changes.clone();
+        match plan.write() {
+            Err(EditError::Raced) => {}
+            written => return Ok((written?, changes)),
+        }
+    }
+    Err(EditError::Raced)
+}
+
+/// The connectors of the settings in the file `main`, in their order, with the file each stands in.
+pub fn connectors(main: &Path) -> Result<Vec<Connector>, LoadError> {
+    let sources = Sources::read(main, &Changed::new())?;
+    let settings = parse_and_look(&sources, |_| Vec::new())?;
+    let (_, places, _) = read::<Settings>(&sources);
+    let connector = |listed: Listed| Connector {
+        enabled: listed.fields.get("enabled").and_then(serde_json::Value::as_bool) != Some(false),
+        file: places.file(&listed.way()).to_owned(),
+        direction: listed.direction,
+        name: listed.name,
+        fields: listed.fields,
+    };
+    Ok(listed(&settings).into_iter().map(connector).collect())
+}
+
+fn apply(documents: &mut Vec<Document>, folder: &Path, edit: &Edit) -> Result<(), EditError> {
+    let Edit { direction, name, action } = edit;
+    let (direction, section) = (*direction, direction.name());
+    if let Action::Add(fields) | Action::Put(fields) | Action::Set(fields) = action {
+        // Its place in the folder is made of its name.
+        if !is_plain(name) {
+            let words = "use letters, digits, `-` and `_`, at most 64";
+            return Err(EditError::Wrong(format!("`{name}` cannot be a name; {words}")));
+        }
+        if fields.get("name").is_some_and(|other| other != name.as_str()) {
+            let words = "a connector keeps its name; add one with the new name and remove this one";
+            return Err(EditError::Wrong(words.to_owned()));
+        }
+    }
+    let wrong = |Wrong(field)| {
+        EditError::Wrong(format!("`{field}` cannot be written in TOML; leave out what is null"))
+    };
+    let place = documents.iter_mut().find_map(|document| {
+        let number = document.find(section, name)?;
+        Some((document, number))
+    });
+    match (place, action) {
+        (Some((document, _)), Action::Add(_)) => {
+            let (name, file) = (name.clone(), document.file.clone());
+            Err(EditError::Exists { direction, name, file })
+        }
+        (None, Action::Set(_) | Action::Remove) => {
+            Err(EditError::Missing { direction, name: name.clone() })
+        }
+        (Some((document, number)), Action::Put(fields)) => {
+            document.put(section, number, fields).map_err(wrong)
+        }
+        (Some((document, number)), Action::Set(fields)) => {
+            document.set(section, number, fields).map_err(wrong)
+        }
+        (Some((document, number)), Action::Remove) => {
+            document.remove(section, number);
+            Ok(())
+        }
+        (None, Action::Add(fields) | Action::Put(fields)) => {
+            let file = folder.join(format!("{section}-{name}.toml"));
+            let known = documents.iter().position(|document| document.file == file);
+            let known = known.unwrap_or_else(|| {
+                documents.push(Document::new(file, DocumentMut::new()));
+                documents.len() - 1
+            });
+            let document = documents.get_mut(known);
+            document.map_or(Ok(()), |document| document.add(section, name, fields)).map_err(wrong)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

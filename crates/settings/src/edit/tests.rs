@@ -1,0 +1,205 @@
+//! Edits of files in a folder.
+
+use std::os::unix::fs::PermissionsExt;
+
+use serde_json::{Value, json};
+
+use admin::view::Direction;
+
+use super::*;
+
+const MAIN: &str = r#"# Our relay.
+hostname = "relay.example.com" # as the DNS has it
+
+[[listener]]
+name = "smtp"
+address = "127.0.0.1:2525"
+
+# Who may.
+[[inbound]]
+name = "here"
+networks = ["127.0.0.0/8"] # this machine
+enabled = true
+
+[[outbound]]
+name = "internet"
+limits.connections_max = 5
+"#;
+
+struct Place {
+    folder: tempfile::TempDir,
+    main: PathBuf,
+}
+
+impl Place {
+    fn new(main: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("x.toml");
+        std::fs::write(&file, main).unwrap();
+        Self { main: file, folder }
+    }
+
+    fn apply(&self, edits: &[Edit]) -> Result<Vec<Change>, EditError> {
+        apply_edits(&self.main, edits, |_| Vec::new()).map(|(_, changes)| changes)
+    }
+
+    fn text(&self, name: &str) -> String {
+        std::fs::read_to_string(self.folder.path().join(name)).unwrap_or_default()
+    }
+
+    /// Everything that is there.
+    fn all(&self) -> Vec<String> {
+        let mut names = Vec::new();
+        for folder in [self.folder.path().to_owned(), self.folder.path().join("connectors.d")] {
+            let entries = std::fs::read_dir(folder).into_iter().flatten();
+            names.extend(entries.map(|it| it.unwrap().file_name().into_string().unwrap()));
+        }
+        names.sort();
+        names
+    }
+}
+
+fn edit(direction: Direction, name: &str, action: Action) -> Edit {
+    Edit { direction, name: name.to_owned(), action }
+}
+
+fn fields(value: Value) -> admin::view::Fields {
+    let Value::Object(fields) = value else { panic!("no table") };
+    fields
+}
+
+fn inbound(name: &str, action: fn(admin::view::Fields) -> Action, value: Value) -> Edit {
+    edit(Direction::Inbound, name, action(fields(value)))
+}
+
+#[test]
+fn a_field_is_set_where_it_stands_and_comments_stay() {
+    let place = Place::new(MAIN);
+    let wish = json!({ "networks": ["127.0.0.0/8", "192.0.2.1"], "enabled": null });
+    let limits = fields(json!({ "limits": { "connections_max": 7 }, "port": 2525 }));
+    let changes = place
+        .apply(&[
+            inbound("here", Action::Set, wish),
+            edit(Direction::Outbound, "internet", Action::Set(limits)),
+        ])
+        .unwrap();
+    let want = MAIN
+        .replace("[\"127.0.0.0/8\"] #", "[\"127.0.0.0/8\", \"192.0.2.1\"] #")
+        .replace("enabled = true\n", "")
+        .replace("connections_max = 5\n", "connections_max = 7\nport = 2525\n");
+    assert_eq!(place.text("x.toml"), want);
+    let told: Vec<_> = changes.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        told,
+        [
+            "inbound connector here: changed\n  networks: [\"127.0.0.0/8\"] → [\"127.0.0.0/8\",\"192.0.2.1/32\"]",
+            "outbound connector internet: changed\n  limits.connections_max: 5 → 7\n  port: 25 → 2525",
+        ]
+    );
+    assert_eq!(place.all(), ["x.toml"]);
+}
+
+#[test]
+fn a_new_connector_has_a_file_of_its_own_until_it_goes() {
+    let place = Place::new(MAIN);
+    let mode = |name: &str| {
+        let file = place.folder.path().join(name);
+        std::fs::metadata(file).unwrap().permissions().mode() & 0o777
+    };
+    std::fs::set_permissions(&place.main, std::fs::Permissions::from_mode(0o640)).unwrap();
+    let new = || inbound("printer", Action::Add, json!({ "networks": ["192.0.2.7"] }));
+    let changes = place.apply(&[new()]).unwrap();
+    assert_eq!(
+        changes[0].to_string(),
+        "inbound connector printer: new\n  networks: [] → [\"192.0.2.7/32\"]"
+    );
+    let file = "connectors.d/inbound-printer.toml";
+    assert_eq!(place.text(file), "[[inbound]]\nname = \"printer\"\nnetworks = [\"192.0.2.7\"]\n");
+    assert_eq!((mode(file), mode("connectors.d")), (0o640, 0o750));
+    assert!(matches!(place.apply(&[new()]), Err(EditError::Exists { .. })));
+    let listed = connectors(&place.main).unwrap();
+    let listed: Vec<_> = listed
+        .iter()
+        .map(|it| (it.name.as_str(), it.file.strip_prefix(place.folder.path()).unwrap()))
+        .collect();
+    assert_eq!(
+        listed,
+        [
+            ("here", Path::new("x.toml")),
+            ("printer", Path::new(file)),
+            ("internet", Path::new("x.toml"))
+        ]
+    );
+    let gone = edit(Direction::Inbound, "printer", Action::Remove);
+    let changes = place.apply(std::slice::from_ref(&gone)).unwrap();
+    assert_eq!(changes[0].to_string(), "inbound connector printer: removed");
+    assert_eq!(place.all(), ["connectors.d", "x.toml"]);
+    assert_eq!(place.text("x.toml"), MAIN);
+    assert!(matches!(place.apply(&[gone]), Err(EditError::Missing { .. })));
+}
+
+#[test]
+fn what_is_refused_writes_nothing() {
+    let place = Place::new(MAIN);
+    let add = |name, value| inbound(name, Action::Add, value);
+    for (edits, want) in [
+        (
+            vec![add("a", json!({})), add("b", json!({ "networks": ["x"] }))],
+            "connectors.d/inbound-b.toml:3:12: inbound.networks: `x` is not a network",
+        ),
+        (vec![add("a", json!({ "netwroks": [] }))], "did you mean `networks`?"),
+        (vec![add("../a", json!({}))], "`../a` cannot be a name"),
+        (vec![add("a", json!({ "name": "b" }))], "keeps its name"),
+        (vec![add("a", json!({ "networks": [null] }))], "`networks` cannot be written in TOML"),
+        (
+            vec![edit(Direction::Outbound, "internet", Action::Remove)],
+            "outbound: there is none, so no mail could go out",
+        ),
+    ] {
+        let error = place.apply(&edits).unwrap_err().to_string();
+        assert!(error.contains(want), "{error}");
+        assert_eq!(place.all(), ["x.toml"]);
+        assert_eq!(place.text("x.toml"), MAIN);
+    }
+    // What others find counts too.
+    let look = |_: &Settings| vec![Finding::in_section("inbound", "x", "is odd")];
+    let edits = [inbound("here", Action::Set, json!({ "enabled": false }))];
+    let error = apply_edits(&place.main, &edits, look).unwrap_err().to_string();
+    assert!(error.contains("is odd") && place.text("x.toml") == MAIN, "{error}");
+}
+
+#[test]
+fn put_leaves_no_other_field() {
+    let place = Place::new(MAIN);
+    let wish = json!({ "name": "here", "networks": ["127.0.0.0/8"], "logins": [] });
+    place.apply(&[inbound("here", Action::Put, wish)]).unwrap();
+    let want = MAIN.replace("enabled = true\n", "logins = []\n");
+    assert_eq!(place.text("x.toml"), want);
+}
+
+#[test]
+fn inline_lists_are_edited_too() {
+    let place = Place::new(
+        &MAIN.replace("# Our relay.", "inbound = [{ name = \"one\", networks = [] }]")
+            .replace("# Who may.\n[[inbound]]\nname = \"here\"\nnetworks = [\"127.0.0.0/8\"] # this machine\nenabled = true\n", ""),
+    );
+    place.apply(&[inbound("one", Action::Set, json!({ "enabled": false }))]).unwrap();
+    let line = "inbound = [{ name = \"one\", networks = [] , enabled = false }]";
+    let first = place.text("x.toml").lines().next().map(|line| line.replace("[],", "[] ,"));
+    assert_eq!(first.as_deref(), Some(line));
+    place.apply(&[edit(Direction::Inbound, "one", Action::Remove)]).unwrap();
+    assert!(!place.text("x.toml").contains("inbound"));
+}
+
+#[test]
+fn a_plan_on_old_files_is_not_written() {
+    let place = Place::new(MAIN);
+    let edits = [inbound("here", Action::Set, json!({ "enabled": false }))];
+    let plan = plan(&place.main, &edits, |_| Vec::new()).unwrap();
+    let other = MAIN.replace("Our relay", "Your relay");
+    std::fs::write(&place.main, &other).unwrap();
+    assert!(matches!(plan.write(), Err(EditError::Raced)));
+    assert_eq!(place.text("x.toml"), other);
+    place.apply(&edits).unwrap();
+    assert_eq!(place.text("x.toml"), other.replace("enabled = true", "enabled = false"));
+}
