@@ -71,16 +71,12 @@ test: setup-test ## Run all tests
 # What `make fuzz` does may be set: make fuzz FUZZ_SECONDS=3600 FUZZ_TARGETS="session record"
 FUZZ_SECONDS ?= 60
 FUZZ_TARGETS ?= $(notdir $(wildcard tests/fuzz/corpus/*))
-FUZZ_FLAGS := -Ctarget-cpu=x86-64-v2 --cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
-    -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
-    -Cllvm-args=-sanitizer-coverage-trace-compares
-FUZZ_HOST = $(shell rustc -vV | sed -n 's/^host: //p')
-FUZZ_DRIVER = target/fuzz/$(FUZZ_HOST)/fuzz/fuzz-driver
+FUZZ_DRIVER = target/debug/fuzz-driver
 
 .PHONY: fuzz
 fuzz: setup ## Give each parser and session a minute of libFuzzer's inputs, two at a time; what breaks one is in target/fuzz/found
-	@$(BUILD_ENV) RUSTFLAGS="$(FUZZ_FLAGS)" $(CARGO) build --locked --profile fuzz --target $(FUZZ_HOST) --target-dir target/fuzz \
-	    --package fuzz --features libfuzzer
+	@$(BUILD_ENV) RUSTC_WORKSPACE_WRAPPER="$(CURDIR)/tests/fuzz/rustc" $(CARGO) build --locked --workspace --bin fuzz-driver \
+	    --features fuzz/libfuzzer
 	@mkdir -p target/fuzz/found $(addprefix target/fuzz/corpus/,$(FUZZ_TARGETS)); \
 	printf '%s\n' $(FUZZ_TARGETS) | xargs -P 2 -I NAME sh -c 'FUZZ_TARGET=NAME $(FUZZ_DRIVER) -max_total_time=$(FUZZ_SECONDS) -max_len=4096 \
 	    -timeout=10 -rss_limit_mb=1024 -artifact_prefix=target/fuzz/found/NAME- target/fuzz/corpus/NAME tests/fuzz/corpus/NAME >target/fuzz/NAME.log 2>&1 \
