@@ -122,8 +122,16 @@ mod tests {
 
     #[test]
     fn a_wrong_network_or_key_is_refused_in_words() {
-        let parse = |text| serde_json::from_str::<InboundConnector>(text).unwrap_err().to_string();
+        let parse =
+            |text: &str| serde_json::from_str::<InboundConnector>(text).unwrap_err().to_string();
         assert!(parse(r#"{"networks":["192.0.2.0/33"]}"#).contains("is not a network"));
         assert!(parse(r#"{"network":[]}"#).contains("unknown field"));
+        for (text, want) in [
+            ("192.0.2.1/24", "did you mean \"192.0.2.0/24\", or just \"192.0.2.1\"?"),
+            ("2001:db8::1/64", "did you mean \"2001:db8::/64\", or just \"2001:db8::1\"?"),
+        ] {
+            let said = parse(&format!("{{\"networks\":[\"{text}\"]}}"));
+            assert!(said.contains(want), "{said}");
+        }
     }
 }

@@ -77,7 +77,7 @@ pub struct Attempts {
     pub ban: Span,
     /// Networks whose clients are never banned and whose failures do not count, such as that of a webmail server, from
     /// where many people log in.
-    #[serde(deserialize_with = "networks")]
+    #[serde(deserialize_with = "policy::config::networks")]
     #[schemars(with = "Vec<String>")]
     pub exempt: Vec<IpNet>,
     /// Clients and accounts watched, each; the one that was quiet for longest is forgotten first.
@@ -95,20 +95,6 @@ impl Default for Attempts {
             watched_max: 20_000,
         }
     }
-}
-
-/// Reads networks; an address alone means just that one.
-fn networks<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<IpNet>, D::Error> {
-    let wrong = |text: &str| {
-        serde::de::Error::custom(format_args!(
-            "`{text}` is not a network: write an address or an address and a prefix length, such as \"192.0.2.0/24\""
-        ))
-    };
-    let network = |text: &String| {
-        let address = || text.parse::<std::net::IpAddr>().ok().map(IpNet::from);
-        text.parse().ok().or_else(address).ok_or_else(|| wrong(text))
-    };
-    Vec::<String>::deserialize(from)?.iter().map(network).collect()
 }
 
 /// Whose tokens are taken, and what they must say (RFC 7519).

@@ -29,6 +29,7 @@ pub(crate) fn check(settings: &Settings, places: &Places<'_>) -> Vec<Problem> {
     check.logins(settings);
     check.outbound(settings);
     check.paths(settings);
+    check.rests(&settings.queue);
     check.problems
 }
 
@@ -264,6 +265,29 @@ impl Check<'_> {
             let error =
                 format!("`{}` cannot be the path of a socket", settings.admin.socket.display());
             self.add(&way, error, "name a path of 1 to 90 octets");
+        }
+    }
+
+    /// The rests between tries.
+    fn rests(&mut self, queue: &queue::Config) {
+        let (connect, reply) = (&queue.retry_connect, &queue.retry_reply);
+        for (section, first, factor, max) in [
+            ("retry_connect", connect.first, connect.factor, connect.max),
+            ("retry_reply", reply.first, reply.factor, reply.max),
+        ] {
+            let way = |name| [key("queue"), key(section), key(name)];
+            if first > max {
+                let error = format!("the first rest, {first}, is longer than the longest, {max}");
+                self.add(&way("first"), error, "make `first` shorter or `max` longer");
+            }
+            if factor.is_nan() || factor < 1.0 {
+                let error = format!("{factor} is less than 1");
+                self.add(
+                    &way("factor"),
+                    error,
+                    "write 1.0 for rests that stay alike, 2.0 for rests that double",
+                );
+            }
         }
     }
 

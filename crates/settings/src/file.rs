@@ -194,6 +194,44 @@ name = "internet"
     }
 
     #[test]
+    fn rests_grow_from_the_first_to_the_longest() {
+        let text = format!(
+            "{GOOD}[queue.retry_reply]\nfirst = \"5m\"\nmax = \"1m\"\n[queue.retry_connect]\nfactor = 0.5\n"
+        );
+        check(
+            &text,
+            &[
+                "x.toml:12:1: queue.retry_reply.first: the first rest, 5m, is longer than the longest, 1m; make `first` shorter or `max` longer",
+                "x.toml:15:1: queue.retry_connect.factor: 0.5 is less than 1; write 1.0 for rests that stay alike, 2.0 for rests that double",
+            ],
+        );
+        let good =
+            format!("{GOOD}[queue.retry_reply]\nfirst = \"1m\"\nmax = \"1m\"\nfactor = 1.0\n");
+        assert!(parse(&good, Path::new("x.toml")).is_ok());
+    }
+
+    #[test]
+    fn an_address_within_a_network_is_no_network() {
+        let text = GOOD.replace("127.0.0.0/8", "192.0.2.1/24");
+        check(
+            &text,
+            &[
+                "x.toml:8:12: inbound.networks: `192.0.2.1/24` is an address within a network: did you mean \"192.0.2.0/24\", or just \"192.0.2.1\"?",
+            ],
+        );
+    }
+
+    #[test]
+    fn hosts_are_tables() {
+        check(
+            &format!("{GOOD}hosts = [\"mx.x.example\"]\n"),
+            &[
+                "x.toml:11:10: outbound.hosts: \"mx.x.example\" is a text; write a table for each, in a list: hosts = [{ host = \"mx.x.example\" }]",
+            ],
+        );
+    }
+
+    #[test]
     fn the_whole_internet_is_no_network_of_ours() {
         let text = GOOD.replace("127.0.0.0/8", "0.0.0.0/0");
         check(

@@ -103,20 +103,50 @@ impl<'a> Known<'a> {
         })
     }
 
-    /// The node itself, what it refers to, and its alternatives.
     fn resolved(&self, node: &'a Value) -> Vec<&'a Value> {
-        let mut all = vec![node];
-        let reference = node.get("$ref").and_then(Value::as_str);
-        let target = reference
-            .and_then(|path| path.strip_prefix('#'))
-            .and_then(|path| self.schema.pointer(path));
-        all.extend(target.into_iter().flat_map(|target| self.resolved(target)));
-        for word in ["anyOf", "oneOf", "allOf"] {
-            let parts = node.get(word).and_then(Value::as_array);
-            all.extend(parts.into_iter().flatten().flat_map(|part| self.resolved(part)));
-        }
-        all
+        resolved(self.schema, node)
     }
+}
+
+/// If a list of tables belongs at `keys`: the first of their keys that takes a text.
+pub(crate) fn first_key_of_items<'a>(schema: &'a Value, keys: &[&str]) -> Option<&'a str> {
+    let step = |nodes: Vec<&'a Value>, name: &str| -> Vec<&'a Value> {
+        let inner = nodes.iter().flat_map(|node| with_items(schema, node));
+        inner.filter_map(|node| property(node, name)).collect()
+    };
+    let nodes = keys.iter().fold(vec![schema], |nodes, key| step(nodes, key));
+    let nodes = nodes.into_iter().flat_map(|node| resolved(schema, node));
+    let items = nodes.filter_map(|node| node.get("items"));
+    let items: Vec<&Value> = items.flat_map(|item| resolved(schema, item)).collect();
+    let is_text = |node: &&Value| {
+        resolved(schema, node)
+            .iter()
+            .any(|node| node.get("type").and_then(Value::as_str) == Some("string"))
+    };
+    let properties = items.iter().filter_map(|item| item.get("properties")?.as_object()).flatten();
+    properties.into_iter().find(|(_, node)| is_text(node)).map(|(name, _)| name.as_str())
+}
+
+/// The node as [`resolved`], and the nodes of its items.
+fn with_items<'a>(schema: &'a Value, node: &'a Value) -> Vec<&'a Value> {
+    let mut all = resolved(schema, node);
+    let items: Vec<&Value> = all.iter().filter_map(|node| node.get("items")).collect();
+    all.extend(items.into_iter().flat_map(|item| resolved(schema, item)));
+    all
+}
+
+/// The node itself, what it refers to, and its alternatives.
+fn resolved<'a>(schema: &'a Value, node: &'a Value) -> Vec<&'a Value> {
+    let mut all = vec![node];
+    let reference = node.get("$ref").and_then(Value::as_str);
+    let target =
+        reference.and_then(|path| path.strip_prefix('#')).and_then(|path| schema.pointer(path));
+    all.extend(target.into_iter().flat_map(|target| resolved(schema, target)));
+    for word in ["anyOf", "oneOf", "allOf"] {
+        let parts = node.get(word).and_then(Value::as_array);
+        all.extend(parts.into_iter().flatten().flat_map(|part| resolved(schema, part)));
+    }
+    all
 }
 
 fn keys(node: &Value) -> impl Iterator<Item = &str> {

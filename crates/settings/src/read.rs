@@ -5,10 +5,11 @@ use std::path::Path;
 
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use toml::Spanned;
 use toml::de::{DeArray, DeTable, DeValue, Error, ValueDeserializer};
 
-use crate::known::Known;
+use crate::known::{self, Known};
 use crate::nearest::nearest;
 use crate::problem::Problem;
 use crate::sources::Sources;
@@ -59,7 +60,11 @@ pub(crate) fn read<T: DeserializeOwned + JsonSchema + Default>(
             Err(error) => error,
         };
         let way = error.span().and_then(|span| tree::smallest(&root, &span)).unwrap_or_default();
-        problems.push(wrong_value(sources, &error, &way));
+        let mut problem = wrong_value(sources, &error, &way);
+        if let Some(hint) = several(schema.as_value(), &error, &way) {
+            problem = problem.hint(hint);
+        }
+        problems.push(problem);
         if problems.len() >= PROBLEMS_MAX || !tree::remove(&mut root, &way) {
             return (T::default(), places, problems);
         }
@@ -130,9 +135,38 @@ fn wrong_value(sources: &Sources, error: &Error, way: &[Step]) -> Problem {
     if let (true, Some(word)) = (message.starts_with("unknown variant"), words.next())
         && let Some(near) = nearest(word, words)
     {
-        problem = problem.hint(format!("did you mean \"{near}\"?"));
+        let known = problem.hint.take().unwrap_or_default();
+        problem = problem.hint(format!("did you mean \"{near}\"? {known}"));
     }
     problem
+}
+
+/// What to write where several tables may stand and something else does: serde only knows that it wanted a list or a
+/// struct.
+fn several(schema: &Value, error: &Error, way: &[Step]) -> Option<String> {
+    let message = error.message();
+    let wants_list = message.ends_with("expected a sequence");
+    if !wants_list && !message.contains(", expected struct ") {
+        return None;
+    }
+    let keys: Vec<&str> = way
+        .iter()
+        .filter_map(|step| match step {
+            Step::Key(key) => Some(key.as_str()),
+            Step::Item(_) => None,
+        })
+        .collect();
+    let first = known::first_key_of_items(schema, &keys)?;
+    if let [section] = keys.as_slice() {
+        return Some(format!(
+            "there may be several: write [[{section}]], with two brackets, above the keys of each"
+        ));
+    }
+    let key = keys.last()?;
+    // A text is what most wanted to say with the first key.
+    let value = message.split('"').nth(1).filter(|_| message.contains("type: string"));
+    let value = value.map_or_else(|| "\"...\"".to_owned(), |value| format!("\"{value}\""));
+    Some(format!("write a table for each, in a list: {key} = [{{ {first} = {value} }}]"))
 }
 
 #[cfg(test)]
@@ -174,6 +208,15 @@ mod tests {
         name: String,
         #[serde(default)]
         port: u16,
+        #[serde(default)]
+        hosts: Vec<Host>,
+    }
+
+    #[derive(Debug, Default, Deserialize, JsonSchema)]
+    #[serde(deny_unknown_fields, default)]
+    struct Host {
+        addresses: Vec<String>,
+        host: String,
     }
 
     #[track_caller]
@@ -197,13 +240,15 @@ mod tests {
     #[test]
     fn a_good_file_is_read() {
         let top = check(
-            "hostname = \"a\"\n[spool]\nsize = \"1MiB\"\nwait_max = \"5s\"\n[[listener]]\nname = \"x\"\nport = 25\n",
+            "hostname = \"a\"\n[spool]\nsize = \"1MiB\"\nwait_max = \"5s\"\n[[listener]]\nname = \"x\"\nport = 25\nhosts = [{ host = \"h\" }]\n",
             &[],
         );
         assert_eq!(
             (top.hostname.as_str(), top.spool.size, top.listener.len()),
             ("a", ByteSize::mib(1), 1)
         );
+        let host = &top.listener[0].hosts[0];
+        assert_eq!((host.host.as_str(), host.addresses.len()), ("h", 0));
     }
 
     #[test]
@@ -226,9 +271,9 @@ mod tests {
         let top = check(
             "hostname = 5\n[spool]\nsize = \"1MB\"\nlevel = \"debgu\"\nnames = [1, 300]\n[[listener]]\nport = 1\n[[listener]]\nname = \"b\"\nport = 70000\n",
             &[
-                "1:12 hostname: 5 is a number; write a text in quotes, such as \"5\", a size or a time with its unit",
+                "1:12 hostname: 5 is a number; write a text in quotes, such as \"5\"",
                 "3:8 spool.size: `1MB` is not a size: write a whole number and B, KiB, MiB, GiB or TiB, such as \"25MiB\"",
-                "4:9 spool.level: unknown variant `debgu`, expected `info` or `debug`; did you mean \"debug\"?",
+                "4:9 spool.level: `debgu` is not known here; did you mean \"debug\"? write \"info\" or \"debug\"",
                 "5:13 spool.names: 300 is out of range; write a whole number from 0 to 255",
                 "6:1 listener: `name` is missing; give it a value",
                 "10:8 listener.port: 70000 is out of range; write a whole number from 0 to 65535",
@@ -237,6 +282,38 @@ mod tests {
         let left: Vec<_> =
             top.listener.iter().map(|item| (item.name.as_str(), item.port)).collect();
         assert_eq!(left, [("b", 0)]);
+    }
+
+    #[test]
+    fn what_may_stand_several_times_is_shown_as_it_is_written() {
+        check(
+            "[listener]\nname = \"a\"\n",
+            &[
+                "1:1 listener: this is a table; there may be several: write [[listener]], with two brackets, above the keys of each",
+            ],
+        );
+        check(
+            "[[listener]]\nname = \"a\"\nhosts = \"mx.example\"\n[[listener]]\nname = \"b\"\nhosts = [\"mx.example\"]\n",
+            &[
+                "3:9 listener.hosts: \"mx.example\" is a text; write a table for each, in a list: hosts = [{ host = \"mx.example\" }]",
+                "6:10 listener.hosts: \"mx.example\" is a text; write a table for each, in a list: hosts = [{ host = \"mx.example\" }]",
+            ],
+        );
+        check(
+            "[spool]\nnames = 5\n",
+            &["2:9 spool.names: 5 is a number; write a list in brackets, such as [5]"],
+        );
+    }
+
+    #[test]
+    fn a_number_lacks_its_unit() {
+        check(
+            "[spool]\nsize = 64\nwait_max = 5\n",
+            &[
+                "2:8 spool.size: 64 lacks its unit: write a size in quotes, such as \"64MiB\"",
+                "3:12 spool.wait_max: 5 lacks its unit: write a time in quotes, such as \"5s\"",
+            ],
+        );
     }
 
     #[test]

@@ -14,6 +14,9 @@ pub(crate) fn words(message: &str) -> (String, Option<String>) {
     {
         return (format!("{value} is out of range"), Some(wanted_words(wanted, None)));
     }
+    if let Some((word, known)) = split(message, "unknown variant ") {
+        return (format!("{word} is not known here"), Some(known_words(known)));
+    }
     if let Some(name) = message.strip_prefix("missing field ") {
         return (format!("{name} is missing"), Some("give it a value".to_owned()));
     }
@@ -49,22 +52,29 @@ fn found_words(found: &str) -> (Option<&str>, &'static str) {
     }
 }
 
+/// The words of which one is to be written, as serde lists them: in backticks.
+fn known_words(list: &str) -> String {
+    let known: Vec<_> =
+        list.split('`').skip(1).step_by(2).map(|word| format!("\"{word}\"")).collect();
+    match known.split_last() {
+        Some((last, [])) => format!("write {last}"),
+        Some((last, others)) => format!("write {} or {last}", others.join(", ")),
+        None => format!("write {list}"),
+    }
+}
+
 /// What to write.
 fn wanted_words(wanted: &str, value: Option<&str>) -> String {
     let upto = |most: u32| format!("write a whole number from 0 to {most}");
     match wanted {
         "a string" | "path string" | "a borrowed string" => {
-            let is_whole = |value: &str| value.bytes().all(|octet| octet.is_ascii_digit());
-            let example = value.map_or_else(String::new, |value| {
-                let unit = if is_whole(value) { ", a size or a time with its unit" } else { "" };
-                format!(", such as \"{value}\"{unit}")
-            });
+            let example = value.map_or_else(String::new, |value| format!(", such as \"{value}\""));
             format!("write a text in quotes{example}")
         }
         "a boolean" => "write true or false, without quotes".to_owned(),
         "a sequence" => {
-            "write a list in brackets, such as [\"a\", \"b\"]; a section of which there may be several has two: [[name]]"
-                .to_owned()
+            let value = value.map_or("\"a\", \"b\"", |value| value);
+            format!("write a list in brackets, such as [{value}]")
         }
         "u8" => upto(u8::MAX.into()),
         "u16" => upto(u16::MAX.into()),
@@ -92,7 +102,7 @@ mod tests {
     fn serde_is_translated() {
         check(
             "invalid type: integer `3`, expected path string",
-            "3 is a number; write a text in quotes, such as \"3\", a size or a time with its unit",
+            "3 is a number; write a text in quotes, such as \"3\"",
         );
         check(
             "invalid type: string \"a, expected b\", expected a boolean",
@@ -112,7 +122,20 @@ mod tests {
         );
         check(
             "invalid type: map, expected a sequence",
-            "this is a table; write a list in brackets, such as [\"a\", \"b\"]; a section of which there may be several has two: [[name]]",
+            "this is a table; write a list in brackets, such as [\"a\", \"b\"]",
+        );
+        check(
+            "invalid type: string \"a\", expected a sequence",
+            "\"a\" is a text; write a list in brackets, such as [\"a\"]",
+        );
+        check(
+            "unknown variant `on`, expected one of `no`, `may`, `must`",
+            "`on` is not known here; write \"no\", \"may\" or \"must\"",
+        );
+        check("unknown variant `on`, expected `no`", "`on` is not known here; write \"no\"");
+        check(
+            "invalid type: boolean `true`, expected a time in quotes, such as \"10s\"",
+            "true is a word without quotes; write a time in quotes, such as \"10s\"",
         );
         check(
             "invalid socket address syntax",

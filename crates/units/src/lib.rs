@@ -9,6 +9,7 @@ mod clock;
 mod rate;
 mod span;
 mod steps;
+mod written;
 
 pub use byte_size::{ByteSize, ByteSizeError};
 pub use clock::Clock;

@@ -7,6 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::byte_size::ByteSize;
 use crate::span::Span;
+use crate::written;
 
 /// So many, or so many octets, in a span of time: `100/1m`, `500MiB/1h`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -24,6 +25,8 @@ pub struct RateError(String, &'static str);
 pub trait Amount: Copy + FromStr + fmt::Display {
     /// A rate that may serve as an example.
     const EXAMPLE: &'static str;
+    /// What may stand behind a number to make it a rate.
+    const UNIT: &'static str;
 
     /// How many it is.
     fn units(self) -> u64;
@@ -31,6 +34,7 @@ pub trait Amount: Copy + FromStr + fmt::Display {
 
 impl Amount for u64 {
     const EXAMPLE: &'static str = "100/1m";
+    const UNIT: &'static str = "/1m";
 
     fn units(self) -> u64 {
         self
@@ -39,6 +43,7 @@ impl Amount for u64 {
 
 impl Amount for ByteSize {
     const EXAMPLE: &'static str = "500MiB/1h";
+    const UNIT: &'static str = "MiB/1m";
 
     fn units(self) -> u64 {
         self.as_octets()
@@ -87,7 +92,7 @@ impl<T: Amount> Serialize for Rate<T> {
 
 impl<'de, T: Amount> Deserialize<'de> for Rate<T> {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        String::deserialize(from)?.parse().map_err(serde::de::Error::custom)
+        written::read(from, "a rate", T::UNIT)
     }
 }
 
