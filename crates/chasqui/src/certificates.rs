@@ -1,4 +1,4 @@
-//! The look at certificates, keys, passwords and accounts before anything else begins.
+//! The look at certificates, keys and passwords before anything else begins.
 
 use std::io;
 
@@ -10,7 +10,6 @@ use tls::{CertificateError, Description};
 use units::Clock;
 
 use crate::causes::Causes;
-use crate::logins;
 
 /// Tries every certificate, key, root and password file that the settings name.
 pub(crate) fn findings(settings: &Settings) -> Vec<Finding> {
@@ -88,7 +87,6 @@ pub(crate) fn expired(settings: &Settings, now_seconds: u64) -> Vec<Finding> {
         let shown = Handshakes::look(outbound).ok().flatten();
         found("outbound", number, "client_certificate", shown.as_ref().and_then(words));
     }
-    findings.extend(logins::findings(settings));
     findings
 }
 

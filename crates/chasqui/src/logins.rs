@@ -6,7 +6,7 @@ use std::sync::Arc;
 use admin::view::{Ban, Bans, Lifted, Unban};
 use anyhow::{Context, Result};
 use sasl::server::OpenError;
-use sasl::{AccountsError, Authenticator, Banned, Whom};
+use sasl::{Accounts, AccountsError, Authenticator, Banned, Whom};
 use settings::{Finding, Settings};
 use telemetry::Registry;
 use units::Clock;
@@ -25,10 +25,13 @@ pub(crate) async fn open(
     opened.context("logins")
 }
 
-/// Tries the files of `[logins]`.
+/// Tries the files of `[logins]`, and looks whether the accounts that connectors name are there.
 pub(crate) fn findings(settings: &Settings) -> Vec<Finding> {
     let opened = Authenticator::open(&settings.logins, Clock::system(), &Registry::new());
-    let Err(error) = opened else { return Vec::new() };
+    let error = match opened {
+        Ok(logins) => return unknown(settings, logins.accounts()),
+        Err(error) => error,
+    };
     let finding = |key, words: &str| Finding::in_section("logins", key, words);
     match &error {
         OpenError::Accounts(AccountsError::Wrong { .. }) => {
@@ -41,17 +44,45 @@ pub(crate) fn findings(settings: &Settings) -> Vec<Finding> {
     }
 }
 
-/// Reads the files again and says so in the log; false if they cannot be used, and the old accounts stay.
+/// The accounts that connectors name and that are not there: a slip of the pen would let nobody in.
+fn unknown(settings: &Settings, accounts: &Accounts) -> Vec<Finding> {
+    if settings.logins.file.is_none() {
+        return Vec::new();
+    }
+    let named = settings
+        .inbound
+        .iter()
+        .enumerate()
+        .flat_map(|(number, inbound)| inbound.logins.iter().map(move |login| (number, login)));
+    let is_missing = |login: &str| !login.starts_with('*') && !accounts.has(login);
+    named
+        .filter(|(_, login)| is_missing(login))
+        .map(|(number, login)| {
+            let words = format!("the accounts' file has no `{login}`");
+            Finding::in_item("inbound", number, "logins", words).hint(format!(
+                "mend the name, or add what `chasqui login hash {login}` prints to the accounts' file"
+            ))
+        })
+        .collect()
+}
+
+/// Reads the files again and says so in the log; false if one of them cannot be used, and what it held stays.
 pub(crate) async fn reload(logins: &Arc<Authenticator>) -> bool {
     let reloading = Arc::clone(logins);
     match tokio::task::spawn_blocking(move || reloading.reload()).await {
-        Ok(Ok(())) => {
-            tracing::info!(accounts = logins.accounts().count(), "accounts reloaded");
-            true
-        }
-        Ok(Err(error)) => {
-            tracing::error!(error = %Causes(&error), "accounts not reloaded, old ones stay");
-            false
+        Ok(failed) => {
+            if !failed.iter().any(|error| matches!(error, OpenError::Accounts(_))) {
+                tracing::info!(accounts = logins.accounts().count(), "accounts reloaded");
+            }
+            for error in &failed {
+                let error_words = Causes(error);
+                if matches!(error, OpenError::Tokens(_)) {
+                    tracing::error!(error = %error_words, "keys for tokens not reloaded, old ones stay");
+                } else {
+                    tracing::error!(error = %error_words, "accounts not reloaded, old ones stay");
+                }
+            }
+            failed.is_empty()
         }
         Err(error) => {
             tracing::error!(%error, "accounts not reloaded, old ones stay");
@@ -116,7 +147,7 @@ mod tests {
              [[outbound]]\nname = \"out\"\n[logins]\nfile = \"{}\"\n",
             accounts.display()
         );
-        std::fs::write(&file, text).unwrap();
+        std::fs::write(&file, &text).unwrap();
         let said = || settings::load_and_look(&file, findings).unwrap_err().to_string();
         assert!(said().contains("x.toml:8:1: logins.file: "), "{}", said());
         std::fs::write(&accounts, "[[account]]\nname = \"a\"\n[[account]]\nnaem = 1\n").unwrap();
@@ -127,6 +158,19 @@ mod tests {
         assert_eq!(said().lines().count(), 2, "{}", said());
         std::fs::write(&accounts, "").unwrap();
         assert!(settings::load_and_look(&file, findings).is_ok());
+        let logins = "[[inbound]]\nname = \"people\"\nlogins = [\"ana@b.example\", \"*@b.example\", \"an@b.example\"]\n";
+        let text = text.replace(":0\"\n", ":0\"\nauth = {}\n");
+        std::fs::write(&file, format!("{text}{logins}")).unwrap();
+        std::fs::write(&accounts, "[[account]]\nname = \"ana@b.example\"\ntokens = [\"x\"]\n")
+            .unwrap();
+        let lines = said();
+        assert_eq!(lines.lines().count(), 1, "{lines}");
+        assert!(
+            lines.contains(
+                "x.toml:12:1: inbound.logins: the accounts' file has no `an@b.example`; mend"
+            ),
+            "{lines}"
+        );
     }
 
     #[test]

@@ -69,6 +69,11 @@ impl Accounts {
         self.current.load().len()
     }
 
+    /// Whether there is one of this name, be it disabled.
+    pub fn has(&self, name: &str) -> bool {
+        self.current.load().named(name).is_some()
+    }
+
     pub(crate) fn book(&self) -> Guard<Arc<Book>> {
         self.current.load()
     }
@@ -129,6 +134,7 @@ mod tests {
         write(file.path(), format!("{ONE}{OTHER}")).unwrap();
         accounts.reload().unwrap();
         assert_eq!(accounts.count(), 2);
+        assert!(accounts.has("c@b.example") && !accounts.has("C@b.example"));
     }
 
     #[test]

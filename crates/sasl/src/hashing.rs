@@ -7,6 +7,7 @@ use argon2::Params;
 use units::ByteSize;
 
 use crate::config::Account;
+use crate::file::{self, Problem};
 use crate::password::PasswordHash;
 use crate::scram::{ScramHash, ScramKeys};
 use crate::text;
@@ -103,17 +104,50 @@ pub fn hash_password(password: &str, cost: &Cost) -> Result<Hashed, HashError> {
     Ok(Hashed { password, scram_sha_256, scram_sha_1 })
 }
 
-/// An `[[account]]` for the accounts' file, with its line ends. `name` and `senders` are checked when the file is read.
-pub fn entry(name: &str, senders: &[String], hashed: &Hashed) -> String {
-    let account = Account {
-        name: text::prepared(name).unwrap_or_else(|_| name.to_owned()),
-        password: Some(hashed.password.clone()),
-        scram_sha_256: Some(hashed.scram_sha_256.clone()),
-        scram_sha_1: Some(hashed.scram_sha_1.clone()),
-        senders: (!senders.is_empty()).then(|| senders.to_vec()),
-        ..Account::default()
-    };
-    format!("[[account]]\n{}", toml::to_string(&account).unwrap_or_default())
+/// An account to be written into the accounts' file.
+#[derive(Debug)]
+pub struct Entry(Account);
+
+/// What the accounts' file would be refused for.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}", words(.0))]
+pub struct EntryError(Vec<Problem>);
+
+fn words(problems: &[Problem]) -> String {
+    let words = problems.iter().map(|Problem { key, words, .. }| match key {
+        Some(key) => format!("{key}: {words}"),
+        None => words.clone(),
+    });
+    words.collect::<Vec<_>>().join("; ")
+}
+
+impl Entry {
+    /// Checks name and senders as they are checked when the file is read; no senders mean the account's own name.
+    pub fn new(name: &str, senders: &[String]) -> Result<Self, EntryError> {
+        let senders = (!senders.is_empty()).then(|| senders.to_vec());
+        let account = Account { name: name.to_owned(), senders, ..Account::default() };
+        // Something has to stand for the password that is still to come.
+        let checked = Account { certificates: vec!["x".to_owned()], ..account.clone() };
+        file::parse(&text_of(&checked)).map_err(EntryError)?;
+        Ok(Self(Account {
+            name: text::prepared(name).unwrap_or_else(|_| name.to_owned()),
+            ..account
+        }))
+    }
+
+    /// The `[[account]]` with this password, with its line ends.
+    pub fn with(self, hashed: &Hashed) -> String {
+        text_of(&Account {
+            password: Some(hashed.password.clone()),
+            scram_sha_256: Some(hashed.scram_sha_256.clone()),
+            scram_sha_1: Some(hashed.scram_sha_1.clone()),
+            ..self.0
+        })
+    }
+}
+
+fn text_of(account: &Account) -> String {
+    format!("[[account]]\n{}", toml::to_string(account).unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -169,11 +203,26 @@ mod tests {
     #[test]
     fn an_entry_can_be_read_back() {
         let hashed = hash_password("pencil", &CHEAP).unwrap();
-        let text = entry("a\"b", &["a@b.example".to_owned()], &hashed);
-        let accounts = crate::file::parse(&text).unwrap();
+        let text = Entry::new("a\"b", &["a@b.example".to_owned()]).unwrap().with(&hashed);
+        let accounts = file::parse(&text).unwrap();
         let account = accounts.first().unwrap();
         assert_eq!(&*account.name, "a\"b");
         assert!(account.password.as_ref().unwrap().is_of(b"pencil"));
         assert!(account.scram_sha_256.is_some() && account.scram_sha_1.is_some());
+    }
+
+    #[test]
+    fn what_the_file_would_be_refused_for_is_refused_before() {
+        for (name, senders, want) in [
+            ("", &["*"][..], "account.name: is empty"),
+            ("x\u{7}", &["*"], "account.name: holds a character that no name may have"),
+            ("printer", &[], "account.senders: is missing: the name is no address"),
+            ("ana", &["a@b.example", "no sender"], "account.senders: `no sender` names no sender"),
+        ] {
+            let senders: Vec<_> = senders.iter().map(ToString::to_string).collect();
+            let error = Entry::new(name, &senders).unwrap_err().to_string();
+            assert!(error.starts_with(want), "{error}");
+        }
+        assert!(Entry::new("ana@b.example", &[]).is_ok());
     }
 }

@@ -33,7 +33,7 @@ pub use accounts::{Accounts, AccountsError};
 pub use attempts::{Attempts, Ban, Banned, Whom};
 pub use binding::ChannelBindings;
 pub use file::Problem;
-pub use hashing::{Cost, HashError, Hashed, entry, hash_password};
+pub use hashing::{Cost, Entry, EntryError, HashError, Hashed, hash_password};
 pub use secret::SecretFileError;
 pub use senders::{Senders, SendersError};
 pub use server::{Authenticator, Identity};

@@ -7,7 +7,7 @@ use units::Clock;
 
 use crate::arguments::{Config, ConfigFile};
 use crate::failure::{Failure, Result};
-use crate::{certificates, look, output};
+use crate::{certificates, logins, look, output};
 
 /// What `config check --json` says.
 #[derive(Debug, Serialize)]
@@ -41,6 +41,7 @@ fn check(file: &ConfigFile) -> Result {
         let mut findings = look::findings(settings);
         if findings.is_empty() {
             findings.extend(certificates::expired(settings, Clock::system().unix_millis() / 1000));
+            findings.extend(logins::findings(settings));
         }
         findings
     };

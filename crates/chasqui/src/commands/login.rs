@@ -4,7 +4,7 @@ use std::io::BufRead;
 
 use admin::view::{Bans, Unban};
 use anyhow::{Context, anyhow};
-use sasl::{Cost, entry, hash_password};
+use sasl::{Cost, Entry, hash_password};
 
 use crate::arguments::{Ask, Login, LoginHash, LoginUnban};
 use crate::failure::{Failure, Result};
@@ -49,14 +49,25 @@ async fn unban(unban: &LoginUnban) -> Result {
     let whom = Unban { all: unban.all, whom: unban.whom.clone() };
     let lifted = client(&unban.ask.reach)?.unban(&whom).await?;
     if unban.ask.json {
-        return output::json(&lifted);
+        output::json(&lifted)?;
+    }
+    if let (0, Some(whom)) = (lifted.bans, &unban.whom) {
+        return Err(Failure {
+            hint: Some("`chasqui login bans` names who is banned".to_owned()),
+            ..Failure::from(anyhow!("nobody called {} is banned", shown(whom)))
+        });
+    }
+    if unban.ask.json {
+        return Ok(());
     }
     let noun = if lifted.bans == 1 { "ban" } else { "bans" };
-    let hint = if lifted.bans == 0 { "; `chasqui login bans` names who is banned" } else { "" };
-    output::line(format!("{} {noun} lifted{hint}", lifted.bans))
+    output::line(format!("{} {noun} lifted", lifted.bans))
 }
 
 fn hash(hash: &LoginHash) -> Result {
+    // Before anybody types a password for nothing.
+    let entry = hash.account.as_ref().map(|account| Entry::new(account, &hash.sender));
+    let entry = entry.transpose().map_err(|error| anyhow!(error))?;
     let mut line = String::new();
     std::io::stdin().lock().read_line(&mut line).context("standard input cannot be read")?;
     let password = line.trim_end_matches(['\r', '\n']);
@@ -64,8 +75,8 @@ fn hash(hash: &LoginHash) -> Result {
         hint: Some("give one password, in one line of standard input".to_owned()),
         ..Failure::from(anyhow!(error))
     })?;
-    let text = match &hash.account {
-        Some(account) => entry(account, &hash.sender, &hashed),
+    let text = match entry {
+        Some(entry) => entry.with(&hashed),
         None => format!(
             "password = \"{}\"\nscram_sha_256 = \"{}\"\nscram_sha_1 = \"{}\"\n",
             hashed.password, hashed.scram_sha_256, hashed.scram_sha_1

@@ -60,15 +60,16 @@ impl Authenticator {
         Ok(Arc::new(Self { accounts, tokens, attempts, pool, remembered, clock, metrics }))
     }
 
-    /// Reads the files again; logins from now on see what they hold, sessions go on. Blocks on files.
-    ///
-    /// # Errors
-    /// When a file cannot be used: what it held before stays in use.
-    pub fn reload(&self) -> Result<(), OpenError> {
-        self.accounts.reload()?;
-        self.remembered.forget_all();
-        self.tokens.as_ref().map_or(Ok(()), Tokens::reload)?;
-        Ok(())
+    /// Reads the files again, each whatever becomes of the other; logins from now on see what they hold, sessions go on.
+    /// Returns why a file could not be used: what it held before stays in use. Blocks on files.
+    #[must_use]
+    pub fn reload(&self) -> Vec<OpenError> {
+        let accounts = self.accounts.reload().map_err(OpenError::from);
+        if accounts.is_ok() {
+            self.remembered.forget_all();
+        }
+        let tokens = self.tokens.as_ref().map_or(Ok(()), Tokens::reload).map_err(OpenError::from);
+        [accounts, tokens].into_iter().filter_map(Result::err).collect()
     }
 
     /// The accounts in use.

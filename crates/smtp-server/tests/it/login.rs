@@ -1,7 +1,7 @@
 //! Logins: who may send, as whom, and what of it is told.
 
 use policy::config::Mechanism;
-use sasl::{Cost, entry, hash_password};
+use sasl::{Cost, Entry, hash_password};
 use smtp_server::Listener;
 use smtp_server::config::Auth;
 use units::ByteSize;
@@ -25,7 +25,8 @@ fn relay(auth: Auth, turn: impl FnOnce(&mut Setup)) -> Relay {
     let hashed = hash_password("secret", &cost).unwrap();
     let accounts = tempfile::NamedTempFile::new().unwrap();
     let senders = ["client.test".to_owned()];
-    std::fs::write(accounts.path(), entry("alice@client.test", &senders, &hashed)).unwrap();
+    let entry = Entry::new("alice@client.test", &senders).unwrap().with(&hashed);
+    std::fs::write(accounts.path(), entry).unwrap();
     let listener = Listener { auth: Some(auth), bad_commands_max: 5, ..listener() };
     Relay::start_with(listener, |setup| {
         setup.accounts.file = Some(accounts.path().to_owned());
