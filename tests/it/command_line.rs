@@ -83,6 +83,31 @@ fn the_queue_is_listed_and_shown() {
     assert_eq!(message["origin"]["listener"], "smtp");
     assert!(relay.cli(&["queue", "show", id]).succeeded().contains("bo@receiver.example"));
     assert!(relay.cli(&["queue", "list"]).succeeded().contains(id));
+    let text = relay.cli(&["queue", "list"]).succeeded();
+    assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");
+    for (filter, ids) in [
+        (["--sender", "ONE@"], 1),
+        (["--sender", "@sender.example"], 3),
+        (["--sender", "@example"], 0),
+        (["--recipient", "bo@receiver"], 3),
+        (["--recipient", "@sender.example"], 0),
+    ] {
+        let list = relay.cli_json(&["queue", "list", filter[0], filter[1]]);
+        assert_eq!(list["messages"].as_array().map(Vec::len), Some(ids), "{filter:?} {list}");
+        assert_eq!(list["more"], false, "{list}");
+    }
+    let limited = relay.cli_json(&["queue", "list", "--recipient", "bo", "--limit", "2"]);
+    assert_eq!(
+        (limited["messages"].as_array().map(Vec::len), &limited["more"]),
+        (Some(2), &true.into())
+    );
+    for words in
+        [["retry", "--destination", "x/y.example"], ["cancel", "--destination", "x/y.example"]]
+    {
+        let output = relay.cli(&[&["queue"][..], &words].concat());
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        assert!(output.stderr.contains("for the destination x/y.example"), "{output:?}");
+    }
     let limited = relay.cli_json(&["queue", "list", "--limit", "2"]);
     assert_eq!(
         (limited["messages"].as_array().map(Vec::len), &limited["more"]),

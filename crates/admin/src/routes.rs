@@ -119,7 +119,10 @@ async fn list<R: Relay>(
     filter: Result<Query<Filter>, QueryRejection>,
 ) -> Result<Response, Failure> {
     let Query(mut filter) = filter.map_err(|wrong| {
-        Failure::wrong(wrong.body_text(), "the query takes `destination` and `limit`")
+        Failure::wrong(
+            wrong.body_text(),
+            "the query takes `destination`, `sender`, `recipient` and `limit`",
+        )
     })?;
     filter.limit = filter.limit.min(LIST_MAX);
     Ok(Json(parts.relay.list(filter).await?).into_response())

@@ -117,8 +117,11 @@ pub struct Channel {
 pub struct QueueList {
     /// The messages.
     pub messages: Vec<QueueEntry>,
-    /// Whether more fit the filter than were asked for.
+    /// Whether more fit the filter than were asked for, or may fit it behind what was looked at.
     pub more: bool,
+    /// With a sender or a recipient in the filter: how many messages were looked at, the oldest first, if not all were.
+    #[serde(default)]
+    pub looked_at: Option<u64>,
 }
 
 /// One queued message in one line.
@@ -235,13 +238,17 @@ pub struct Selection {
 pub struct Filter {
     /// Only for this destination.
     pub destination: Option<String>,
+    /// Only from whoever has this in the address, is of this domain (`@` and a domain), or the null sender (`<>`).
+    pub sender: Option<String>,
+    /// Only where somebody waits who has this in the address or is of this domain (`@` and a domain).
+    pub recipient: Option<String>,
     /// At most so many, the oldest first.
     pub limit: usize,
 }
 
 impl Default for Filter {
     fn default() -> Self {
-        Self { destination: None, limit: 100 }
+        Self { destination: None, sender: None, recipient: None, limit: 100 }
     }
 }
 

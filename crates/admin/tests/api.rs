@@ -53,9 +53,14 @@ impl Relay for Fake {
     async fn list(&self, filter: Filter) -> Result<QueueList, Failure> {
         assert_eq!(
             filter,
-            Filter { destination: Some("internet/a b.example".to_owned()), limit: 10_000 }
+            Filter {
+                destination: Some("internet/a b.example".to_owned()),
+                sender: Some("@a&b".to_owned()),
+                recipient: None,
+                limit: 10_000
+            }
         );
-        Ok(QueueList { messages: Vec::new(), more: true })
+        Ok(QueueList { messages: Vec::new(), more: true, looked_at: None })
     }
 
     async fn show(&self, id: String) -> Result<Message, Failure> {
@@ -170,7 +175,12 @@ async fn the_client_gets_what_the_relay_says() {
         assert!(matches!(refused, ClientError::Refused { .. }), "{refused}");
     }
     // Longer lists than the bound are cut to it.
-    let filter = Filter { destination: Some("internet/a b.example".to_owned()), limit: usize::MAX };
+    let filter = Filter {
+        destination: Some("internet/a b.example".to_owned()),
+        sender: Some("@a&b".to_owned()),
+        recipient: None,
+        limit: usize::MAX,
+    };
     assert!(client.list(&filter).await.unwrap().more);
     let ids = Selection { ids: vec!["a".to_owned(), "b".to_owned()], ..Selection::default() };
     assert_eq!(client.retry(&ids).await.unwrap(), Changed { messages: 2 });

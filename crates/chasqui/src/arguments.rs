@@ -125,6 +125,12 @@ pub struct QueueList {
     /// Only messages for this destination, as the list names it.
     #[arg(long, value_name = "CONNECTOR[/DOMAIN]")]
     pub destination: Option<String>,
+    /// Only messages from a sender with this in the address, of this domain (`@example.com`), or the null sender (`<>`).
+    #[arg(long, value_name = "TEXT|@DOMAIN")]
+    pub sender: Option<String>,
+    /// Only messages for which a recipient waits with this in the address, or of this domain.
+    #[arg(long, value_name = "TEXT|@DOMAIN")]
+    pub recipient: Option<String>,
     /// At most so many.
     #[arg(long, value_name = "N", default_value_t = 100)]
     pub limit: usize,

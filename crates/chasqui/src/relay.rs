@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use admin::{Failure, Relay, view};
 use channel::Depth;
 use mail::{ByMode, MessageId, ReversePath, Timestamp};
-use queue::{Gone, Handle, Selection, State};
+use queue::{Gone, Handle, Look, Parties, Party, Selection, State};
 use sasl::Authenticator;
 use spool::{Health, RecipientState, Spool};
 use telemetry::Registry;
@@ -20,6 +20,11 @@ use crate::reload::Reloading;
 
 /// The queue answers in microseconds unless it is in trouble.
 const ANSWER_WAIT_MAX: Duration = Duration::from_secs(30);
+
+/// A look for senders and recipients reads so many envelopes at a time; the queue does its work between two of these.
+const LOOK_MESSAGES: usize = 1000;
+/// And so many in all: they are read from the device.
+const LOOKED_AT_MAX: usize = 100_000;
 
 /// A message of this size is looked for room when somebody asks whether the relay takes mail: next to a limit on octets
 /// an empty one would always fit.
@@ -104,6 +109,30 @@ impl Operated {
         }
     }
 
+    /// Looks through the queue for messages of these parties, whose envelopes the spool has to be asked for.
+    async fn looked(
+        &self,
+        selection: Selection,
+        parties: Parties,
+        limit: usize,
+    ) -> Result<view::QueueList, Gone> {
+        let (mut messages, mut looked_at) = (Vec::new(), 0_usize);
+        let mut look = Look { parties, after: None };
+        loop {
+            let page = self.queue.look(selection.clone(), look.clone(), LOOK_MESSAGES).await?;
+            messages.extend(page.lines.into_iter().map(entry));
+            looked_at = looked_at.saturating_add(page.looked_at);
+            look.after = page.next;
+            let is_over = page.next.is_none();
+            if is_over || messages.len() > limit || looked_at >= LOOKED_AT_MAX {
+                let more = messages.len() > limit || !is_over;
+                messages.truncate(limit);
+                let looked_at = (!is_over).then_some(count(looked_at));
+                return Ok(view::QueueList { messages, more, looked_at });
+            }
+        }
+    }
+
     /// Why MAIL is refused at present, if it is: the questions are those that reception asks.
     fn refusal(&self) -> Option<String> {
         // Its words say more than those of the limit.
@@ -174,9 +203,15 @@ impl Relay for Operated {
     async fn list(&self, filter: view::Filter) -> Result<view::QueueList, Failure> {
         let destination = filter.destination.map(String::into_boxed_str);
         let selection = Selection { destination, ..Selection::default() };
+        let party = |text: Option<String>| text.as_deref().map(Party::parse);
+        let parties = Parties { sender: party(filter.sender), recipient: party(filter.recipient) };
+        if parties != Parties::default() {
+            return self.asked(self.looked(selection, parties, filter.limit)).await;
+        }
         let listing = self.asked(self.queue.list(selection, filter.limit)).await?;
         let more = listing.found > listing.lines.len();
-        Ok(view::QueueList { messages: listing.lines.into_iter().map(entry).collect(), more })
+        let messages = listing.lines.into_iter().map(entry).collect();
+        Ok(view::QueueList { messages, more, looked_at: None })
     }
 
     async fn show(&self, id: String) -> Result<view::Message, Failure> {

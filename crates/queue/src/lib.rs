@@ -10,6 +10,7 @@ mod entries;
 mod ids;
 mod log;
 mod metrics;
+mod party;
 mod plan;
 mod recovery;
 mod report;
@@ -20,9 +21,10 @@ mod terms;
 mod work;
 
 pub use config::{Config, RetryConnect, RetryReply};
+pub use party::Party;
 pub use request::{
-    Cancelled, DestinationLine, Gone, Handle, Line, Listing, Request, Selection, Shown,
-    ShownRecipient, Summary,
+    Cancelled, DestinationLine, Gone, Handle, Line, Listing, Look, Parties, Request, Selection,
+    Shown, ShownRecipient, Summary,
 };
 pub use schedule::State;
 pub use service::{Parts, run};

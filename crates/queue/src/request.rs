@@ -9,6 +9,8 @@ use schedule::State;
 use spool::RecipientState;
 use tokio::sync::oneshot;
 
+use crate::party::Party;
+
 /// Which messages are meant: all conditions that are set must hold; none set means every message.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Selection {
@@ -20,6 +22,24 @@ pub struct Selection {
     pub connector: Option<Box<str>>,
     /// Only what stands so.
     pub state: Option<State>,
+}
+
+/// What only the spool knows of the messages to be listed; all conditions that are set must hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Parties {
+    /// Only messages from these.
+    pub sender: Option<Party>,
+    /// Only where one of these still waits.
+    pub recipient: Option<Party>,
+}
+
+/// One look at a part of the queue, for those whom the schedule does not know.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Look {
+    /// Whom to look for.
+    pub parties: Parties,
+    /// Where an earlier look ended: messages up to this one are left out.
+    pub after: Option<MessageId>,
 }
 
 /// Ids that a line of the log names; it counts the others.
@@ -68,8 +88,12 @@ pub struct Line {
 pub struct Listing {
     /// The lines, at most as many as asked for.
     pub lines: Vec<Line>,
-    /// How many fit the selection in all.
+    /// How many fit the selection in all, whomever they are from or for.
     pub found: usize,
+    /// How many of them were looked at for their parties.
+    pub looked_at: usize,
+    /// Where a further look goes on; none if there is nothing behind.
+    pub next: Option<MessageId>,
 }
 
 /// One message in full.
@@ -160,6 +184,8 @@ pub enum Request {
         selection: Selection,
         /// At most so many.
         limit: usize,
+        /// Who is looked for; boxed, as it is rare.
+        look: Option<Box<Look>>,
         /// Takes the answer.
         reply: oneshot::Sender<Listing>,
     },
@@ -212,7 +238,19 @@ impl Handle {
 
     /// Messages that fit `selection`, oldest first, at most `limit`.
     pub async fn list(&self, selection: Selection, limit: usize) -> Result<Listing, Gone> {
-        self.ask(|reply| Request::List { selection, limit, reply }).await
+        self.ask(|reply| Request::List { selection, limit, look: None, reply }).await
+    }
+
+    /// Of the `limit` messages that fit `selection` and come first behind `look.after`, those with the parties that are
+    /// looked for. All of what a message has at several destinations belongs to one look.
+    pub async fn look(
+        &self,
+        selection: Selection,
+        look: Look,
+        limit: usize,
+    ) -> Result<Listing, Gone> {
+        let look = Some(Box::new(look));
+        self.ask(|reply| Request::List { selection, limit, look, reply }).await
     }
 
     /// One message; none if the spool has it no more.

@@ -1,10 +1,12 @@
 //! `chasqui queue`.
 
-use admin::view::{Changed, Filter, Message, QueueList, Selection};
-use comfy_table::ContentArrangement;
+use admin::view::{Changed, Filter, Message, QueueEntry, QueueList, Selection};
+use anyhow::anyhow;
+use mail::Timestamp;
+use units::Clock;
 
 use crate::arguments::{self, Queue, QueueSelect, QueueShow};
-use crate::failure::Result;
+use crate::failure::{Failure, Result};
 use crate::output;
 use crate::reach::client;
 
@@ -28,60 +30,113 @@ fn selection(select: &QueueSelect) -> Selection {
     Selection { all: select.all, ids: select.ids.clone(), destination: select.destination.clone() }
 }
 
+/// Says what became of it. Naming what is not there is a mistake that a script must notice.
 fn said(select: &QueueSelect, changed: Changed, what: &str) -> Result {
     if select.ask.json {
-        return output::json(&changed);
+        output::json(&changed)?;
+    }
+    if changed.messages == 0 && !select.all {
+        return Err(Failure {
+            hint: Some("`chasqui queue list` names what is queued".to_owned()),
+            ..Failure::from(anyhow!("nothing in the queue is {}", named(select)))
+        });
+    }
+    if select.ask.json {
+        return Ok(());
     }
     let noun = if changed.messages == 1 { "message" } else { "messages" };
-    let hint =
-        if changed.messages == 0 { "; `chasqui queue list` names what is queued" } else { "" };
-    output::line(format!("{} {noun} {what}{hint}", changed.messages))
+    output::line(format!("{} {noun} {what}", changed.messages))
+}
+
+/// What a selection names.
+fn named(select: &QueueSelect) -> String {
+    let ids = match select.ids.as_slice() {
+        [] => None,
+        [id] => Some(format!("called {id}")),
+        ids => Some(format!("one of these {} messages", ids.len())),
+    };
+    let destination = select.destination.as_ref().map(|name| format!("for the destination {name}"));
+    ids.into_iter().chain(destination).collect::<Vec<_>>().join(" and ")
 }
 
 async fn list(list: &arguments::QueueList) -> Result {
-    let filter = Filter { destination: list.destination.clone(), limit: list.limit };
+    let filter = Filter {
+        destination: list.destination.clone(),
+        sender: list.sender.clone(),
+        recipient: list.recipient.clone(),
+        limit: list.limit,
+    };
+    let is_filtered =
+        filter.destination.is_some() || filter.sender.is_some() || filter.recipient.is_some();
     let answer = client(&list.ask.reach)?.list(&filter).await?;
     if list.ask.json {
         return output::json(&answer);
     }
-    output::line(list_text(&answer))
+    let now = Timestamp::from_millis(Clock::system().unix_millis());
+    let none = if is_filtered { "nothing in the queue fits" } else { "the queue is empty" };
+    output::line(list_text(&answer, none, now))
 }
 
-fn list_text(list: &QueueList) -> String {
+/// Two lines for each message, of at most this many characters: its id and how it stands; where it goes and what was said.
+const LINE_MAX: usize = 100;
+
+/// `none` says that there is nothing.
+fn list_text(list: &QueueList, none: &str, now: Timestamp) -> String {
+    let looked_at = list.looked_at.map(|count| {
+        format!("only the oldest {count} messages were looked at: a --destination has fewer")
+    });
     if list.messages.is_empty() {
-        return "the queue is empty".to_owned();
+        return looked_at.map_or_else(|| none.to_owned(), |words| format!("{none}; {words}"));
     }
-    let mut table = output::table([
-        "id",
-        "state",
-        "received",
-        "size",
-        "sender",
-        "to",
-        "destination",
-        "tries",
-        "next try",
-        "last reply",
-    ]);
-    // One line each, however narrow the terminal: a broken id cannot be copied.
-    table.set_content_arrangement(ContentArrangement::Disabled);
+    let mut lines = vec![line_of(["id", "state", "age", "size", "tries", "next try", "from"])];
     for entry in &list.messages {
-        let recipients = entry.recipients.map(|count| count.to_string());
-        table.add_row([
-            entry.id.clone(),
-            entry.state.clone(),
-            entry.received_at.clone(),
-            entry.octets.map(output::octets).unwrap_or_default(),
-            entry.sender.clone().map(angled).unwrap_or_default(),
-            recipients.unwrap_or_default(),
-            entry.destination.clone(),
-            entry.tries.to_string(),
-            entry.next_try_at.clone().unwrap_or_default(),
-            entry.last_reply.clone().unwrap_or_default(),
-        ]);
+        lines.extend(entry_lines(entry, now));
     }
-    let more = if list.more { "\nthere are more: ask with a larger --limit" } else { "" };
-    format!("{table}{more}")
+    if list.more {
+        let larger = || "there are more: ask with a larger --limit".to_owned();
+        lines.push(looked_at.unwrap_or_else(larger));
+    }
+    lines.join("\n")
+}
+
+fn line_of([id, state, age, size, tries, next, from]: [&str; 7]) -> String {
+    let line = format!("{id:<26}  {state:<9}  {age:>7}  {size:>8}  {tries:>5}  {next:>8}  {from}");
+    shortened(&line)
+}
+
+fn entry_lines(entry: &QueueEntry, now: Timestamp) -> [String; 2] {
+    let time = |text: &str| Timestamp::from_rfc3339(text);
+    let age = time(&entry.received_at).map(|at| output::span(now.since(at).as_secs()));
+    // What is due already is tried as soon as there is room.
+    let next =
+        entry.next_try_at.as_deref().and_then(time).map(|at| match at.since(now).as_secs() {
+            0 => "now".to_owned(),
+            seconds => output::span(seconds),
+        });
+    let (size, tries) =
+        (entry.octets.map(output::octets).unwrap_or_default(), entry.tries.to_string());
+    let from = entry.sender.clone().map(angled).unwrap_or_default();
+    let (age, next) = (age.unwrap_or_default(), next.unwrap_or_default());
+    let recipients = match entry.recipients {
+        Some(count) if count != 1 => format!(" ({count} recipients)"),
+        _ => String::new(),
+    };
+    let said = entry.last_reply.as_ref().map(|reply| format!(": {reply}")).unwrap_or_default();
+    [
+        line_of([&entry.id, &entry.state, &age, &size, &tries, &next, &from]),
+        shortened(&format!("    to {}{recipients}{said}", entry.destination)),
+    ]
+}
+
+/// As much of a line as fits, without what a peer may have put in to move the cursor.
+fn shortened(line: &str) -> String {
+    let clean = line.chars().map(|c| if c.is_control() { ' ' } else { c });
+    let mut short: String = clean.take(LINE_MAX).collect();
+    if line.chars().nth(LINE_MAX).is_some() {
+        short.pop();
+        short.push('…');
+    }
+    short
 }
 
 fn angled(address: String) -> String {
@@ -143,4 +198,60 @@ fn message_text(message: &Message) -> String {
 fn content(message: &Message) -> String {
     let utf8 = if message.needs_smtputf8 { ", SMTPUTF8" } else { "" };
     format!("{}{utf8}", message.body_type)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(reply: &str) -> QueueEntry {
+        QueueEntry {
+            id: "06fz0000000000000000000000".to_owned(),
+            state: "in_flight".to_owned(),
+            received_at: "2026-01-02T03:04:05Z".to_owned(),
+            octets: Some(1536),
+            sender: Some(String::new()),
+            recipients: Some(2),
+            destination: "internet/receiver.example".to_owned(),
+            tries: 12,
+            next_try_at: Some("2026-01-02T05:10:05Z".to_owned()),
+            last_reply: Some(reply.to_owned()),
+        }
+    }
+
+    #[test]
+    fn a_list_fits_a_hundred_columns() {
+        let now = Timestamp::from_rfc3339("2026-01-02T05:09:05Z").unwrap();
+        let long = format!("450 4.2.0 \u{1b}[2Jlater {}", "x".repeat(200));
+        let mut list = QueueList {
+            messages: vec![entry("450 4.2.0 later"), entry(&long)],
+            more: true,
+            looked_at: None,
+        };
+        let text = list_text(&list, "the queue is empty", now);
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(
+            lines[..3],
+            [
+                "id                          state          age      size  tries  next try  from",
+                "06fz0000000000000000000000  in_flight    2h 5m   1.5 KiB     12     1m 0s  <>",
+                "    to internet/receiver.example (2 recipients): 450 4.2.0 later",
+            ]
+        );
+        assert!(lines[4].ends_with("xx…") && !text.contains('\u{1b}'), "{text}");
+        assert_eq!(lines[5], "there are more: ask with a larger --limit");
+        assert!(lines.iter().all(|line| line.chars().count() <= 100), "{text}");
+        list.looked_at = Some(100_000);
+        assert!(list_text(&list, "nothing in the queue fits", now).ends_with(
+            "only the oldest 100000 messages were looked at: a --destination has fewer"
+        ));
+        list.messages.clear();
+        assert!(
+            list_text(&list, "nothing in the queue fits", now)
+                .starts_with("nothing in the queue fits; only the oldest")
+        );
+        list.looked_at = None;
+        assert_eq!(list_text(&list, "nothing in the queue fits", now), "nothing in the queue fits");
+        assert_eq!(list_text(&list, "the queue is empty", now), "the queue is empty");
+    }
 }

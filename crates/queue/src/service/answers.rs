@@ -20,9 +20,9 @@ impl Queue {
     pub(super) fn answer(&mut self, request: Request, now: Now) {
         self.schedule.advance(now.instant);
         match request {
-            Request::List { selection, limit, reply } => {
+            Request::List { selection, limit, look, reply } => {
                 let (listing, limit) = (Listing::default(), limit.min(LINES_MAX));
-                let wish = Wish::List { listing, limit, found: None, reply };
+                let wish = Wish::List { listing, limit, look, found: None, reply };
                 self.begin_search(selection, wish);
             }
             Request::Show { id, reply } => {

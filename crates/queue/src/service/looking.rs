@@ -15,14 +15,18 @@ impl Queue {
         let named = selection.destination.as_deref();
         let destination = named.map(|name| self.schedule.destination(name));
         let nowhere = matches!(destination, Some(None));
-        let mut search = Entries {
+        let seen = match &wish {
+            Wish::List { look: Some(look), .. } => look.after,
+            _ => None,
+        };
+        let mut search = Box::new(Entries {
             wish,
             selection,
             destination: destination.flatten(),
-            seen: None,
+            seen,
             last: self.schedule.newest(),
             named_seen: 0,
-        };
+        });
         if nowhere {
             return self.found_all(search);
         }
@@ -108,8 +112,12 @@ impl Queue {
             if !search.fits(view) {
                 return;
             }
-            if let Wish::List { listing, limit, .. } = &mut search.wish {
-                if listing.lines.len() < *limit {
+            if let Wish::List { listing, limit, look, .. } = &mut search.wish {
+                // A further look begins behind the last message, so all of it belongs to this one.
+                let is_rest = || {
+                    look.is_some() && listing.lines.last().is_some_and(|line| line.id == view.id)
+                };
+                if listing.lines.len() < *limit || is_rest() {
                     listing.lines.push(line(view, now));
                 }
                 listing.found = listing.found.saturating_add(1);
@@ -144,15 +152,20 @@ impl Queue {
     }
 
     /// Answers a search for entries.
-    fn found_all(&mut self, search: Entries) {
+    fn found_all(&mut self, search: Box<Entries>) {
         let selection = &search.selection;
         match search.wish {
-            Wish::List { mut listing, found, reply, .. } => {
+            Wish::List { mut listing, limit, look, found, reply } => {
                 listing.found = found.unwrap_or(listing.found);
+                listing.looked_at = listing.lines.len();
+                if listing.looked_at >= limit {
+                    listing.next = listing.lines.last().map(|line| line.id);
+                }
+                let parties = look.map(|look| look.parties);
                 let shared = Arc::clone(&self.shared);
                 self.answers.push(Box::pin(async move {
                     // Nobody waits any more if the send fails.
-                    drop(reply.send(filled(&shared, listing).await));
+                    drop(reply.send(filled(&shared, listing, parties.as_ref()).await));
                 }));
             }
             Wish::Retry { count, reply } => {

@@ -4,14 +4,14 @@ use mail::{Destination, MessageId};
 use schedule::{EntryView, PlaceView, State};
 use tokio::sync::oneshot;
 
-use crate::request::{Cancelled, Listing, Selection, Summary};
+use crate::request::{Cancelled, Listing, Look, Selection, Summary};
 
 /// Entries or destinations looked at in one slice: some tenths of a millisecond.
 pub(super) const SLICE: usize = 1024;
 
 /// A question that is being answered.
 pub(super) enum Search {
-    Entries(Entries),
+    Entries(Box<Entries>),
     Places(Places),
 }
 
@@ -34,6 +34,8 @@ pub(super) enum Wish {
     List {
         listing: Listing,
         limit: usize,
+        /// Who is looked for.
+        look: Option<Box<Look>>,
         /// How many there are, if that is known without looking at all of them.
         found: Option<usize>,
         reply: oneshot::Sender<Listing>,
