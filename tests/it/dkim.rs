@@ -79,7 +79,7 @@ impl ResolverCache<Box<str>, Txt> for Records {
 }
 
 /// What each signature of a message comes to.
-fn verify(message: &[u8]) -> Vec<bool> {
+pub(crate) fn verify(message: &[u8]) -> Vec<bool> {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {

@@ -13,8 +13,9 @@ use std::time::Duration;
 
 use admin::view;
 use anyhow::{Context, Result, anyhow};
+use auth::{Dns, Signer};
 use channel::{Receiver, Sender};
-use delivery::{Handshakes, Logins};
+use delivery::{Handshakes, Logins, Signing};
 use mail::{Accepted, Attempt, AttemptEnd, Domain};
 use policy::{Admission, Live, Policy, Router};
 use resolver::Resolver;
@@ -211,6 +212,7 @@ fn delivery(
         resolver: common.resolver.clone(),
         handshakes: Handshakes::open(&settings.tls, &settings.outbound)?,
         logins: Logins::open(&settings.outbound, &common.clock)?,
+        signing: signing(settings, common)?,
         attempts,
         ends,
     })
@@ -236,6 +238,16 @@ fn reloading(
         clock: common.clock.clone(),
         one_at_a_time: tokio::sync::Mutex::new(()),
     }
+/// Who signs; nobody without keys.
+fn signing(settings: &Settings, common: &Common) -> Result<Option<Signing>> {
+    let (config, keys) = (&settings.mail_auth.signing, &settings.dkim);
+    // Opened without keys too, so that its metrics are there.
+    let signer = Signer::open(config, keys, common.clock.clone(), &common.registry)?;
+    if keys.is_empty() {
+        return Ok(None);
+    }
+    let dns = Dns::new(resolver::hickory(&settings.resolver).context("resolver")?);
+    Ok(Some(Signing { signer, dns }))
 }
 
 fn facts(settings: Settings, server: &smtp_server::Server, clock: &Clock) -> Facts {

@@ -253,13 +253,28 @@ impl<'a> Sending<'a> {
         Ok(())
     }
 
-    /// Runs a transaction to its end.
+    /// Puts signatures on top of the content.
+    async fn sign(&self, body: &mut Body<'_>, outgoing: &mut Outgoing) -> Result<(), ReadError> {
+        let unsigned = body.again(self.leaving());
+        let fields = self.shared.desk.signatures(self.attempt.id, unsigned, outgoing.now).await?;
+        outgoing.octets += u64::try_from(fields.len()).unwrap_or(u64::MAX);
+        body.put_on_top(fields);
+        Ok(())
+    }
+
+    /// Runs a transaction to its end; the content is signed before.
     async fn transact(
         &mut self,
         connection: &mut Connection,
-        outgoing: Outgoing,
+        mut outgoing: Outgoing,
         body: &mut Body<'_>,
     ) -> Driven {
+        // Boxed: each attempt would hold room for it.
+        if self.shared.desk.is_open()
+            && let Err(error) = Box::pin(self.sign(body, &mut outgoing)).await
+        {
+            return Driven::Unreadable(error);
+        }
         let start = self.shared.clock.now();
         let begin = match self.connector.protocol {
             Protocol::Smtp => Transaction::new,

@@ -77,6 +77,15 @@ pub(crate) struct Pieces {
 }
 
 impl Pieces {
+    /// Puts `octets` before all the rest.
+    pub(crate) fn put_on_top(&mut self, octets: Bytes) {
+        self.head = match (octets.is_empty(), self.head.is_empty()) {
+            (true, _) => return,
+            (_, true) => octets,
+            _ => [octets, std::mem::take(&mut self.head)].concat().into(),
+        };
+    }
+
     /// The next piece; none at the end.
     pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, ReadError> {
         if !self.head.is_empty() {

@@ -25,6 +25,7 @@ mod rests;
 mod service;
 mod seven_bit;
 mod shared;
+mod signing;
 mod socket;
 mod words;
 
@@ -32,3 +33,4 @@ pub use config::Config;
 pub use handshakes::{DemandError, Handshakes, HandshakesError, Wrong};
 pub use login::{LoginError, Logins};
 pub use service::{Parts, run};
+pub use signing::Signing;

@@ -25,6 +25,7 @@ use crate::pool::Pool;
 use crate::rests::Rests;
 use crate::seven_bit::Room;
 use crate::shared::Shared;
+use crate::signing::{Desk, Signing};
 use crate::words::{OUR_SIDE, later};
 
 /// How often idle connections are looked at.
@@ -57,6 +58,8 @@ pub struct Parts {
     pub handshakes: Handshakes,
     /// How to log in to smart hosts.
     pub logins: Logins,
+    /// Who signs what leaves, if anybody does.
+    pub signing: Option<Signing>,
     /// What to try.
     pub attempts: Receiver<Attempt>,
     /// What became of it.
@@ -87,6 +90,7 @@ pub async fn run(parts: Parts, stop: watch::Receiver<bool>) {
         metrics,
         config,
         conversions: Room::default(),
+        desk: Desk::new(parts.signing),
         stopping: stop,
     });
     let (mut tasks, mut goodbyes) = (JoinSet::new(), JoinSet::new());

@@ -40,9 +40,12 @@ pub(crate) enum Body<'a> {
     Stored(Pieces),
     /// Given out piece by piece, as each has its own time limit. Holds its room until it is dropped.
     Converted {
-        /// All of it.
+        /// What goes before the rest, such as signatures.
+        top: Bytes,
+        /// All the rest.
         octets: Bytes,
-        _room: SemaphorePermit<'a>,
+        /// None if another one holds it.
+        _room: Option<SemaphorePermit<'a>>,
     },
 }
 
@@ -51,9 +54,28 @@ impl Body<'_> {
     pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, ReadError> {
         match self {
             Self::Stored(content) => content.next().await,
+            Self::Converted { top, .. } if !top.is_empty() => Ok(Some(std::mem::take(top))),
             Self::Converted { octets, .. } => {
                 let piece = octets.split_to(octets.len().min(PIECE_OCTETS));
                 Ok(Some(piece).filter(|piece| !piece.is_empty()))
+            }
+        }
+    }
+
+    /// Puts `fields` on top of the header.
+    pub(crate) fn put_on_top(&mut self, fields: Bytes) {
+        match self {
+            Self::Stored(pieces) => pieces.put_on_top(fields),
+            Self::Converted { top, .. } => *top = fields,
+        }
+    }
+
+    /// The same from its beginning, to be read before `self` is. It must not outlive `self`, which holds the room.
+    pub(crate) fn again(&self, leaving: Leaving<'_>) -> Body<'static> {
+        match self {
+            Self::Stored(_) => Body::Stored(leaving.pieces()),
+            Self::Converted { octets, .. } => {
+                Body::Converted { top: Bytes::new(), octets: octets.clone(), _room: None }
             }
         }
     }
@@ -98,7 +120,7 @@ pub(crate) async fn body<'a>(
         Ok(Ok(converted)) => {
             tracing::info!(message = %leaving.stored.id, "content converted to 7 bits");
             outgoing.octets = u64::try_from(converted.len()).unwrap_or(u64::MAX);
-            Ok(Body::Converted { octets: converted.into(), _room: permit })
+            Ok(Body::Converted { top: Bytes::new(), octets: converted.into(), _room: Some(permit) })
         }
         Ok(Err(reason)) => Err(refusal(&reason.to_string())),
         // The relay stops, or the conversion met a bug of ours; neither is the message's fault.

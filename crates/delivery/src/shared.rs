@@ -14,6 +14,7 @@ use crate::metrics::Metrics;
 use crate::pool::Pool;
 use crate::rests::Rests;
 use crate::seven_bit::Room;
+use crate::signing::Desk;
 
 /// Handed to each attempt's task by `Arc`.
 pub(crate) struct Shared {
@@ -32,6 +33,7 @@ pub(crate) struct Shared {
     /// Hosts that could be talked to in clear text after TLS had failed.
     pub(crate) without_tls: Rests<Address>,
     pub(crate) conversions: Room,
+    pub(crate) desk: Desk,
     pub(crate) stopping: watch::Receiver<bool>,
 }
 

@@ -25,6 +25,6 @@ pub use nearest::{Missed, Nearest};
 pub use router::{NoRoute, Router, RouterError};
 pub use rules::{
     AuthResults, Ending, Facts, Judgement, Known, LineError, MemberError, Members, Refusal,
-    RuleProblem, Rules, Verdict,
+    RuleProblem, Rules, Verdict, first_mailbox,
 };
 pub use sender::{Denied, Who};

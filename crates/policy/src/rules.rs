@@ -31,7 +31,7 @@ use crate::rules::words::Scanner;
 
 pub use compile::Known;
 pub use facts::{AuthResults, Facts};
-pub(crate) use header::first_mailbox;
+pub use header::first_mailbox;
 pub use judgement::{Ending, Judgement, Refusal, Verdict};
 pub use members::{LineError, MemberError, Members};
 pub use problem::RuleProblem;

@@ -15,4 +15,4 @@ mod resolver;
 pub use config::Config;
 pub use error::{LookupError, OpenError};
 pub use order::Dice;
-pub use resolver::{Exchanger, Resolver};
+pub use resolver::{Exchanger, Resolver, hickory};

@@ -54,30 +54,34 @@ impl std::fmt::Debug for Resolver {
     }
 }
 
+/// A resolver as the settings want it, with a cache of its own: for libraries that ask for more than mail hosts.
+pub fn hickory(config: &Config) -> Result<TokioResolver, OpenError> {
+    let mut builder = if config.servers.is_empty() {
+        TokioResolver::builder_tokio()
+            .map_err(|error| OpenError::System(error.to_string().into()))?
+    } else {
+        let servers = config.servers.iter().copied().map(server).collect();
+        TokioResolver::builder_with_config(
+            ResolverConfig::from_parts(None, Vec::new(), servers),
+            TokioRuntimeProvider::default(),
+        )
+    };
+    let options = builder.options_mut();
+    options.timeout = config.answer_wait_max.as_duration();
+    options.attempts = usize::from(config.tries_max.max(1));
+    options.cache_size = u64::from(config.answers_max);
+    options.positive_max_ttl = Some(config.answer_age_max.as_duration());
+    options.negative_max_ttl = Some(NO_AGE_MAX.min(config.answer_age_max.as_duration()));
+    options.max_active_requests = QUESTIONS_MAX;
+    // Both kinds are asked for one by one below; this only concerns hickory's own helper.
+    options.ip_strategy = LookupIpStrategy::Ipv4AndIpv6;
+    builder.build().map_err(|error| OpenError::Setup(error.to_string().into()))
+}
+
 impl Resolver {
     /// Sets up the resolver; `seed` decides the order among equals.
     pub fn open(config: &Config, seed: u64, registry: &Registry) -> Result<Self, OpenError> {
-        let mut builder = if config.servers.is_empty() {
-            TokioResolver::builder_tokio()
-                .map_err(|error| OpenError::System(error.to_string().into()))?
-        } else {
-            let servers = config.servers.iter().copied().map(server).collect();
-            TokioResolver::builder_with_config(
-                ResolverConfig::from_parts(None, Vec::new(), servers),
-                TokioRuntimeProvider::default(),
-            )
-        };
-        let options = builder.options_mut();
-        options.timeout = config.answer_wait_max.as_duration();
-        options.attempts = usize::from(config.tries_max.max(1));
-        options.cache_size = u64::from(config.answers_max);
-        options.positive_max_ttl = Some(config.answer_age_max.as_duration());
-        options.negative_max_ttl = Some(NO_AGE_MAX.min(config.answer_age_max.as_duration()));
-        options.max_active_requests = QUESTIONS_MAX;
-        // Both kinds are asked for one by one below; this only concerns hickory's own helper.
-        options.ip_strategy = LookupIpStrategy::Ipv4AndIpv6;
-        let hickory =
-            builder.build().map_err(|error| OpenError::Setup(error.to_string().into()))?;
+        let hickory = hickory(config)?;
         Ok(Self {
             hickory,
             families: config.families,

@@ -28,6 +28,7 @@ pub(crate) fn check(settings: &Settings, places: &Places<'_>) -> Vec<Problem> {
     check.senders(settings);
     check.logins(settings);
     check.outbound(settings);
+    check.mail_auth(settings);
     check.paths(settings);
     check.rests(&settings.queue);
     check.problems
@@ -214,6 +215,27 @@ impl Check<'_> {
                     "each domain belongs to one connector, and each host is a name or an address",
                 );
             }
+        }
+    }
+
+    fn mail_auth(&mut self, settings: &Settings) {
+        for problem in settings.mail_auth.problems() {
+            let keys = std::iter::once("mail_auth").chain(problem.key.split('.'));
+            let way: Vec<_> = keys.map(key).collect();
+            self.add(&way, problem.words, "see docs/reference/settings.md");
+        }
+        let mut seen = Vec::new();
+        for (number, one) in settings.dkim.iter().enumerate() {
+            for problem in one.problems() {
+                let way = item("dkim", number, problem.key);
+                self.add(&way, problem.words, "see docs/reference/settings.md");
+            }
+            let name = (one.domain.to_ascii_lowercase(), one.selector.to_ascii_lowercase());
+            if seen.contains(&name) {
+                let error = format!("two keys have the selector {} of {}", name.1, name.0);
+                self.add(&item("dkim", number, "selector"), error, "give each its own");
+            }
+            seen.push(name);
         }
     }
 

@@ -40,6 +40,8 @@ pub struct Settings {
     pub resolver: resolver::Config,
     /// Whom to trust when a next hop is verified.
     pub tls: tls::client::Config,
+    /// How mail is signed when it leaves.
+    pub mail_auth: auth::Config,
     /// For listeners with `auth`.
     pub logins: sasl::config::Config,
     /// Where the relay takes mail: one `[[listener]]` per address.
@@ -51,6 +53,8 @@ pub struct Settings {
     /// Where mail goes: one `[[outbound]]` per way out. One without `hosts` and with the recipient domain `*`
     /// goes by MX to the whole Internet.
     pub outbound: Vec<OutboundConnector>,
+    /// Keys that mail is signed with when it leaves: one `[[dkim]]` per domain and selector.
+    pub dkim: Vec<auth::config::Key>,
     /// What is done with some messages, in this order: one `[[rule]]` each.
     pub rule: Vec<Rule>,
     /// Lists of addresses that rules ask for by name: one `[[group]]` each.

@@ -8,12 +8,14 @@ use std::thread::{self, JoinHandle};
 
 const A: u16 = 1;
 const MX: u16 = 15;
+const TXT: u16 = 16;
 
 /// What is known of one name.
 #[derive(Clone, Debug)]
 pub(crate) enum Record {
     Mx(u16, &'static str),
     A(Ipv4Addr),
+    Txt(String),
     /// Every question about the name fails with SERVFAIL.
     Failure,
 }
@@ -97,7 +99,8 @@ fn answer(zone: &BTreeMap<String, Vec<Record>>, query: &[u8]) -> Option<Vec<u8>>
                 [preference.to_be_bytes().to_vec(), encoded(host)].concat()
             }
             Record::A(address) if kind == A => address.octets().to_vec(),
-            Record::Mx(..) | Record::A(_) => continue,
+            Record::Txt(text) if kind == TXT => strings(text),
+            Record::Mx(..) | Record::A(_) | Record::Txt(_) => continue,
         };
         count += 1;
         // The name is the one of the question; class IN, one minute.
@@ -114,6 +117,16 @@ fn answer(zone: &BTreeMap<String, Vec<Record>>, query: &[u8]) -> Option<Vec<u8>>
     reply.extend_from_slice(question);
     reply.extend_from_slice(&answers);
     Some(reply)
+}
+
+/// A text in strings of at most 255 octets (RFC 1035 §3.3.14).
+fn strings(text: &str) -> Vec<u8> {
+    let mut octets = Vec::new();
+    for string in text.as_bytes().chunks(255) {
+        octets.push(u8::try_from(string.len()).expect("a string"));
+        octets.extend_from_slice(string);
+    }
+    octets
 }
 
 fn encoded(name: &str) -> Vec<u8> {

@@ -140,6 +140,7 @@ impl Relay {
             resolver,
             handshakes: handshakes.clone(),
             logins,
+            signing: None,
             attempts: attempts_out,
             ends: ends_in,
         };

@@ -48,7 +48,7 @@ pub(crate) fn from(fields: &[Field<'_>]) -> Vec<Mailbox> {
 }
 
 /// The address of the first mailbox of all fields called `From`, if it is one.
-pub(crate) fn first_mailbox(fields: &[Field<'_>]) -> Option<Address> {
+pub fn first_mailbox(fields: &[Field<'_>]) -> Option<Address> {
     from(fields).first().and_then(|it| Address::parse(&it.address).ok())
 }
 

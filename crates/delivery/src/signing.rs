@@ -1,0 +1,133 @@
+//! Signatures on what leaves (RFC 6376).
+
+use std::sync::Arc;
+use std::thread::available_parallelism;
+
+use auth::{Dns, Signer, SigningKey};
+use bytes::Bytes;
+use mail::{MessageId, Timestamp};
+use policy::first_mailbox;
+use spool::ReadError;
+use tokio::sync::{Semaphore, mpsc};
+
+use crate::seven_bit::Body;
+
+/// Content with a larger header is not signed; reception takes none of this size by default.
+const HEADER_OCTETS_MAX: usize = 4 << 20;
+/// Pieces read before they are hashed.
+const PIECES_MAX: usize = 2;
+
+/// Who signs, and where it is seen which keys are published.
+#[derive(Clone, Debug)]
+pub struct Signing {
+    /// The keys.
+    pub signer: Signer,
+    /// Says which of them are published.
+    pub dns: Dns,
+}
+
+/// Signs what leaves; as many at a time as there are processors, others wait.
+#[derive(Debug)]
+pub(crate) struct Desk {
+    signing: Option<Signing>,
+    room: Semaphore,
+}
+
+impl Desk {
+    pub(crate) fn new(signing: Option<Signing>) -> Self {
+        let places = available_parallelism().map_or(1, usize::from);
+        Self { signing, room: Semaphore::new(places) }
+    }
+
+    /// Whether anything is ever signed here.
+    pub(crate) const fn is_open(&self) -> bool {
+        self.signing.is_some()
+    }
+
+    /// The fields that belong on top of `body`; empty if nobody signs for whom its header is from.
+    ///
+    /// Reads it to its end, piece by piece.
+    pub(crate) async fn signatures(
+        &self,
+        id: MessageId,
+        mut body: Body<'_>,
+        now: Timestamp,
+    ) -> Result<Bytes, ReadError> {
+        let Some(signing) = &self.signing else { return Ok(Bytes::new()) };
+        let Some((header, first)) = split(&mut body).await? else {
+            tracing::warn!(message = %id, "not signed: the header is too large");
+            return Ok(Bytes::new());
+        };
+        let keys = signing.keys(id, &header).await;
+        if keys.is_empty() {
+            return Ok(Bytes::new());
+        }
+        // Nobody closes it.
+        let Ok(_place) = self.room.acquire().await else { return Ok(Bytes::new()) };
+        let (pieces, mut hashed) = mpsc::channel::<Bytes>(PIECES_MAX);
+        let signer = signing.signer.clone();
+        let making = tokio::task::spawn_blocking(move || {
+            let rest = std::iter::from_fn(|| hashed.blocking_recv());
+            signer.sign(&keys, &header, std::iter::once(first).chain(rest), now)
+        });
+        while let Some(piece) = body.next().await? {
+            // It ends early if there is nothing to sign; then it says so below.
+            if pieces.send(piece).await.is_err() {
+                break;
+            }
+        }
+        drop(pieces);
+        match making.await {
+            Ok(Ok(fields)) => Ok(fields.concat().into()),
+            Ok(Err(error)) => {
+                tracing::warn!(message = %id, %error, "not signed");
+                Ok(Bytes::new())
+            }
+            // The relay stops, or the library met a bug; mail does not wait for either.
+            Err(error) => {
+                tracing::error!(message = %id, %error, "not signed");
+                Ok(Bytes::new())
+            }
+        }
+    }
+}
+
+impl Signing {
+    /// The keys that sign a message with this header.
+    async fn keys(&self, id: MessageId, header: &[u8]) -> Vec<Arc<SigningKey>> {
+        let from = first_mailbox(&mail::header::Header::read(header).fields);
+        let Some(domain) = from.as_ref().and_then(mail::Address::domain) else { return Vec::new() };
+        if !self.signer.signs_for(domain.as_str()) {
+            return Vec::new();
+        }
+        let choice = self.signer.choose(&self.dns, domain.as_str()).await;
+        for left_out in &choice.left_out {
+            tracing::warn!(message = %id, reason = %left_out, "key not used");
+        }
+        choice.keys
+    }
+}
+
+/// The header with its empty line, and what was read behind it; none if it is too large.
+async fn split(body: &mut Body<'_>) -> Result<Option<(Vec<u8>, Bytes)>, ReadError> {
+    let mut header = Vec::new();
+    while let Some(piece) = body.next().await? {
+        let from = header.len().saturating_sub(3);
+        header.extend_from_slice(&piece);
+        // Whatever is read at a time, each octet is looked at about once.
+        let found = if from == 0 {
+            auth::body_start(&header)
+        } else {
+            let new = header.get(from..).unwrap_or_default();
+            new.windows(4).position(|it| it == b"\r\n\r\n").map(|at| from + at + 4)
+        };
+        if let Some(at) = found {
+            let behind = Bytes::from(header.split_off(at));
+            return Ok(Some((header, behind)));
+        }
+        if header.len() > HEADER_OCTETS_MAX {
+            return Ok(None);
+        }
+    }
+    Ok(Some((header, Bytes::new())))
+}
