@@ -68,6 +68,7 @@ mod reception;
 mod self_check;
 #[cfg(test)]
 mod senders;
+#[cfg(test)]
 mod signing;
 #[cfg(test)]
 mod stopping;

@@ -238,6 +238,8 @@ fn reloading(
         clock: common.clock.clone(),
         one_at_a_time: tokio::sync::Mutex::new(()),
     }
+}
+
 /// Who signs; nobody without keys.
 fn signing(settings: &Settings, common: &Common) -> Result<Option<Signing>> {
     let (config, keys) = (&settings.mail_auth.signing, &settings.dkim);
