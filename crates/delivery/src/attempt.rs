@@ -5,12 +5,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mail::{
-    Attempt, AttemptEnd, BodyType, Fate, Outcome, Peer, RecipientOutcome, Reply, ReversePath,
-    Timestamp,
+    Attempt, AttemptEnd, Fate, Outcome, Peer, RecipientOutcome, Reply, ReversePath, Timestamp,
 };
 use policy::Policy;
 use policy::config::{OutboundConnector, Protocol};
-use smtp_session::client::{After, Answer, Outgoing, Timeouts, Transaction};
+use smtp_session::client::{After, Answer, Extensions, Outgoing, Timeouts, Transaction};
 use spool::{LoadError, ReadError, Stored};
 
 use crate::connection::Connection;
@@ -71,7 +70,7 @@ struct Sending<'a> {
     dial: Dial<'a>,
     connection: Option<Connection>,
     /// What the content begins with, if it is changed.
-    head: Option<Head>,
+    head: Option<Box<Head>>,
     /// Transactions to come: each the places in the envelope of its recipients.
     batches: VecDeque<Vec<usize>>,
     outcomes: Vec<RecipientOutcome>,
@@ -187,40 +186,44 @@ impl<'a> Sending<'a> {
             self.batches.push_front(batch);
             return Err(error);
         }
-        let mut outgoing = self.outgoing(&batch);
-        let leaving = self.leaving();
-        let mut body = Body::Stored(leaving.pieces());
-        if !connection.extensions.eight_bit_mime && is_of_octets(&outgoing) {
-            // Boxed: it is rare, and each attempt would hold room for it.
-            let room = &self.shared.conversions;
-            match Box::pin(seven_bit::body(leaving, &mut outgoing, room)).await {
-                Ok(Ok(seven_bit)) => body = seven_bit,
-                Ok(Err(Unfit::Never(reply))) => {
-                    // Another host of the destination may offer 8BITMIME.
-                    let reply = with_host(&reply, &connection.peer);
-                    self.batches.push_front(batch);
-                    self.set_unfit(Some(Box::new((reply, connection)))).await;
-                    return Ok(());
-                }
-                Ok(Err(Unfit::Hindered)) => {
-                    let reply = later(OUR_SIDE, "the content could not be converted to 7 bits now");
-                    self.answer(&batch, Fate::Deferred, &reply, None);
-                    self.connection = Some(connection);
-                    return Ok(());
-                }
+        let outgoing = self.outgoing(&batch);
+        let ready = if seven_bit::is_needed(connection.extensions, &outgoing)
+            || self.shared.desk.is_open()
+        {
+            // Boxed with all that it needs: it is rare, and each attempt would hold room for it.
+            match Box::pin(self.made_ready(outgoing, connection.extensions)).await {
+                Ok(ready) => ready,
                 Err(error) => {
                     self.batches.push_front(batch);
                     return Err(error);
                 }
             }
-        }
-        self.set_unfit(None).await;
+        } else {
+            Ok((outgoing, Body::Stored(self.leaving().pieces())))
+        };
+        let (outgoing, mut body) = match ready {
+            Ok(ready) => ready,
+            Err(Unfit::Never(reply)) => {
+                // Another host of the destination may offer 8BITMIME.
+                self.batches.push_front(batch);
+                self.unfit = Some(Box::new((with_host(&reply, &connection.peer), connection)));
+                return Ok(());
+            }
+            Err(Unfit::Hindered) => {
+                let reply = later(OUR_SIDE, "the content could not be converted to 7 bits now");
+                self.answer(&batch, Fate::Deferred, &reply, None);
+                self.connection = Some(connection);
+                return Ok(());
+            }
+        };
+        self.unfit = None;
         let is_reused = connection.is_reused();
         if is_reused {
             self.metrics.reused();
         }
         connection.used();
-        let end = match self.transact(&mut connection, outgoing, &mut body).await {
+        let transaction = self.begin(&connection, outgoing);
+        let end = match self.transact(&mut connection, transaction, &mut body).await {
             Driven::Ended(end) => end,
             Driven::Unreadable(error) => {
                 self.batches.push_front(batch);
@@ -253,45 +256,50 @@ impl<'a> Sending<'a> {
         Ok(())
     }
 
-    /// Puts signatures on top of the content.
-    async fn sign(&self, body: &mut Body<'_>, outgoing: &mut Outgoing) -> Result<(), ReadError> {
-        let unsigned = body.again(self.leaving());
-        let fields = self.shared.desk.signatures(self.attempt.id, unsigned, outgoing.now).await?;
-        outgoing.octets += u64::try_from(fields.len()).unwrap_or(u64::MAX);
-        body.put_on_top(fields);
-        Ok(())
+    /// The content for hosts that take it only otherwise than it is stored: converted to 7 bits, signed.
+    async fn made_ready(
+        &self,
+        mut outgoing: Outgoing,
+        extensions: Extensions,
+    ) -> Result<Result<(Outgoing, Body<'a>), Unfit>, ReadError> {
+        let (leaving, room) = (self.leaving(), &self.shared.conversions);
+        let mut body = Body::Stored(leaving.pieces());
+        if seven_bit::is_needed(extensions, &outgoing) {
+            match seven_bit::body(leaving, &mut outgoing, room).await? {
+                Ok(seven_bit) => body = seven_bit,
+                Err(unfit) => return Ok(Err(unfit)),
+            }
+        }
+        if self.shared.desk.is_open() {
+            let (unsigned, desk) = (body.again(leaving), &self.shared.desk);
+            let fields = desk.signatures(self.attempt.id, unsigned, outgoing.now).await?;
+            outgoing.octets += u64::try_from(fields.len()).unwrap_or(u64::MAX);
+            body.put_on_top(fields);
+        }
+        Ok(Ok((outgoing, body)))
     }
 
-    /// Runs a transaction to its end; the content is signed before.
-    async fn transact(
-        &mut self,
-        connection: &mut Connection,
-        mut outgoing: Outgoing,
-        body: &mut Body<'_>,
-    ) -> Driven {
-        // Boxed: each attempt would hold room for it.
-        if self.shared.desk.is_open()
-            && let Err(error) = Box::pin(self.sign(body, &mut outgoing)).await
-        {
-            return Driven::Unreadable(error);
-        }
-        let start = self.shared.clock.now();
+    /// Begins a transaction.
+    fn begin(&self, connection: &Connection, outgoing: Outgoing) -> Box<Transaction> {
         let begin = match self.connector.protocol {
             Protocol::Smtp => Transaction::new,
             Protocol::Lmtp => Transaction::lmtp,
         };
-        let mut transaction =
-            Box::new(begin(outgoing, connection.extensions, timeouts(self.connector), start));
+        let start = self.shared.clock.now();
+        Box::new(begin(outgoing, connection.extensions, timeouts(self.connector), start))
+    }
+
+    /// Runs a transaction to its end.
+    async fn transact(
+        &mut self,
+        connection: &mut Connection,
+        mut transaction: Box<Transaction>,
+        body: &mut Body<'_>,
+    ) -> Driven {
+        let start = self.shared.clock.now();
         let driven = drive(connection, &mut transaction, body, &self.shared.clock).await;
         self.transmit_wait += self.since(start);
         driven
-    }
-
-    /// Remembers a host that cannot have the content, in place of the one before.
-    async fn set_unfit(&mut self, unfit: Option<Box<(Reply, Connection)>>) {
-        if let Some(before) = std::mem::replace(&mut self.unfit, unfit) {
-            Box::pin(before.1.quit()).await;
-        }
     }
 
     /// Notes what each recipient got; those that another connection or transaction may still serve go back in line.
@@ -333,14 +341,14 @@ impl<'a> Sending<'a> {
         let is_to_do = self.stored.envelope.directions.is_some() && self.head.is_none();
         if is_to_do {
             // Boxed: it is rare, and each attempt would hold room for it.
-            self.head = Box::pin(Head::of(&self.stored)).await?;
+            self.head = Box::pin(Head::of(&self.stored)).await?.map(Box::new);
         }
         Ok(())
     }
 
     /// The content as it leaves.
-    const fn leaving(&self) -> Leaving<'_> {
-        Leaving { stored: &self.stored, head: self.head.as_ref() }
+    fn leaving(&self) -> Leaving<'_> {
+        Leaving { stored: &self.stored, head: self.head.as_deref() }
     }
 
     fn outgoing(&self, batch: &[usize]) -> Outgoing {
@@ -471,12 +479,6 @@ fn in_words(answer: &Answer, peer: &Peer) -> Reply {
 
 fn with_host(reply: &Reply, peer: &Peer) -> Reply {
     Reply::new(reply.code(), reply.status(), format!("{peer}: {}", reply.text()))
-}
-
-/// Whether it is a message of lines whose octets a next hop without 8BITMIME may not take. What needs SMTPUTF8 cannot
-/// go there at all, and chunks carry anything.
-const fn is_of_octets(outgoing: &Outgoing) -> bool {
-    !outgoing.needs_smtputf8 && !matches!(outgoing.body_type, BodyType::BinaryMime)
 }
 
 fn timeouts(connector: &OutboundConnector) -> Timeouts {

@@ -60,45 +60,54 @@ impl Leaving<'_> {
     /// Reads it from its beginning.
     pub(crate) fn pieces(&self) -> Pieces {
         let content = self.stored.content();
-        match self.head {
-            Some(head) => Pieces { head: head.octets.clone(), skip: head.replaced, content },
-            None => Pieces { head: Bytes::new(), skip: 0, content },
-        }
+        let front = |head: &Head| Front { head: head.octets.clone(), skip: head.replaced };
+        Pieces { front: self.head.map(front).map(Box::new), content }
     }
 }
 
 /// Content piece by piece.
 #[derive(Debug)]
 pub(crate) struct Pieces {
+    /// What comes first; boxed, since most content leaves as it came.
+    front: Option<Box<Front>>,
+    content: Content,
+}
+
+/// What comes before the stored content, or in place of its beginning.
+#[derive(Debug)]
+struct Front {
     head: Bytes,
     /// Octets of the content that `head` stands for.
     skip: usize,
-    content: Content,
 }
 
 impl Pieces {
     /// Puts `octets` before all the rest.
     pub(crate) fn put_on_top(&mut self, octets: Bytes) {
-        self.head = match (octets.is_empty(), self.head.is_empty()) {
-            (true, _) => return,
-            (_, true) => octets,
-            _ => [octets, std::mem::take(&mut self.head)].concat().into(),
+        if octets.is_empty() {
+            return;
+        }
+        let front = match self.front.take() {
+            None => Front { head: octets, skip: 0 },
+            Some(front) => Front { head: [octets, front.head].concat().into(), ..*front },
         };
+        self.front = Some(Box::new(front));
     }
 
     /// The next piece; none at the end.
     pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, ReadError> {
-        if !self.head.is_empty() {
-            return Ok(Some(std::mem::take(&mut self.head)));
+        let Some(front) = &mut self.front else { return self.content.next().await };
+        if !front.head.is_empty() {
+            return Ok(Some(std::mem::take(&mut front.head)));
         }
-        loop {
-            let Some(mut piece) = self.content.next().await? else { return Ok(None) };
-            let skipped = self.skip.min(piece.len());
-            self.skip = self.skip.saturating_sub(skipped);
+        while let Some(mut piece) = self.content.next().await? {
+            let skipped = front.skip.min(piece.len());
+            front.skip = front.skip.saturating_sub(skipped);
             piece.advance(skipped);
             if !piece.is_empty() {
                 return Ok(Some(piece));
             }
         }
+        Ok(None)
     }
 }

@@ -4,7 +4,7 @@ mod mime;
 
 use bytes::Bytes;
 use mail::{BodyType, EnhancedStatus, Reply};
-use smtp_session::client::Outgoing;
+use smtp_session::client::{Extensions, Outgoing};
 use spool::ReadError;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
@@ -39,14 +39,18 @@ pub(crate) enum Body<'a> {
     /// As it was taken.
     Stored(Pieces),
     /// Given out piece by piece, as each has its own time limit. Holds its room until it is dropped.
-    Converted {
-        /// What goes before the rest, such as signatures.
-        top: Bytes,
-        /// All the rest.
-        octets: Bytes,
-        /// None if another one holds it.
-        _room: Option<SemaphorePermit<'a>>,
-    },
+    Converted(Box<Converted<'a>>),
+}
+
+/// Content in memory.
+#[derive(Debug)]
+pub(crate) struct Converted<'a> {
+    /// What goes before the rest, such as signatures.
+    top: Bytes,
+    /// All the rest.
+    octets: Bytes,
+    /// None if another one holds it.
+    _room: Option<SemaphorePermit<'a>>,
 }
 
 impl Body<'_> {
@@ -54,9 +58,9 @@ impl Body<'_> {
     pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, ReadError> {
         match self {
             Self::Stored(content) => content.next().await,
-            Self::Converted { top, .. } if !top.is_empty() => Ok(Some(std::mem::take(top))),
-            Self::Converted { octets, .. } => {
-                let piece = octets.split_to(octets.len().min(PIECE_OCTETS));
+            Self::Converted(all) if !all.top.is_empty() => Ok(Some(std::mem::take(&mut all.top))),
+            Self::Converted(all) => {
+                let piece = all.octets.split_to(all.octets.len().min(PIECE_OCTETS));
                 Ok(Some(piece).filter(|piece| !piece.is_empty()))
             }
         }
@@ -66,7 +70,7 @@ impl Body<'_> {
     pub(crate) fn put_on_top(&mut self, fields: Bytes) {
         match self {
             Self::Stored(pieces) => pieces.put_on_top(fields),
-            Self::Converted { top, .. } => *top = fields,
+            Self::Converted(all) => all.top = fields,
         }
     }
 
@@ -74,8 +78,9 @@ impl Body<'_> {
     pub(crate) fn again(&self, leaving: Leaving<'_>) -> Body<'static> {
         match self {
             Self::Stored(_) => Body::Stored(leaving.pieces()),
-            Self::Converted { octets, .. } => {
-                Body::Converted { top: Bytes::new(), octets: octets.clone(), _room: None }
+            Self::Converted(all) => {
+                let octets = all.octets.clone();
+                Body::Converted(Box::new(Converted { top: Bytes::new(), octets, _room: None }))
             }
         }
     }
@@ -120,12 +125,27 @@ pub(crate) async fn body<'a>(
         Ok(Ok(converted)) => {
             tracing::info!(message = %leaving.stored.id, "content converted to 7 bits");
             outgoing.octets = u64::try_from(converted.len()).unwrap_or(u64::MAX);
-            Ok(Body::Converted { top: Bytes::new(), octets: converted.into(), _room: Some(permit) })
+            Ok(Body::Converted(Box::new(Converted {
+                top: Bytes::new(),
+                octets: converted.into(),
+                _room: Some(permit),
+            })))
         }
         Ok(Err(reason)) => Err(refusal(&reason.to_string())),
         // The relay stops, or the conversion met a bug of ours; neither is the message's fault.
         Err(_) => Err(Unfit::Hindered),
     })
+}
+
+/// Whether a host that offers this takes the content only converted to 7 bits.
+pub(crate) fn is_needed(extensions: Extensions, outgoing: &Outgoing) -> bool {
+    !extensions.eight_bit_mime && is_of_octets(outgoing)
+}
+
+/// Whether it is a message of lines whose octets a next hop without 8BITMIME may not take. What needs SMTPUTF8 cannot
+/// go there at all, and chunks carry anything.
+const fn is_of_octets(outgoing: &Outgoing) -> bool {
+    !outgoing.needs_smtputf8 && !matches!(outgoing.body_type, BodyType::BinaryMime)
 }
 
 /// Why there is no content that can go to a next hop.

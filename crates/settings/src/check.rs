@@ -219,7 +219,9 @@ impl Check<'_> {
     }
 
     fn mail_auth(&mut self, settings: &Settings) {
-        for problem in settings.mail_auth.problems() {
+        let signing =
+            auth::Config { signing: settings.mail_auth.signing.clone(), ..Default::default() };
+        for problem in signing.problems() {
             let keys = std::iter::once("mail_auth").chain(problem.key.split('.'));
             let way: Vec<_> = keys.map(key).collect();
             self.add(&way, problem.words, "see docs/reference/settings.md");

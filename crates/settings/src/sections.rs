@@ -44,6 +44,14 @@ pub struct Log {
     pub level: LogLevel,
 }
 
+/// `[mail_auth]`: how mail is signed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct MailAuth {
+    /// What `DKIM-Signature` fields cover.
+    pub signing: auth::config::Signing,
+}
+
 /// `[stop]`: how the relay ends.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use smtp_server::config::Listener;
 
-use crate::sections::{ConnectorsFolder, Log, Runtime, Stop};
+use crate::sections::{ConnectorsFolder, Log, MailAuth, Runtime, Stop};
 
 /// The settings of a relay: one TOML file, and those of its connectors' folder. Every key has a default but `hostname`, one `[[listener]]` and one
 /// `[[outbound]]`.
@@ -41,7 +41,7 @@ pub struct Settings {
     /// Whom to trust when a next hop is verified.
     pub tls: tls::client::Config,
     /// How mail is signed when it leaves.
-    pub mail_auth: auth::Config,
+    pub mail_auth: MailAuth,
     /// For listeners with `auth`.
     pub logins: sasl::config::Config,
     /// Where the relay takes mail: one `[[listener]]` per address.
