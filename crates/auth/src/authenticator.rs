@@ -17,7 +17,6 @@ use crate::dns::{Dns, LookupError, a_labels};
 use crate::finding::{
     ArcFinding, DkimFinding, DmarcPolicy, Evaluation, IprevFinding, SpfFinding, Verdict,
 };
-use crate::header;
 use crate::metrics::{Checks, Method};
 use crate::received::{Limits, Received};
 use crate::results;
@@ -171,7 +170,7 @@ impl Authenticator {
             deadline,
         };
         let verifying = async {
-            let end = header::body_start(content.header).unwrap_or(content.header.len());
+            let end = mail::header::body_at(content.header).unwrap_or(content.header.len());
             let header = content.header.get(..end).unwrap_or_default();
             let received = Received::read(header, content.body, limits);
             let authors = received.authors();

@@ -55,14 +55,6 @@ fn field_end(text: &[u8]) -> usize {
     text.len()
 }
 
-/// Where the body begins: behind the first empty line; none if all of it is header.
-pub fn body_start(content: &[u8]) -> Option<usize> {
-    if content.starts_with(b"\r\n") {
-        return Some(2);
-    }
-    content.windows(4).position(|four| four == b"\r\n\r\n").map(|at| at + 4)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -76,12 +68,5 @@ mod tests {
         assert_eq!(found[0].value, b" a\r\n b");
         assert!(found[1].is("to") && found[1].name == b"To ");
         assert!(fields(b"").next().is_none() && fields(b"a: b").next().is_some());
-    }
-
-    #[test]
-    fn the_body_begins_behind_the_empty_line() {
-        assert_eq!(body_start(b"a: b\r\n\r\nc"), Some(8));
-        assert_eq!(body_start(b"\r\nc"), Some(2));
-        assert_eq!(body_start(b"a: b\r\n"), None);
     }
 }

@@ -27,7 +27,6 @@ mod verp;
 pub use authenticator::{Authenticator, Client, Content};
 pub use config::Config;
 pub use dns::{Dns, LookupError};
-pub use header::body_start;
 pub use key::{Kind, Made, MakeError, Record, make};
 pub use signer::{Choice, KeyError, LeftOut, Published, SignError, Signer, SigningKey};
 pub use srs::{ReverseError, RewriteError, Srs};

@@ -1,7 +1,7 @@
 //! Content as it leaves: as it was taken, or with the changes to its header that were decided then.
 
 use bytes::{Buf, Bytes};
-use mail::header::{Edit, apply};
+use mail::header::{Beginning, Edit, apply};
 use spool::{Content, ReadError, Stored};
 
 /// A header larger than this is not looked at as a whole; reception takes none of this size by default.
@@ -27,16 +27,15 @@ impl Head {
     }
 
     async fn changed(stored: &Stored, edits: &[Edit]) -> Result<Self, ReadError> {
-        let (mut before, mut content) = (Vec::new(), stored.content());
+        let (mut before, mut content) = (Beginning::default(), stored.content());
         while let Some(piece) = content.next().await? {
-            let from = before.len().saturating_sub(3);
-            before.extend_from_slice(&piece);
-            let rest = before.get(from..).unwrap_or_default();
-            if rest.windows(4).any(|it| it == b"\r\n\r\n") || before.len() > HEADER_OCTETS_MAX {
+            before.push(&piece);
+            if before.body_at().is_some() || before.octets().len() > HEADER_OCTETS_MAX {
                 break;
             }
         }
-        Ok(Self { octets: apply(&before, edits).into(), replaced: before.len() })
+        let before = before.octets();
+        Ok(Self { octets: apply(before, edits).into(), replaced: before.len() })
     }
 }
 

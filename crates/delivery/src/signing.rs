@@ -5,6 +5,7 @@ use std::thread::available_parallelism;
 
 use auth::{Dns, Signer, SigningKey};
 use bytes::Bytes;
+use mail::header::Beginning;
 use mail::{MessageId, Timestamp};
 use policy::first_mailbox;
 use spool::ReadError;
@@ -110,24 +111,18 @@ impl Signing {
 
 /// The header with its empty line, and what was read behind it; none if it is too large.
 async fn split(body: &mut Body<'_>) -> Result<Option<(Vec<u8>, Bytes)>, ReadError> {
-    let mut header = Vec::new();
+    let mut beginning = Beginning::default();
     while let Some(piece) = body.next().await? {
-        let from = header.len().saturating_sub(3);
-        header.extend_from_slice(&piece);
-        // Whatever is read at a time, each octet is looked at about once.
-        let found = if from == 0 {
-            auth::body_start(&header)
-        } else {
-            let new = header.get(from..).unwrap_or_default();
-            new.windows(4).position(|it| it == b"\r\n\r\n").map(|at| from + at + 4)
-        };
-        if let Some(at) = found {
-            let behind = Bytes::from(header.split_off(at));
-            return Ok(Some((header, behind)));
+        beginning.push(&piece);
+        if beginning.body_at().is_some() {
+            break;
         }
-        if header.len() > HEADER_OCTETS_MAX {
+        if beginning.octets().len() > HEADER_OCTETS_MAX {
             return Ok(None);
         }
     }
-    Ok(Some((header, Bytes::new())))
+    let at = beginning.body_at();
+    let mut header = beginning.into_octets();
+    let behind = header.split_off(at.unwrap_or(header.len()));
+    Ok(Some((header, behind.into())))
 }

@@ -1,12 +1,12 @@
 //! What is kept in memory of content on its way into the spool, for those who decide about it at its end.
 
 use bytes::Bytes;
+use mail::header::Beginning;
 
 /// Content as it came, as far as somebody will want to know it.
 #[derive(Debug)]
 pub(crate) struct Seen {
-    header: Vec<u8>,
-    has_header: bool,
+    beginning: Beginning,
     /// The header is not kept past this.
     header_octets_max: usize,
     octets: u64,
@@ -14,46 +14,29 @@ pub(crate) struct Seen {
 
 impl Seen {
     /// Nothing yet. The session refuses larger headers; what it lets through while it waits for the end is not kept.
-    pub(crate) const fn new(header_octets_max: usize) -> Self {
-        Self { header: Vec::new(), has_header: false, header_octets_max, octets: 0 }
+    pub(crate) fn new(header_octets_max: usize) -> Self {
+        Self { beginning: Beginning::default(), header_octets_max, octets: 0 }
     }
 
     /// Takes the next piece.
     pub(crate) fn take(&mut self, piece: &Bytes) {
         self.octets = self.octets.saturating_add(u64::try_from(piece.len()).unwrap_or(u64::MAX));
-        if self.has_header {
-            return;
-        }
-        // The empty line may begin in the piece before.
-        let before = self.header.len().saturating_sub(3);
-        self.header.extend_from_slice(piece);
-        if let Some(end) = end_of_header(&self.header, before) {
-            self.header.truncate(end);
-            self.has_header = true;
-        } else if self.header.len() > self.header_octets_max {
-            self.has_header = true;
+        let is_at_its_end = self.beginning.body_at().is_some()
+            || self.beginning.octets().len() > self.header_octets_max;
+        if !is_at_its_end {
+            self.beginning.push(piece);
         }
     }
 
-    /// All fields with their line ends; all of the content, if no empty line came.
+    /// All fields with their line ends; what was kept of the content, if no empty line came.
     pub(crate) fn header(&self) -> &[u8] {
-        &self.header
+        self.beginning.fields()
     }
 
     /// Octets of the whole content.
     pub(crate) const fn octets(&self) -> u64 {
         self.octets
     }
-}
-
-/// Where the empty line begins that ends the header, if it comes at `from` or later.
-fn end_of_header(octets: &[u8], from: usize) -> Option<usize> {
-    if octets.starts_with(b"\r\n") {
-        return Some(0);
-    }
-    let rest = octets.get(from..)?;
-    let at = rest.windows(4).position(|window| window == b"\r\n\r\n")?;
-    Some(from.saturating_add(at).saturating_add(2))
 }
 
 #[cfg(test)]
