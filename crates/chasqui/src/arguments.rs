@@ -11,8 +11,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use self::ask::SETTINGS;
 pub(crate) use self::ask::{Ask, Reach};
 pub(crate) use self::connector::{
-    Connector, ConnectorAdd, ConnectorExport, ConnectorImport, ConnectorSet, ConnectorShow,
-    ConnectorWhich, ExportFormat, Yes,
+    Connector, ConnectorAdd, ConnectorExport, ConnectorImport, ConnectorSet, ConnectorWhich,
+    ExportFormat, Yes,
 };
 
 /// A mail relay that never loses what it accepted.

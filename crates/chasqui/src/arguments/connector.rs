@@ -13,7 +13,7 @@ pub enum Connector {
     /// List connectors
     List(Ask),
     /// Show one connector with every field
-    Show(ConnectorShow),
+    Show(ConnectorWhich),
     /// Add a connector
     Add(ConnectorAdd),
     /// Change fields of a connector
@@ -63,21 +63,7 @@ pub struct Yes {
     pub dry_run: bool,
 }
 
-/// `connector show`.
-#[derive(Debug, Args)]
-pub struct ConnectorShow {
-    /// How the relay is asked.
-    #[command(flatten)]
-    pub ask: Ask,
-    /// Needed only where both directions have the name.
-    #[command(flatten)]
-    pub direction: Way,
-    /// The connector's name.
-    #[arg(value_name = "NAME")]
-    pub name: String,
-}
-
-/// The connector that is changed.
+/// `connector show`; the connector that is shown or changed.
 #[derive(Debug, Args)]
 pub struct ConnectorWhich {
     /// How the relay is asked.

@@ -83,7 +83,7 @@ fn enabled(value: serde_json::Value) -> Action {
     Action::Set(std::iter::once(("enabled".to_owned(), value)).collect())
 }
 
-async fn show(which: &arguments::ConnectorShow) -> Result {
+async fn show(which: &ConnectorWhich) -> Result {
     let home = Home::of(&which.ask.reach).await?;
     let all = home.connectors().await?;
     let found = find(&all, &which.name, which.direction.direction())?;
