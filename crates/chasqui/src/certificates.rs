@@ -4,12 +4,11 @@ use std::io;
 
 use delivery::{Handshakes, Logins, Wrong};
 use settings::{Finding, Settings};
+use telemetry::Causes;
 use tls::client::Connectors;
 use tls::server::Config;
 use tls::{CertificateError, Description};
 use units::Clock;
-
-use crate::causes::Causes;
 
 /// Tries every certificate, key, root and password file that the settings name.
 pub(crate) fn findings(settings: &Settings) -> Vec<Finding> {

@@ -5,7 +5,6 @@
 //! systemd's `sd_notify(3)`, sysexits(3).
 
 mod arguments;
-mod causes;
 mod certificates;
 mod commands;
 mod descriptors;

@@ -8,10 +8,8 @@ use anyhow::{Context, Result};
 use sasl::server::OpenError;
 use sasl::{Accounts, AccountsError, Authenticator, Banned, Whom};
 use settings::{Finding, Settings};
-use telemetry::Registry;
+use telemetry::{Causes, Registry};
 use units::Clock;
-
-use crate::causes::Causes;
 
 /// Reads the accounts and the keys for tokens.
 pub(crate) async fn open(

@@ -12,10 +12,10 @@ use policy::{Live, Policy};
 use sasl::Authenticator;
 use serde_json::Value;
 use settings::{EditError, LoadError, Settings};
+use telemetry::Causes;
 use tokio::sync::Mutex;
 use units::Clock;
 
-use crate::causes::Causes;
 use crate::files::{Failed, Files};
 use crate::metrics::Metrics;
 use crate::{logins, look};

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use reqwest::redirect::Policy;
 use reqwest::{Client, RequestBuilder, Url};
+use telemetry::Causes;
 
 use crate::error::AskError;
-use crate::words::{chain, shown};
+use crate::words::shown;
 
 /// Larger answers are none.
 const ANSWER_OCTETS_MAX: usize = 1 << 20;
@@ -68,7 +69,7 @@ pub(crate) fn is_private(url: &Url) -> bool {
 
 /// The error without the address, which may hold secrets.
 fn words(error: reqwest::Error) -> String {
-    shown(&chain(&error.without_url()))
+    shown(&Causes(&error.without_url()).to_string())
 }
 
 #[cfg(test)]

@@ -7,18 +7,9 @@ const REPLY_LINE_OCTETS_MAX: usize = 480;
 /// A reply has no more lines.
 const REPLY_LINES_MAX: usize = 20;
 
-/// Words for a log: short, in one line, without anything that moves the cursor.
+/// A filter's words for a log.
 pub(crate) fn shown(words: &str) -> String {
-    let is_bad = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
-    let clean = |c: char| if is_bad(c) { '?' } else { c };
-    let mut short: String = words.chars().take(SHOWN_CHARS_MAX).map(clean).collect();
-    if words.chars().nth(SHOWN_CHARS_MAX).is_some() {
-        short.push('…');
-    }
-    short
+    telemetry::shown(words, SHOWN_CHARS_MAX)
 }
 
 /// The text of a reply: ASCII, since a client without SMTPUTF8 may read it (RFC 6531 §3.7.4.1), in lines that are not
@@ -30,20 +21,6 @@ pub(crate) fn reply_text(words: &str) -> String {
     let lines = words.lines().map(str::trim_end).filter(|line| !line.is_empty());
     let lines: Vec<_> = lines.take(REPLY_LINES_MAX).map(line).collect();
     if lines.is_empty() { "refused by a filter".to_owned() } else { lines.join("\n") }
-}
-
-/// An error and its causes in one line.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut words = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        let cause_words = cause.to_string();
-        if !words.ends_with(&cause_words) {
-            words.extend([": ", &cause_words]);
-        }
-        next = cause.source();
-    }
-    words
 }
 
 #[cfg(test)]

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use reqwest::redirect::Policy;
 use reqwest::{Client, RequestBuilder, Url};
+use telemetry::Causes;
 
-use crate::text::{chain, shown};
+use crate::text::shown;
 
 /// Larger answers are no keys and no tokens.
 const ANSWER_OCTETS_MAX: usize = 256 << 10;
@@ -96,7 +97,7 @@ async fn answer(request: RequestBuilder) -> Result<Answer, HttpError> {
 }
 
 fn words(error: reqwest::Error) -> String {
-    shown(&chain(&error.without_url()))
+    shown(&Causes(&error.without_url()).to_string())
 }
 
 #[cfg(test)]

@@ -39,32 +39,9 @@ pub(crate) fn prepared_password(password: &[u8]) -> Vec<u8> {
     prepared.map_or_else(|| password.to_vec(), |text| text.as_bytes().to_vec())
 }
 
-/// A peer's words for a log: short, and without anything that moves the cursor or ends a line.
+/// A peer's words for a log.
 pub(crate) fn shown(words: &str) -> String {
-    let is_bad = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
-    let clean = |c: char| if is_bad(c) { '?' } else { c };
-    let mut short: String = words.chars().take(SHOWN_CHARS_MAX).map(clean).collect();
-    if words.chars().nth(SHOWN_CHARS_MAX).is_some() {
-        short.push('…');
-    }
-    short
-}
-
-/// An error and its causes in one line.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut words = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        let cause_words = cause.to_string();
-        if !words.ends_with(&cause_words) {
-            words.extend([": ", &cause_words]);
-        }
-        next = cause.source();
-    }
-    words
+    telemetry::shown(words, SHOWN_CHARS_MAX)
 }
 
 /// Decodes base64 as RFC 4648 §4 has it: with its padding, without anything else.

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use mail::Origin;
 use sasl::Identity;
+use telemetry::garbles;
 use tls::server::PeerCertificate;
 
 use crate::rates::Who;
@@ -82,9 +83,7 @@ pub(crate) struct Plain<'a>(pub(crate) &'a str);
 impl fmt::Display for Plain<'_> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         use fmt::Write as _;
-        // U+2028 and U+2029 end lines in some viewers; U+202A..=U+202E turn the direction of text.
-        let is_bad = |c: char| c.is_control() || ('\u{2028}'..='\u{202e}').contains(&c);
-        self.0.chars().try_for_each(|c| out.write_char(if is_bad(c) { '?' } else { c }))
+        self.0.chars().try_for_each(|c| out.write_char(if garbles(c) { '?' } else { c }))
     }
 }
 

@@ -5,10 +5,9 @@ use std::error::Error;
 use std::fmt::{self, Write};
 use std::io;
 
+use telemetry::{Causes, garbles};
 use tracing::field::{Field, Visit};
 use tracing_subscriber::fmt::format::Writer;
-
-use crate::causes::Causes;
 
 thread_local! {
     /// One value at a time; kept, so that a line costs no memory of its own.
@@ -118,9 +117,7 @@ impl Write for Plain<'_> {
         if text.is_ascii() && !text.bytes().any(|octet| octet.is_ascii_control()) {
             self.0.push_str(text);
         } else {
-            // Beyond ASCII there are characters that end a line in some viewers, or turn the direction of text.
-            let is_bad = |it: char| it.is_control() || ('\u{2028}'..='\u{202e}').contains(&it);
-            self.0.extend(text.chars().map(|it| if is_bad(it) { '?' } else { it }));
+            self.0.extend(text.chars().map(|it| if garbles(it) { '?' } else { it }));
         }
         Ok(())
     }

@@ -10,12 +10,13 @@ use parking_lot::Mutex;
 use policy::config;
 use reqwest::Url;
 use serde::Deserialize;
+use telemetry::Causes;
 use units::Clock;
 
 use crate::client::error::{LoginError, TokenError};
 use crate::http::{self, Answer, Http};
 use crate::secret::{Secret, SecretFileError, read_line};
-use crate::text::{chain, shown};
+use crate::text::shown;
 
 /// A longer file holds no token.
 const TOKEN_OCTETS_MAX: u64 = 16 << 10;
@@ -93,7 +94,7 @@ impl TokenSource {
 
 /// A look at the file's facts is all it costs while the file stays as it is.
 fn from_file(file: &Path, read: &Mutex<Option<(Stamp, Secret)>>) -> Result<Secret, TokenError> {
-    let words = |error: &SecretFileError| TokenError(chain(error));
+    let words = |error: &SecretFileError| TokenError(Causes(error).to_string());
     let facts = std::fs::metadata(file)
         .map_err(|source| words(&SecretFileError::Unreadable { file: file.to_owned(), source }))?;
     let stamp = (facts.modified().ok(), facts.len());
