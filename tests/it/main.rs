@@ -33,6 +33,8 @@ mod dsn;
 #[cfg(test)]
 mod durability;
 #[cfg(test)]
+mod filters;
+#[cfg(test)]
 mod greylist;
 #[cfg(test)]
 mod injection;

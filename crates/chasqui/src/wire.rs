@@ -16,6 +16,7 @@ use anyhow::{Context, Result, anyhow};
 use auth::{Dns, Signer};
 use channel::{Receiver, Sender};
 use delivery::{Handshakes, Logins, Signing};
+use filters::Filters;
 use mail::{Accepted, Attempt, AttemptEnd, Domain};
 use policy::{Admission, Live, Policy, Router};
 use resolver::Resolver;
@@ -71,6 +72,7 @@ struct Common {
     metrics: Metrics,
     spool: Spool,
     policy: Live,
+    filters: Arc<Filters>,
     logins: Arc<Authenticator>,
     resolver: Resolver,
 }
@@ -159,10 +161,11 @@ async fn common(settings: &Settings, clock: Clock) -> Result<Common> {
     let metrics = Metrics::register(&registry, settings, &clock);
     let hostname = Domain::parse(&settings.hostname).context("hostname")?;
     let policy = Live::new(policy(settings, &hostname)?);
+    let filters = filters(settings, &clock, &registry).await?;
     let logins = logins::open(settings, &clock, &registry).await?;
     let spool = open_spool(settings, &clock, &registry).await?;
     let resolver = Resolver::open(&settings.resolver, random(), &registry).context("resolver")?;
-    Ok(Common { hostname, clock, registry, metrics, spool, policy, logins, resolver })
+    Ok(Common { hostname, clock, registry, metrics, spool, policy, filters, logins, resolver })
 }
 
 /// What the settings say of who may relay and which way mail goes.
@@ -185,6 +188,7 @@ fn reception(
     let server = smtp_server::Server::bind(smtp_server::Parts {
         listeners: settings.listener.clone(),
         policy: common.policy.clone(),
+        filters: Arc::clone(&common.filters),
         resolver: common.resolver.clone(),
         spool: common.spool.clone(),
         accepted,
@@ -369,6 +373,18 @@ async fn open_spool(settings: &Settings, clock: &Clock, registry: &Arc<Registry>
     let path = settings.spool.path.display();
     let opened = tokio::task::spawn_blocking(open).await.context("the spool's start broke")?;
     opened.with_context(|| format!("the spool in {path} cannot be opened"))
+}
+
+async fn filters(
+    settings: &Settings,
+    clock: &Clock,
+    registry: &Arc<Registry>,
+) -> Result<Arc<Filters>> {
+    let (configs, clock) = (settings.filter.clone(), clock.clone());
+    let registry = Arc::clone(registry);
+    let read = move || Filters::new(&configs, &registry, &clock);
+    let filters = tokio::task::spawn_blocking(read).await.context("the filters' start broke")?;
+    Ok(Arc::new(filters?))
 }
 
 /// Ends `service` at the latest `wait_max` after the stop.

@@ -37,6 +37,11 @@ impl Filters {
         configs.iter().map(filter).collect::<Result<_, _>>().map(Self)
     }
 
+    /// Whether there are none.
+    pub const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Begins to ask about a client's session; none if no filter has to do with its listener (`facts.scope`).
     pub fn session(&self, facts: Facts) -> Option<Session> {
         let in_sessions = |filter: &Filter| {

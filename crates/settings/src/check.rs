@@ -29,6 +29,7 @@ pub(crate) fn check(settings: &Settings, places: &Places<'_>) -> Vec<Problem> {
     check.logins(settings);
     check.outbound(settings);
     check.mail_auth(settings);
+    check.filters(settings);
     check.paths(settings);
     check.rests(&settings.queue);
     check.problems
@@ -275,6 +276,33 @@ impl Check<'_> {
                 "is empty",
                 "name a file that holds the password, readable by the relay's user only",
             );
+        }
+    }
+
+    fn filters(&mut self, settings: &Settings) {
+        self.names("filter", settings.filter.iter().map(|filter| filter.name.as_str()));
+        let known: Vec<_> = settings.listener.iter().map(|it| it.name.as_str()).collect();
+        for (number, filter) in settings.filter.iter().enumerate() {
+            if let Some((name, words)) = filter.problem() {
+                self.add(&item("filter", number, name), words, "see docs/filters.md");
+            }
+            if filter.stages.contains(&filters::config::Stage::Delivery) {
+                self.add(
+                    &item("filter", number, "stages"),
+                    "filters are only asked when mail comes in",
+                    "leave out \"delivery\"",
+                );
+            }
+            for (place, name) in filter.applies_to.iter().enumerate() {
+                if !known.contains(&name.as_str()) {
+                    let [section, number, key] = item("filter", number, "applies_to");
+                    self.add(
+                        &[section, number, key, Step::Item(place)],
+                        format!("`{name}` is not the name of a listener"),
+                        "write names of listeners, or leave it out for all",
+                    );
+                }
+            }
         }
     }
 

@@ -59,6 +59,8 @@ pub struct Settings {
     pub rule: Vec<Rule>,
     /// Lists of addresses that rules ask for by name: one `[[group]]` each.
     pub group: Vec<Group>,
+    /// Programs that are asked about clients and mail, in this order: one `[[filter]]` each.
+    pub filter: Vec<filters::config::Config>,
     /// Under whose name mail leaves that would find no way out.
     pub rewrite: Rewrite,
 }

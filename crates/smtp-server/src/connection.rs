@@ -17,7 +17,9 @@ use tokio::time::{sleep_until, timeout};
 
 use crate::client::{Client, Plain, Told};
 use crate::config::ListenerTls;
+use crate::decide::Decided;
 use crate::end::End;
+use crate::filtered::Filtered;
 use crate::handshake::handshake;
 use crate::reception::Reception;
 use crate::slot::Slot;
@@ -34,6 +36,8 @@ pub(crate) struct Connection {
     pub(crate) session: Session,
     pub(crate) transaction: Transaction,
     pub(crate) stream: Stream,
+    /// Who else is asked about the client and its mail, if somebody is.
+    pub(crate) filters: Option<Box<Filtered>>,
     /// A login under way.
     pub(crate) exchange: Option<Box<Exchange>>,
     /// Stored and answered for, but the queue had no room yet. Nothing is read until it has.
@@ -54,6 +58,7 @@ impl Connection {
             session: reception.session(&client, now),
             transaction: Transaction::new(now),
             stream: Stream::new(socket),
+            filters: None,
             exchange: None,
             unqueued: None,
             reception,
@@ -105,6 +110,12 @@ impl Connection {
             self.session = self.reception.session(&self.client, self.now());
         }
         self.offer_logins();
+        if told == Told::Welcome
+            && let Some(filters) = self.filtered()
+            && let Err(reply) = Box::pin(self.ask_about_client(filters)).await
+        {
+            self.not_greeted(&reply);
+        }
         self.talk(stop).await
     }
 
@@ -208,22 +219,26 @@ impl Connection {
     }
 
     /// Puts the message on the device; a 250 follows only from [`Session::stored`].
-    async fn commit(&mut self, received: server::Transaction) {
+    async fn commit(&mut self, mut received: server::Transaction) {
         let now = self.now();
         let mut transaction = std::mem::replace(&mut self.transaction, Transaction::new(now));
         let begun_at = transaction.begun_at;
-        let seen = transaction.take_seen();
-        let decided = match seen.map(|seen| self.decide(&received, &seen)).transpose() {
-            Ok(decided) => decided,
+        let id = transaction.id();
+        let asked = match transaction.take_seen() {
+            None if self.filters.is_none() => Ok(Some(Decided::plain(&mut received))),
+            seen => self.ask_all(&mut received, seen).await,
+        };
+        let Decided { recipients, directions } = match asked {
+            Ok(Some(decided)) => decided,
+            Ok(None) => {
+                drop(transaction);
+                return self.discard(id, &received);
+            }
             Err(reply) => {
                 drop(transaction);
                 self.refused(&reply);
                 return self.session.not_stored(reply, self.now());
             }
-        };
-        let (recipients, directions) = match decided {
-            Some(decided) => (decided.recipients, decided.directions),
-            None => (received.recipients, None),
         };
         let (helo, mut wishes) = (received.helo, received.wishes);
         if directions.as_ref().is_some_and(|it| it.held.is_some()) {

@@ -6,7 +6,15 @@ use smtp_session::server;
 
 use crate::client::Plain;
 use crate::connection::Connection;
-use crate::seen::Seen;
+
+/// What is known of content when policy is asked.
+pub(crate) struct Known<'a> {
+    /// All fields with their line ends, as filters left them.
+    pub(crate) header: &'a [u8],
+    pub(crate) octets: u64,
+    /// What a filter says it is.
+    pub(crate) class: Option<&'a str>,
+}
 
 /// What a message is stored with.
 pub(crate) struct Decided {
@@ -14,15 +22,22 @@ pub(crate) struct Decided {
     pub(crate) directions: Option<Box<Directions>>,
 }
 
+impl Decided {
+    /// What nobody has anything to say about.
+    pub(crate) fn plain(received: &mut server::Transaction) -> Self {
+        Self { recipients: std::mem::take(&mut received.recipients), directions: None }
+    }
+}
+
 impl Connection {
-    /// Asks policy about a message of which `seen` is known.
+    /// Asks policy about a message.
     ///
     /// # Errors
     /// What the client is told if the message is not taken.
     pub(crate) fn decide(
         &self,
         received: &server::Transaction,
-        seen: &Seen,
+        known: &Known<'_>,
     ) -> Result<Decided, Reply> {
         let policy = self.reception.policy.hold();
         let certificate = self.client.certificate.as_deref();
@@ -36,9 +51,9 @@ impl Connection {
             certificate_names: certificate.map_or(&[], |it| it.trusted_names()),
             sender: &received.sender,
             recipients: &received.recipients,
-            header: seen.header(),
-            octets: seen.octets(),
-            class: None,
+            header: known.header,
+            octets: known.octets,
+            class: known.class,
             now: Timestamp::from_millis(self.reception.clock.unix_millis()),
             auth: None,
         };

@@ -14,6 +14,7 @@ mod connection;
 mod connections;
 mod decide;
 mod end;
+mod filtered;
 mod gate;
 mod greylist;
 mod greylist_file;

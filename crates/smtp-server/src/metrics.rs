@@ -81,6 +81,7 @@ pub(crate) struct Metrics {
     refused_for_now: Counter,
     refused_for_good: Counter,
     abandoned: Counter,
+    discarded: Counter,
     opened: Counter,
     open: Gauge,
     octets: Counter,
@@ -108,7 +109,7 @@ impl Metrics {
         let accept = |result, code_class| {
             registry.counter(
                 "accept_total",
-                "Transactions by their end: accepted, refused, or abandoned by the client.",
+                "Transactions by their end: accepted, refused, abandoned by the client, or discarded by a filter.",
                 &[("listener", listener), ("result", result), ("code_class", code_class)],
             )
         };
@@ -126,6 +127,7 @@ impl Metrics {
             refused_for_now: accept("refused", "4xx"),
             refused_for_good: accept("refused", "5xx"),
             abandoned: accept("abandoned", "none"),
+            discarded: accept("discarded", "2xx"),
             opened: counter(
                 "reception_connections_opened_total",
                 "Connections taken, refused ones not counted.",
@@ -185,6 +187,11 @@ impl Metrics {
         } else {
             self.refused_for_now.increment(1);
         }
+    }
+
+    /// A filter has a message forgotten.
+    pub(crate) fn discarded(&self) {
+        self.discarded.increment(1);
     }
 
     /// A client went in the middle of a message.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use channel::{Depth, Sender};
+use filters::Filters;
 use mail::{Accepted, Timestamp};
 use parking_lot::Mutex;
 use policy::Live;
@@ -32,6 +33,9 @@ pub(crate) struct Reception {
     /// The same for clients that may relay.
     pub(crate) settings_for_relaying: Arc<Settings>,
     pub(crate) policy: Live,
+    pub(crate) filters: Arc<Filters>,
+    /// Permits for octets of content that are kept in memory for filters.
+    pub(crate) shown: Arc<Semaphore>,
     pub(crate) spool: Spool,
     pub(crate) resolver: Resolver,
     pub(crate) accepted: Sender<Accepted>,

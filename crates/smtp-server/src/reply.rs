@@ -65,6 +65,18 @@ pub(crate) fn queue_full() -> Reply {
     reply(452, EnhancedStatus::new(4, 3, 1), words)
 }
 
+/// Too much content is being shown to filters.
+pub(crate) fn filters_full() -> Reply {
+    let words = "Insufficient system storage: filters have not caught up with the mail";
+    reply(452, EnhancedStatus::new(4, 3, 1), words)
+}
+
+/// What a greeting can say of `refusal` (RFC 5321 §4.3.2): 554, or 421 if it is for now.
+pub(crate) fn greeting(refusal: &Reply) -> Reply {
+    let code = if refusal.is_permanent() { 554 } else { 421 };
+    Reply::new(code, refusal.status(), refusal.text())
+}
+
 /// The listener takes logins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct MayLogIn;

@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use channel::Sender;
+use filters::Filters;
 use mail::Accepted;
 use policy::Live;
 use resolver::Resolver;
@@ -28,6 +29,9 @@ use crate::rates::Meters;
 use crate::reception::{Reception, session_settings};
 use crate::shedding::{Limits, Shedding};
 
+/// Content of a listener's clients that is kept in memory for filters, in octets.
+const SHOWN_OCTETS_MAX: usize = 256 << 20;
+
 /// What reception is made of.
 #[derive(Debug)]
 pub struct Parts<'a> {
@@ -41,6 +45,8 @@ pub struct Parts<'a> {
     pub spool: Spool,
     /// Takes each message that is stored. Nearly full, it makes MAIL fail with 452 4.3.1.
     pub accepted: Sender<Accepted>,
+    /// Who else is asked about clients and mail.
+    pub filters: Arc<Filters>,
     /// Who may log in, on listeners with `auth`.
     pub logins: Arc<Authenticator>,
     /// The time.
@@ -126,7 +132,7 @@ impl Server {
     /// Reads certificates, so it blocks on files; needs to be called within a tokio runtime.
     pub fn bind(parts: Parts<'_>) -> Result<Self, BindError> {
         let Parts { listeners, policy, resolver, spool, .. } = parts;
-        let Parts { accepted, logins, clock, hostname, registry, .. } = parts;
+        let Parts { accepted, logins, clock, hostname, registry, filters, .. } = parts;
         let sessions = Arc::new(AtomicU64::new(clock.unix_millis() << 16));
         let mut listening = Vec::new();
         let mut acceptors = Vec::new();
@@ -155,6 +161,8 @@ impl Server {
                 settings,
                 settings_for_relaying,
                 policy: policy.clone(),
+                filters: Arc::clone(&filters),
+                shown: Arc::new(Semaphore::new(SHOWN_OCTETS_MAX)),
                 spool: spool.clone(),
                 resolver: resolver.clone(),
                 accepted_depth: accepted.depth(),

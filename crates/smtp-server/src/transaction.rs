@@ -56,6 +56,11 @@ impl Transaction {
         Ok(())
     }
 
+    /// The id that the message has or would have.
+    pub(crate) fn id(&self) -> Option<MessageId> {
+        self.content.as_ref().map(|content| content.writer.id())
+    }
+
     /// What was kept of the content, if somebody wants to know.
     pub(crate) fn take_seen(&mut self) -> Option<Box<Seen>> {
         self.content.as_mut()?.seen.take()

@@ -1,5 +1,7 @@
 //! The answers to the session's questions: who may relay, where to, and whether there is room.
 
+use std::sync::Arc;
+
 use mail::{Address, Reply, ReversePath};
 use policy::Who;
 use smtp_session::server::{Question, Verdict};
@@ -16,12 +18,15 @@ use crate::transaction::Transaction;
 impl Connection {
     /// Answers `question`, counting and logging a refusal.
     pub(crate) async fn verdict(&mut self, question: Question) -> Verdict {
-        let answer = match &question {
+        let mut answer = match &question {
             Question::Mail { sender, octets_declared } => self.may_begin(sender, *octets_declared),
             Question::Recipient { address } => self.may_have(address),
             Question::Content => Box::pin(self.begin_content()).await,
             Question::Client(told) => self.stand_in(told),
         };
+        if answer.is_ok() && self.filters.is_some() {
+            answer = Box::pin(self.ask_filters(&question)).await;
+        }
         match answer {
             Ok(()) => Verdict::Accept,
             Err(reply) => {
@@ -155,9 +160,12 @@ impl Connection {
             at: received_at,
         };
         let wait_max = self.reception.config.store_wait_max.as_duration();
-        let seen = self.reception.policy.load().wants_header().then(|| {
+        let shown_max = self.filters.as_ref().and_then(|it| it.session.content_octets_max());
+        let wants_header = shown_max.is_some() || self.reception.policy.load().wants_header();
+        let seen = wants_header.then(|| {
             let most = self.reception.config.header_octets_max.as_usize();
-            Seen::new(most)
+            let room = shown_max.map(|most| (most, Arc::clone(&self.reception.shown)));
+            Seen::new(most, room)
         });
         self.transaction.begin_content(writer, received_at, (trace.field(), wait_max), seen).await
     }

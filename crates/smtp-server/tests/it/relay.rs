@@ -100,6 +100,7 @@ impl Relay {
                 router.with_hostname(mail::Domain::parse("relay.test").unwrap()),
             )),
             resolver,
+            filters: Arc::default(),
             spool: spool.clone(),
             accepted: sender,
             logins: Authenticator::open(&setup.accounts, clock.clone(), &registry).unwrap(),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
-use mail::{Accepted, Reply, Timestamp};
+use mail::{Accepted, MessageId, Reply, Timestamp};
 use smtp_codec::{Command, Decoded, LineError, LineReader};
 
 use crate::server::held::Chunk;
@@ -220,9 +220,14 @@ impl Session {
         }
     }
 
-    /// The message is on the device: the one way to a 250 behind content.
+    /// The message is on the device; but for [`discarded`](Self::discarded) the one way to a 250 behind content.
     pub fn stored(&mut self, accepted: &Accepted, now: Instant) {
-        self.change(now, |state, talk| state.stored(accepted, talk));
+        self.change(now, |state, talk| state.taken(accepted.id, talk));
+    }
+
+    /// The message is forgotten on purpose, and the client hears what it would if it were stored under `id`.
+    pub fn discarded(&mut self, id: MessageId, now: Instant) {
+        self.change(now, |state, talk| state.taken(id, talk));
     }
 
     /// The message was not stored: `reply`, a 4yz or 5yz, ends the transaction.
@@ -318,6 +323,11 @@ impl Session {
     /// The open transaction, from MAIL to [`Step::Commit`].
     pub fn transaction(&self) -> Option<&Transaction> {
         self.state.transaction()
+    }
+
+    /// What the client calls itself, while it is asked about a sender.
+    pub fn helo_at_mail(&self) -> Option<&str> {
+        self.state.helo_at_mail()
     }
 
     /// Why the content is refused that the last [`Step::Abandon`] was about; none if it was the client who gave it up.

@@ -1,6 +1,6 @@
 //! Where a session stands, and what each command means there.
 
-use mail::{Accepted, Address, BodyType, Recipient, Reply, ReversePath};
+use mail::{Address, BodyType, MessageId, Recipient, Reply, ReversePath};
 use smtp_codec::{
     BdatDecoder, Command, CommandError, DataDecoder, Extension, ParamError, Params, RcptParam,
 };
@@ -147,10 +147,10 @@ impl State {
         back.after(&refusal)
     }
 
-    /// The message is on the device.
-    pub(super) fn stored(self, accepted: &Accepted, talk: &mut Talk) -> Self {
+    /// The message is on the device, or forgotten on purpose.
+    pub(super) fn taken(self, id: MessageId, talk: &mut Talk) -> Self {
         let Self::Storing(hello) = self else { return self };
-        talk.say_stored(accepted.id);
+        talk.say_stored(id);
         hello.into()
     }
 
@@ -213,6 +213,14 @@ impl State {
     /// Whether content is on its way, or octets that were announced as content.
     pub(super) const fn is_content(&self) -> bool {
         matches!(self, Self::Data(..) | Self::Chunk(..) | Self::Chunks(_) | Self::Swallow(..))
+    }
+
+    /// What the client calls itself, while it is asked about a sender.
+    pub(super) fn helo_at_mail(&self) -> Option<&str> {
+        match self {
+            Self::Asked(Asked::Mail(transaction)) => Some(&transaction.helo),
+            _ => None,
+        }
     }
 
     /// The open transaction.

@@ -1,0 +1,126 @@
+//! Filters of others that the relay asks about mail.
+
+use crate::harness::hook::Hook;
+use crate::harness::relay::Relay;
+use crate::harness::settings::Settings;
+use crate::harness::sink::Sink;
+
+const LETTER: &[u8] = b"From: a@own.example\r\nSubject: one\r\n\r\nBody.\r\n";
+
+fn with_hook(sink: &Sink, hook: &Hook, more: &str) -> Settings {
+    let address = hook.address();
+    let filter = format!("name = \"check\"\nkind = \"http\"\naddress = \"{address}\"\n{more}");
+    Settings::towards(sink.address()).push("filter", &filter)
+}
+
+const STAGES: &str = "stages = [\"connect\", \"helo\", \"mail\", \"rcpt\", \"data\"]";
+
+/// A refusal of each stage reaches the client, and the log names the filter.
+#[test]
+fn a_hook_refuses_at_each_stage() {
+    let sink = Sink::start();
+    for (stage, want) in [("mail", 550), ("rcpt", 451), ("data", 554)] {
+        let hook = Hook::start(move |asked| {
+            let code = if asked["stage"] == stage { want } else { 0 };
+            let action = if code < 500 { "defer" } else { "reject" };
+            if code == 0 {
+                return r#"{"action":"continue"}"#.to_owned();
+            }
+            let class = code / 100;
+            format!(
+                r#"{{"action":"{action}","reply":{{"code":{code},"status":"{class}.7.1","text":"no {stage}"}}}}"#
+            )
+        });
+        let relay = Relay::start(with_hook(&sink, &hook, STAGES));
+        let mut session = relay.session();
+        let reply = session.deliver("a@own.example", &["b@x.example"], LETTER);
+        assert_eq!(reply.code, want, "{stage}: {reply:?}");
+        assert!(reply.text().ends_with(&format!("no {stage}")), "{reply:?}");
+        let log = relay.log_with("transaction refused");
+        assert!(log.contains("filter answered") && log.contains("\"filter\":\"check\""), "{log}");
+        let stages: Vec<_> = hook.asked().iter().map(|it| it["stage"].clone()).collect();
+        assert_eq!(stages[..3], ["connect", "helo", "mail"], "{stages:?}");
+    }
+    assert_eq!(sink.accepted().len(), 0);
+}
+
+#[test]
+fn a_client_that_a_hook_does_not_want_is_not_greeted() {
+    let sink = Sink::start();
+    let hook = Hook::start(|_| r#"{"action":"reject"}"#.to_owned());
+    let relay = Relay::start(with_hook(&sink, &hook, STAGES));
+    let mut session = crate::harness::smtp::Smtp::connect(relay.smtp()).expect("a connection");
+    assert_eq!(session.try_read_reply().expect("a greeting").code, 554);
+    relay.log_with("client not greeted");
+}
+
+/// What a hook changes is there when the mail arrives, and the rules see it.
+#[test]
+fn a_hook_adds_a_header_and_a_class_and_changes_recipients() {
+    let (sink, bulk) = (Sink::start(), Sink::start());
+    let hook = Hook::start(|_| {
+        r#"{"action":"continue","class":"bulk","recipients":{"add":["c@x.example"],"remove":["b@x.example"]},
+            "headers":[{"add":"X-Seen","value":"yes"},{"add":"X-Second","value":"2","at":1},
+            {"set":"Subject","value":"two"}]}"#
+            .to_owned()
+    });
+    let (host, port) = (bulk.address().ip(), bulk.address().port());
+    let settings = with_hook(&sink, &hook, "")
+        .push(
+            "outbound",
+            &format!("name = \"bulk\"\ntls = \"none\"\nis_transport_rule_scoped = true\nhosts = [{{ host = \"{host}\", port = {port} }}]"),
+        )
+        .push(
+            "rule",
+            "name = \"r\"\nwhen = { class = [\"bulk\"], subject_contains = [\"two\"] }\nthen = { route = \"bulk\" }",
+        );
+    let relay = Relay::start(settings);
+    relay.submit("a@own.example", &["b@x.example", "d@x.example"], LETTER);
+    let received = bulk.wait_accepted(1);
+    let mut recipients: Vec<_> = received.iter().flat_map(|it| it.recipients.clone()).collect();
+    recipients.sort();
+    assert!(recipients.contains(&"d@x.example".to_owned()), "{recipients:?}");
+    assert!(!recipients.contains(&"b@x.example".to_owned()), "{recipients:?}");
+    let text = String::from_utf8_lossy(&received[0].content).into_owned();
+    let want = "From: a@own.example\r\nX-Second: 2\r\nSubject: two\r\nX-Seen: yes\r\n\r\nBody.\r\n";
+    assert!(text.starts_with("Received:") && text.ends_with(want), "{text}");
+}
+
+#[test]
+fn a_hook_holds_or_discards() {
+    let sink = Sink::start();
+    for action in ["hold", "discard"] {
+        let hook =
+            Hook::start(move |_| format!(r#"{{"action":"{action}","reason":"looked odd"}}"#));
+        let relay = Relay::start(with_hook(&sink, &hook, ""));
+        relay.submit("a@own.example", &["b@x.example"], LETTER);
+        if action == "hold" {
+            relay.log_with("message accepted");
+            assert_eq!(relay.cli_json(&["queue", "retry", "--all"])["messages"], 1);
+            sink.wait_accepted(1);
+        } else {
+            let log = relay.log_with("message discarded");
+            assert!(!log.contains("message accepted"), "{log}");
+            let series =
+                r#"chasqui_accept_total{listener="smtp",result="discarded",code_class="2xx"}"#;
+            relay.assert_metric(series, 1.0);
+        }
+    }
+    assert_eq!(sink.accepted().len(), 1);
+}
+
+/// A filter that is dead: the mail waits, or goes on, as the settings say.
+#[test]
+fn a_dead_hook_fails_closed_or_open() {
+    let sink = Sink::start();
+    let dead = Hook::dead();
+    for (on_failure, want) in [("tempfail", 451), ("accept", 250)] {
+        let more = format!("on_failure = \"{on_failure}\"");
+        let filter = format!("name = \"gone\"\nkind = \"http\"\naddress = \"{dead}\"\n{more}");
+        let relay = Relay::start(Settings::towards(sink.address()).push("filter", &filter));
+        let reply = relay.session().deliver("a@own.example", &["b@x.example"], LETTER);
+        assert_eq!(reply.code, want, "{reply:?}");
+        relay.log_with("filter answered");
+    }
+    sink.wait_accepted(1);
+}
