@@ -1,6 +1,8 @@
-//! What can only be seen by looking at more than the settings: certificates, passwords, lists of addresses, rules.
+//! What can only be seen by looking at more than the settings: certificates, passwords, lists of addresses, rules, filters.
 
+use filters::Filters;
 use settings::{Finding, Settings};
+use units::Clock;
 
 use crate::{certificates, rules};
 
@@ -8,6 +10,7 @@ use crate::{certificates, rules};
 pub(crate) fn findings(settings: &Settings) -> Vec<Finding> {
     let mut findings = certificates::findings(settings);
     findings.extend(decisions(settings));
+    findings.extend(asked(settings));
     findings
 }
 
@@ -18,4 +21,15 @@ pub(crate) fn decisions(settings: &Settings) -> Vec<Finding> {
         findings.push(Finding::in_section("rewrite", "default_from", error.to_string()));
     }
     findings
+}
+
+/// Tries what filters are asked with.
+fn asked(settings: &Settings) -> Vec<Finding> {
+    let clock = Clock::system();
+    let tried = settings.filter.iter().map(|filter| Filters::look(filter, &clock)).enumerate();
+    let finding = |(number, tried): (usize, Result<(), filters::FiltersError>)| {
+        let error = tried.err()?;
+        Some(Finding::in_item("filter", number, error.key, error.words).hint("see docs/filters.md"))
+    };
+    tried.filter_map(finding).collect()
 }

@@ -155,11 +155,6 @@ impl Config {
         }
     }
 
-    /// What is wrong with it, as far as no file has to be read: the key, and why.
-    pub fn problem(&self) -> Option<(&'static str, String)> {
-        crate::filter::problem(self).map(|(key, words)| (key, words.to_owned()))
-    }
-
     /// Whether it is asked about what this listener or connector carries.
     pub fn applies(&self, scope: &str) -> bool {
         self.applies_to.is_empty() || self.applies_to.iter().any(|name| name == scope)

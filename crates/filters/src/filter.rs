@@ -193,17 +193,6 @@ impl Filter {
     }
 }
 
-/// What is wrong with the settings by itself: the key, and words.
-pub(crate) fn problem(config: &Config) -> Option<(&'static str, &'static str)> {
-    let address = match config.kind {
-        Kind::Milter => Milter::new(config).err(),
-        Kind::Rspamd | Kind::Http => crate::http::address(&config.address).err(),
-    };
-    // Which keys go with which kind is told at the start: a file of examples has them all.
-    let found = check(config).err().filter(|(key, _)| matches!(*key, "stages" | "connections_max"));
-    found.or(address.map(|words| ("address", words)))
-}
-
 /// What is wrong with the settings besides addresses and files: the key, and words.
 fn check(config: &Config) -> Result<(), (&'static str, &'static str)> {
     let kind = config.kind;

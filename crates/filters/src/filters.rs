@@ -37,6 +37,14 @@ impl Filters {
         configs.iter().map(filter).collect::<Result<_, _>>().map(Self)
     }
 
+    /// Tries one filter's settings and files of secrets, without using it.
+    ///
+    /// # Errors
+    /// What is wrong.
+    pub fn look(config: &Config, clock: &Clock) -> Result<(), FiltersError> {
+        Filter::new(config, &Registry::new(), clock).map(drop)
+    }
+
     /// Whether there are none.
     pub const fn is_empty(&self) -> bool {
         self.0.is_empty()

@@ -283,9 +283,6 @@ impl Check<'_> {
         self.names("filter", settings.filter.iter().map(|filter| filter.name.as_str()));
         let known: Vec<_> = settings.listener.iter().map(|it| it.name.as_str()).collect();
         for (number, filter) in settings.filter.iter().enumerate() {
-            if let Some((name, words)) = filter.problem() {
-                self.add(&item("filter", number, name), words, "see docs/filters.md");
-            }
             if filter.stages.contains(&filters::config::Stage::Delivery) {
                 self.add(
                     &item("filter", number, "stages"),

@@ -17,7 +17,7 @@ use tokio::time::{sleep_until, timeout};
 
 use crate::client::{Client, Plain, Told};
 use crate::config::ListenerTls;
-use crate::decide::Decided;
+use crate::decided::Decided;
 use crate::end::End;
 use crate::filtered::Filtered;
 use crate::handshake::handshake;

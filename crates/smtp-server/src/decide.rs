@@ -1,33 +1,12 @@
 //! What policy decides about a message whose content has come, before it is put on the device.
 
-use mail::{Directions, Recipient, Reply, Timestamp};
+use mail::{Reply, Timestamp};
 use policy::{Decision, Ending, Facts, Verdict};
 use smtp_session::server;
 
 use crate::client::Plain;
 use crate::connection::Connection;
-
-/// What is known of content when policy is asked.
-pub(crate) struct Known<'a> {
-    /// All fields with their line ends, as filters left them.
-    pub(crate) header: &'a [u8],
-    pub(crate) octets: u64,
-    /// What a filter says it is.
-    pub(crate) class: Option<&'a str>,
-}
-
-/// What a message is stored with.
-pub(crate) struct Decided {
-    pub(crate) recipients: Vec<Recipient>,
-    pub(crate) directions: Option<Box<Directions>>,
-}
-
-impl Decided {
-    /// What nobody has anything to say about.
-    pub(crate) fn plain(received: &mut server::Transaction) -> Self {
-        Self { recipients: std::mem::take(&mut received.recipients), directions: None }
-    }
-}
+use crate::decided::{Decided, Known};
 
 impl Connection {
     /// Asks policy about a message.

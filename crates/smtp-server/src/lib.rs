@@ -7,12 +7,14 @@
 //!
 //! Start reading at `connection.rs`.
 
+mod ask;
 mod buffered;
 mod client;
 pub mod config;
 mod connection;
 mod connections;
 mod decide;
+mod decided;
 mod end;
 mod filtered;
 mod gate;
