@@ -16,7 +16,7 @@ use crate::harness::wait::{PATIENCE, wait_until};
 
 /// One request over the private socket.
 #[track_caller]
-fn private(relay: &Relay, what: &str, body: &Value) -> Answer {
+pub(crate) fn private(relay: &Relay, what: &str, body: &Value) -> Answer {
     let stream = UnixStream::connect(relay.folder().join("admin.sock")).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     let body = if body.is_null() { String::new() } else { body.to_string() };

@@ -29,6 +29,8 @@ mod disk_full;
 #[cfg(test)]
 mod dkim;
 #[cfg(test)]
+mod domain;
+#[cfg(test)]
 mod dsn;
 #[cfg(test)]
 mod durability;

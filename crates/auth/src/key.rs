@@ -57,7 +57,7 @@ impl Kind {
 #[non_exhaustive]
 pub enum KeyError {
     /// The file cannot be read.
-    #[error("the DKIM key {} cannot be read; make one by `chasqui dkim`, or mend `key_file`", file.display())]
+    #[error("the DKIM key {} cannot be read", file.display())]
     Unreadable {
         /// Which.
         file: PathBuf,

@@ -50,7 +50,10 @@ impl fmt::Debug for SigningKey {
 
 impl SigningKey {
     /// Reads the key that the settings name. Blocks.
-    fn read(key: &Key) -> Result<Self, KeyError> {
+    ///
+    /// # Errors
+    /// When the file cannot be used; the operator mends it or the settings.
+    pub fn read(key: &Key) -> Result<Self, KeyError> {
         let private = Private::read(&key.key_file)?;
         Ok(Self {
             domain: a_labels(&key.domain).unwrap_or_else(|| key.domain.clone()),
@@ -187,6 +190,34 @@ impl Signer {
         clock: Clock,
         registry: &Registry,
     ) -> Result<Self, KeyError> {
+        Self::with(config, keys, clock, Signatures::register(registry))
+    }
+
+    /// Reads other settings' keys, and remembers what the DNS said of those that stay. Blocks on files.
+    ///
+    /// # Errors
+    /// As [`Self::open`]; this one stays as it is.
+    pub fn reopened(&self, config: &Signing, keys: &[Key]) -> Result<Self, KeyError> {
+        let Inner { clock, metrics, .. } = &*self.0;
+        let new = Self::with(config, keys, clock.clone(), metrics.clone())?;
+        for key in &new.0.keys {
+            let is_it = |old: &&Arc<SigningKey>| {
+                (&old.domain, &old.selector, &old.public)
+                    == (&key.domain, &key.selector, &key.public)
+            };
+            if let Some(old) = self.0.keys.iter().find(is_it) {
+                key.looked_up.lock().clone_from(&old.looked_up.lock());
+            }
+        }
+        Ok(new)
+    }
+
+    fn with(
+        config: &Signing,
+        keys: &[Key],
+        clock: Clock,
+        metrics: Signatures,
+    ) -> Result<Self, KeyError> {
         let mut read: Vec<Arc<SigningKey>> = Vec::with_capacity(keys.len());
         for key in keys {
             let key = SigningKey::read(key)?;
@@ -205,13 +236,18 @@ impl Signer {
             age_max: config.age_max.as_duration(),
             published_age_max: config.published_age_max.as_duration(),
             clock,
-            metrics: Signatures::register(registry),
+            metrics,
         })))
     }
 
     /// All keys, whatever their state.
     pub fn keys(&self) -> &[Arc<SigningKey>] {
         &self.0.keys
+    }
+
+    /// Whether there is a key that signs.
+    pub fn has_active(&self) -> bool {
+        self.0.keys.iter().any(|key| key.state == KeyState::Active)
     }
 
     /// Whether any key could sign for a sender of `domain`; costs no look-up.

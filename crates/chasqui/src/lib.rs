@@ -10,6 +10,7 @@ mod commands;
 mod descriptors;
 mod failure;
 mod files;
+mod keys;
 mod log;
 mod logins;
 mod look;

@@ -1,14 +1,15 @@
-//! What can only be seen by looking at more than the settings: certificates, passwords, lists of addresses, rules, filters.
+//! What can only be seen by looking at more than the settings: certificates, keys, passwords, rules, filters.
 
 use filters::Filters;
 use settings::{Finding, Settings};
 use units::Clock;
 
-use crate::{certificates, rules};
+use crate::{certificates, keys, rules};
 
 /// Tries all that the settings name, before anything else begins.
 pub(crate) fn findings(settings: &Settings) -> Vec<Finding> {
     let mut findings = certificates::findings(settings);
+    findings.extend(keys::findings(settings));
     findings.extend(decisions(settings));
     findings.extend(asked(settings));
     findings

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use admin::Failure;
 use admin::view::{Changes, Connectors, Edit, ExportFormat, Reloaded, Run};
-use delivery::{Handshakes, Logins};
+use delivery::{Handshakes, Logins, Signing};
 use mail::Domain;
 use policy::{Live, Policy};
 use sasl::Authenticator;
@@ -20,8 +20,8 @@ use crate::files::{Failed, Files};
 use crate::metrics::Metrics;
 use crate::{logins, look};
 
-/// Sections that take effect without a restart.
-const LIVE: [&str; 10] = [
+/// Sections and tables in them that take effect without a restart.
+const LIVE: [&str; 12] = [
     "connectors_folder",
     "inbound",
     "outbound",
@@ -32,6 +32,8 @@ const LIVE: [&str; 10] = [
     "domain",
     "rewrite",
     "logins",
+    "dkim",
+    "mail_auth.signing",
 ];
 
 /// What can take other settings while the relay runs.
@@ -47,6 +49,7 @@ pub(crate) struct Reloading {
     pub(crate) policy_of: fn(&Settings, &Domain) -> anyhow::Result<Policy>,
     pub(crate) handshakes: Handshakes,
     pub(crate) logins: Logins,
+    pub(crate) signing: Signing,
     pub(crate) files: Files,
     pub(crate) accounts: Arc<Authenticator>,
     pub(crate) metrics: Metrics,
@@ -82,17 +85,19 @@ impl Reloading {
     /// The one place where other settings take effect.
     async fn take(&self, settings: Settings) -> Result<Reloaded, Failure> {
         let (policy_of, hostname) = (self.policy_of, self.hostname.clone());
-        let clock = self.clock.clone();
+        let (clock, signer) = (self.clock.clone(), self.signing.signer());
         let opened = blocking(move || -> anyhow::Result<_> {
             let policy = policy_of(&settings, &hostname)?;
             let handshakes = Handshakes::open(&settings.tls, &settings.outbound)?;
             let logins = Logins::open(&settings.outbound, &clock)?;
-            Ok((settings, policy, handshakes, logins))
+            let signer = signer.reopened(&settings.mail_auth.signing, &settings.dkim)?;
+            Ok((settings, policy, handshakes, logins, signer))
         });
-        let (settings, policy, handshakes, logins) =
+        let (settings, policy, handshakes, logins, signer) =
             opened.await?.map_err(|error| unusable(&error))?;
         self.handshakes.replace(&handshakes);
         self.logins.replace(&logins);
+        self.signing.replace(signer);
         // Last, so that no connector is used before what it needs is there.
         self.policy.put(policy);
         self.metrics.in_force(&settings);
@@ -220,12 +225,16 @@ fn flat(settings: &Settings) -> BTreeMap<String, Value> {
     // Settings that came from a file can be printed.
     if let Ok(Value::Object(sections)) = serde_json::to_value(settings) {
         for (name, section) in sections {
-            if !LIVE.contains(&name.as_str()) {
-                flatten(name, section, &mut all);
-            }
+            flatten(name, section, &mut all);
         }
     }
+    all.retain(|key, _| !LIVE.iter().any(|live| is_in(key, live)));
     all
+}
+
+/// Whether `key` is `table` or stands in it.
+fn is_in(key: &str, table: &str) -> bool {
+    key.strip_prefix(table).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
 fn flatten(name: String, value: Value, all: &mut BTreeMap<String, Value>) {

@@ -100,7 +100,8 @@ pub async fn start(settings: Settings, file: Option<PathBuf>, clock: Clock) -> R
 
     let admin = admin::Server::bind(&settings.admin).await?;
     let server = reception(&settings, &common, accepted_in)?;
-    let delivery = delivery(&settings, &common, (attempts_out, ends_in))?;
+    let signing = signing(&settings, &common)?;
+    let delivery = delivery(&settings, &common, &signing, (attempts_out, ends_in))?;
     let queue = queue::Parts {
         config: settings.queue.clone(),
         hostname: common.hostname.clone(),
@@ -119,7 +120,7 @@ pub async fn start(settings: Settings, file: Option<PathBuf>, clock: Clock) -> R
     let (stop, stopped) = watch::channel(false);
     let (stop_admin, admin_stopped) = watch::channel(false);
     let drain_wait_max = settings.stop.drain_wait_max.as_duration();
-    let reloading = reloading((&settings, file), &common, &server, &delivery);
+    let reloading = reloading((&settings, file), &common, (&server, &delivery, signing));
     let relay = Arc::new(Operated {
         reloading,
         facts: Arc::new(facts(settings, &server, clock)),
@@ -203,6 +204,7 @@ fn reception(
 fn delivery(
     settings: &Settings,
     common: &Common,
+    signing: &Signing,
     (attempts, ends): (Receiver<Attempt>, Sender<AttemptEnd>),
 ) -> Result<delivery::Parts> {
     Ok(delivery::Parts {
@@ -216,7 +218,7 @@ fn delivery(
         resolver: common.resolver.clone(),
         handshakes: Handshakes::open(&settings.tls, &settings.outbound)?,
         logins: Logins::open(&settings.outbound, &common.clock)?,
-        signing: signing(settings, common)?,
+        signing: Some(signing.clone()),
         attempts,
         ends,
     })
@@ -225,8 +227,7 @@ fn delivery(
 fn reloading(
     (settings, file): (&Settings, Option<PathBuf>),
     common: &Common,
-    server: &smtp_server::Server,
-    delivery: &delivery::Parts,
+    (server, delivery, signing): (&smtp_server::Server, &delivery::Parts, Signing),
 ) -> Reloading {
     Reloading {
         file,
@@ -236,6 +237,7 @@ fn reloading(
         policy_of: policy,
         handshakes: delivery.handshakes.clone(),
         logins: delivery.logins.clone(),
+        signing,
         files: Files::new(server.certificates(), &delivery.handshakes),
         accounts: Arc::clone(&common.logins),
         metrics: common.metrics.clone(),
@@ -244,16 +246,12 @@ fn reloading(
     }
 }
 
-/// Who signs; nobody without keys.
-fn signing(settings: &Settings, common: &Common) -> Result<Option<Signing>> {
+/// Who signs; without keys too, since a reload may bring some.
+fn signing(settings: &Settings, common: &Common) -> Result<Signing> {
     let (config, keys) = (&settings.mail_auth.signing, &settings.dkim);
-    // Opened without keys too, so that its metrics are there.
     let signer = Signer::open(config, keys, common.clock.clone(), &common.registry)?;
-    if keys.is_empty() {
-        return Ok(None);
-    }
     let dns = Dns::new(resolver::hickory(&settings.resolver).context("resolver")?);
-    Ok(Some(Signing { signer, dns }))
+    Ok(Signing::new(signer, dns))
 }
 
 fn facts(settings: Settings, server: &smtp_server::Server, clock: &Clock) -> Facts {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::thread::available_parallelism;
 
+use arc_swap::ArcSwap;
 use auth::{Dns, Signer, SigningKey};
 use bytes::Bytes;
 use mail::header::Beginning;
@@ -18,13 +19,28 @@ const HEADER_OCTETS_MAX: usize = 4 << 20;
 /// Pieces read before they are hashed.
 const PIECES_MAX: usize = 2;
 
-/// Who signs, and where it is seen which keys are published.
+/// Who signs, and where it is seen which keys are published. Clones share the keys.
 #[derive(Clone, Debug)]
 pub struct Signing {
-    /// The keys.
-    pub signer: Signer,
-    /// Says which of them are published.
-    pub dns: Dns,
+    signer: Arc<ArcSwap<Signer>>,
+    dns: Dns,
+}
+
+impl Signing {
+    /// Signs by `signer`; `dns` says which of its keys are published.
+    pub fn new(signer: Signer, dns: Dns) -> Self {
+        Self { signer: Arc::new(ArcSwap::from_pointee(signer)), dns }
+    }
+
+    /// Who signs now.
+    pub fn signer(&self) -> Signer {
+        Signer::clone(&self.signer.load())
+    }
+
+    /// Lets `signer` sign from now on, for all clones; what is being signed goes on with what it began with.
+    pub fn replace(&self, signer: Signer) {
+        self.signer.store(Arc::new(signer));
+    }
 }
 
 /// Signs what leaves; as many at a time as there are processors, others wait.
@@ -40,9 +56,9 @@ impl Desk {
         Self { signing, room: Semaphore::new(places) }
     }
 
-    /// Whether anything is ever signed here.
-    pub(crate) const fn is_open(&self) -> bool {
-        self.signing.is_some()
+    /// Whether anything is signed here at present.
+    pub(crate) fn is_open(&self) -> bool {
+        self.signing.as_ref().is_some_and(|signing| signing.signer.load().has_active())
     }
 
     /// The fields that belong on top of `body`; empty if nobody signs for whom its header is from.
@@ -59,14 +75,14 @@ impl Desk {
             tracing::warn!(message = %id, "not signed: the header is too large");
             return Ok(Bytes::new());
         };
-        let keys = signing.keys(id, &header).await;
+        let signer = signing.signer();
+        let keys = signing.keys(&signer, id, &header).await;
         if keys.is_empty() {
             return Ok(Bytes::new());
         }
         // Nobody closes it.
         let Ok(_place) = self.room.acquire().await else { return Ok(Bytes::new()) };
         let (pieces, mut hashed) = mpsc::channel::<Bytes>(PIECES_MAX);
-        let signer = signing.signer.clone();
         let making = tokio::task::spawn_blocking(move || {
             let rest = std::iter::from_fn(|| hashed.blocking_recv());
             signer.sign(&keys, &header, std::iter::once(first).chain(rest), now)
@@ -95,13 +111,13 @@ impl Desk {
 
 impl Signing {
     /// The keys that sign a message with this header.
-    async fn keys(&self, id: MessageId, header: &[u8]) -> Vec<Arc<SigningKey>> {
+    async fn keys(&self, signer: &Signer, id: MessageId, header: &[u8]) -> Vec<Arc<SigningKey>> {
         let from = first_mailbox(&mail::header::Header::read(header).fields);
         let Some(domain) = from.as_ref().and_then(mail::Address::domain) else { return Vec::new() };
-        if !self.signer.signs_for(domain.as_str()) {
+        if !signer.signs_for(domain.as_str()) {
             return Vec::new();
         }
-        let choice = self.signer.choose(&self.dns, domain.as_str()).await;
+        let choice = signer.choose(&self.dns, domain.as_str()).await;
         for left_out in &choice.left_out {
             tracing::warn!(message = %id, reason = %left_out, "key not used");
         }

@@ -1,5 +1,6 @@
 //! What must hold across sections.
 
+mod free_mail;
 mod senders;
 
 use std::collections::BTreeMap;
@@ -32,6 +33,13 @@ pub(crate) fn check(settings: &Settings, places: &Places<'_>) -> Vec<Problem> {
     check.filters(settings);
     check.paths(settings);
     check.rests(&settings.queue);
+    check.problems
+}
+
+/// What works, and not as whoever wrote it may think.
+pub(crate) fn warn(settings: &Settings, places: &Places<'_>) -> Vec<Problem> {
+    let mut check = Check { places, problems: Vec::new() };
+    check.free_mail(settings);
     check.problems
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::check::check;
+use crate::check::{check, warn};
 use crate::finding::Finding;
 use crate::load_error::LoadError;
 use crate::problem::{Problem, Problems};
@@ -21,6 +21,15 @@ pub fn load_and_look(
     look: impl FnOnce(&Settings) -> Vec<Finding>,
 ) -> Result<Settings, LoadError> {
     Ok(parse_and_look(&Sources::read(file, &Changed::new())?, look)?)
+}
+
+/// What is odd about the settings in `file`, which are good: they work, and not as whoever wrote them may think. None if
+/// nothing is.
+pub fn warnings(file: &Path) -> Result<Option<Problems>, LoadError> {
+    let sources = Sources::read(file, &Changed::new())?;
+    let (settings, places, _) = read::<Settings>(&sources);
+    let list = sorted(warn(&settings, &places));
+    Ok((!list.is_empty()).then(|| Problems { file: file.into(), list }))
 }
 
 /// Reads and checks `text` alone, which is called `file` in what is said about it.
@@ -46,9 +55,13 @@ pub(crate) fn parse_and_look(
     if problems.is_empty() {
         return Ok(settings);
     }
-    // In the order of the files; what is about no line comes first.
+    Err(Problems { file: sources.main().into(), list: sorted(problems) })
+}
+
+/// In the order of the files; what is about no line comes first.
+fn sorted(mut problems: Vec<Problem>) -> Vec<Problem> {
     problems.sort_by(|one, other| (&one.file, one.position).cmp(&(&other.file, other.position)));
-    Err(Problems { file: sources.main().into(), list: problems })
+    problems
 }
 
 /// The schema of the settings, with every sentence and every default.

@@ -21,7 +21,7 @@ mod tree;
 mod words;
 
 pub use edit::{EditError, Plan, apply_edits, connectors, fields, plan};
-pub use file::{load, load_and_look, parse, schema, to_toml};
+pub use file::{load, load_and_look, parse, schema, to_toml, warnings};
 pub use finding::Finding;
 pub use load_error::LoadError;
 pub use problem::{Problem, Problems};

@@ -56,24 +56,36 @@ pub struct Problems {
     pub list: Vec<Problem>,
 }
 
+impl Problems {
+    /// One line for each: file, line and column, key, what is wrong, what to do.
+    pub fn lines(&self) -> impl Iterator<Item = String> {
+        self.list.iter().map(|problem| self.line(problem))
+    }
+
+    fn line(&self, problem: &Problem) -> String {
+        let mut line = problem.file.as_ref().unwrap_or(&self.file).display().to_string();
+        if let Some((row, column)) = problem.position {
+            line.extend([format!(":{row}:{column}")]);
+        }
+        line.push_str(": ");
+        if let Some(key) = &problem.key {
+            line.extend([key, ": "]);
+        }
+        line.push_str(&problem.error);
+        if let Some(hint) = &problem.hint {
+            line.extend(["; ", hint]);
+        }
+        line
+    }
+}
+
 impl fmt::Display for Problems {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (number, problem) in self.list.iter().enumerate() {
+        for (number, line) in self.lines().enumerate() {
             if number > 0 {
                 writeln!(out)?;
             }
-            write!(out, "{}", problem.file.as_ref().unwrap_or(&self.file).display())?;
-            if let Some((line, column)) = problem.position {
-                write!(out, ":{line}:{column}")?;
-            }
-            write!(out, ": ")?;
-            if let Some(key) = &problem.key {
-                write!(out, "{key}: ")?;
-            }
-            write!(out, "{}", problem.error)?;
-            if let Some(hint) = &problem.hint {
-                write!(out, "; {hint}")?;
-            }
+            out.write_str(&line)?;
         }
         Ok(())
     }

@@ -15,6 +15,8 @@ struct Checked {
     ok: bool,
     file: String,
     problems: Vec<Said>,
+    /// What is odd and works.
+    warnings: Vec<Said>,
 }
 
 #[derive(Debug, Serialize)]
@@ -46,30 +48,46 @@ fn check(file: &ConfigFile) -> Result {
         findings
     };
     let checked = settings::load_and_look(&file.config, look);
+    let odd = match &checked {
+        Ok(_) => settings::warnings(&file.config)?,
+        Err(_) => None,
+    };
+    let warnings = odd.iter().flat_map(|odd| &odd.list).map(said).collect();
+    let name = file.config.display();
+    let all = |problems: Vec<Said>| Checked {
+        ok: problems.is_empty(),
+        file: name.to_string(),
+        problems,
+        warnings,
+    };
     match (file.json, checked.map_err(Failure::from)) {
-        (false, Ok(_)) => output::line(format!("{} is good", file.config.display())),
+        (false, Ok(_)) => {
+            for line in odd.iter().flat_map(settings::Problems::lines) {
+                output::note(format!("warning: {line}"));
+            }
+            output::line(format!("{name} is good"))
+        }
         (false, Err(failure)) => Err(failure),
-        (true, Ok(_)) => output::json(&said(file, Vec::new())),
+        (true, Ok(_)) => output::json(&all(Vec::new())),
         (true, Err(failure)) => {
-            output::json(&said(file, problems(&failure)))?;
+            output::json(&all(problems(&failure)))?;
             Err(failure)
         }
     }
 }
 
-fn said(file: &ConfigFile, problems: Vec<Said>) -> Checked {
-    Checked { ok: problems.is_empty(), file: file.config.display().to_string(), problems }
-}
-
-fn problems(failure: &Failure) -> Vec<Said> {
-    let said = |problem: &Problem| Said {
+fn said(problem: &Problem) -> Said {
+    Said {
         file: problem.file.as_ref().map(|file| file.display().to_string()),
         line: problem.position.map(|(line, _)| line),
         column: problem.position.map(|(_, column)| column),
         key: problem.key.clone(),
         error: problem.error.clone(),
         hint: problem.hint.clone(),
-    };
+    }
+}
+
+fn problems(failure: &Failure) -> Vec<Said> {
     if let Some(LoadError::Wrong(problems)) = failure.error.downcast_ref() {
         return problems.list.iter().map(said).collect();
     }

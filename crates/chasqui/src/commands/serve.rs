@@ -19,6 +19,9 @@ pub(crate) fn run(serve: &Serve) -> Result {
     // What is wrong with certificates is a fault of the settings, and no reason to start again and again.
     let settings = settings::load_and_look(&serve.config, look::findings)?;
     let _log = log::start(&settings.log, None)?;
+    for warning in settings::warnings(&serve.config)?.iter().flat_map(settings::Problems::lines) {
+        tracing::warn!(warning, "settings are odd");
+    }
     descriptors::raise(&settings);
     let runtime = service_runtime(settings.runtime.threads)?;
     let result = runtime.block_on(async {
