@@ -36,6 +36,20 @@ echo "setup: installing $${missing[*]}"; \
 "$${sudo[@]}" env RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$${missing[@]}" </dev/null >/dev/null
 endef
 
+# Unpacks a package that cannot be installed beside others, with the libraries that it names installed.
+UNPACKED := /usr/local/lib/chasqui-tests
+define UNPACK
+if [ -e "$(UNPACKED)/$(1)/usr" ] || ! command -v apt-get >/dev/null; then exit 0; fi; \
+sudo=(); if [ "$$(id -u)" -ne 0 ]; then \
+    if ! sudo -n true 2>/dev/null; then echo "setup: please run as root: make setup-test"; exit 0; fi; \
+    sudo=(sudo -n); fi; \
+echo "setup: unpacking $(1) into $(UNPACKED)"; \
+libraries=($$(apt-cache depends --important $(1) | sed -n 's/^ *Depends: \(lib[^ ]*\)$$/\1/p')); \
+"$${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$${libraries[@]}" </dev/null >/dev/null; \
+folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; cd "$$folder"; apt-get download -qq $(1); \
+"$${sudo[@]}" install -d "$(UNPACKED)/$(1)"; "$${sudo[@]}" dpkg -x "$$folder"/*.deb "$(UNPACKED)/$(1)"
+endef
+
 .PHONY: help
 help: ## Show this list
 	@echo "make targets:"; sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
@@ -48,6 +62,7 @@ setup: ## Install what the build needs and is missing (Debian packages)
 .PHONY: setup-test
 setup-test: setup ## Install also what the tests talk to
 	@$(call INSTALL,$(TEST_PACKAGES),0)
+	@$(call UNPACK,exim4-daemon-light)
 
 .PHONY: build
 build: setup ## Build the relay (release profile)

@@ -6,6 +6,7 @@ pub(crate) mod accounts;
 pub(crate) mod disk;
 pub(crate) mod dns;
 pub(crate) mod dovecot;
+pub(crate) mod exim;
 pub(crate) mod hook;
 pub(crate) mod http;
 pub(crate) mod letter;

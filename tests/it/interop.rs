@@ -4,7 +4,9 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-use crate::harness::letter::{assert_same, behind_trace, letter, split_first_field};
+use crate::harness::letter::{
+    assert_same, behind_all_traces, behind_trace, letter, split_first_field,
+};
 use crate::harness::postfix::Postfix;
 use crate::harness::process::{Process, run, tied};
 use crate::harness::relay::{PROGRAM, Relay};
@@ -12,16 +14,6 @@ use crate::harness::settings::Settings;
 use crate::harness::sink::Sink;
 use crate::harness::tls::Certificate;
 use crate::harness::wait::wait_for;
-
-/// Everything behind all the `Received` fields at the top, and how many there were.
-fn behind_all_traces(mut content: &[u8]) -> (usize, &[u8]) {
-    let mut count = 0;
-    while content.starts_with(b"Received:") {
-        content = split_first_field(content).1;
-        count += 1;
-    }
-    (count, content)
-}
 
 /// A relay with a plain, a STARTTLS and an implicit TLS listener.
 fn relay_with_tls(sink: &Sink) -> (TempDir, Certificate, Relay) {

@@ -1,5 +1,5 @@
 //! Integration tests: the real `chasqui` program over loopback sockets, with a real spool on a real
-//! file system, against scripted peers, Postfix, swaks, Python and curl.
+//! file system, against scripted peers, Postfix, Exim, swaks, Python and curl.
 //!
 //! Every test starts its own relay in a folder of its own on free ports and ends it, so all may run
 //! at once. `tests/packages.txt` lists the Debian packages they need.
@@ -35,6 +35,8 @@ mod dsn;
 #[cfg(test)]
 mod durability;
 #[cfg(test)]
+mod exim;
+#[cfg(test)]
 mod filters;
 #[cfg(test)]
 mod greylist;
@@ -57,6 +59,8 @@ mod mailboxes;
 #[cfg(test)]
 mod next_hop;
 #[cfg(test)]
+mod nodemailer;
+#[cfg(test)]
 mod observability;
 #[cfg(test)]
 mod policy;
@@ -76,6 +80,8 @@ mod senders;
 mod signing;
 #[cfg(test)]
 mod stopping;
+#[cfg(test)]
+mod terminal;
 #[cfg(test)]
 mod timing;
 #[cfg(test)]

@@ -172,7 +172,7 @@ pub enum Login {
     Bans(Ask),
     /// Lift bans
     Unban(LoginUnban),
-    /// Read a password from standard input and print what stands for it in the accounts' file
+    /// Ask for a password (or read it from a pipe) and print what stands for it in the accounts' file
     Hash(LoginHash),
 }
 

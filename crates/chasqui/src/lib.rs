@@ -18,6 +18,7 @@ mod metrics;
 mod notify;
 mod output;
 mod panics;
+mod password;
 mod reach;
 mod ready;
 mod relay;

@@ -70,6 +70,16 @@ pub(crate) fn behind_trace(content: &[u8]) -> &[u8] {
     rest
 }
 
+/// Everything behind all the `Received` fields at the top, and how many there were.
+pub(crate) fn behind_all_traces(mut content: &[u8]) -> (usize, &[u8]) {
+    let mut count = 0;
+    while content.starts_with(b"Received:") {
+        content = split_first_field(content).1;
+        count += 1;
+    }
+    (count, content)
+}
+
 /// Octets for a failure message: printable, and not too many of them.
 pub(crate) fn show(octets: &[u8]) -> String {
     let part = &octets[..octets.len().min(600)];

@@ -1,14 +1,13 @@
 //! `chasqui login`.
 
-use std::io::BufRead;
-
 use admin::view::{Bans, Unban};
-use anyhow::{Context, anyhow};
+use anyhow::anyhow;
 use sasl::{Cost, Entry, hash_password};
 
 use crate::arguments::{Ask, Login, LoginHash, LoginUnban};
 use crate::failure::{Failure, Result};
 use crate::output;
+use crate::password;
 use crate::reach::{client, wait_for};
 
 /// Does it.
@@ -68,10 +67,8 @@ fn hash(hash: &LoginHash) -> Result {
     // Before anybody types a password for nothing.
     let entry = hash.account.as_ref().map(|account| Entry::new(account, &hash.sender));
     let entry = entry.transpose().map_err(|error| anyhow!(error))?;
-    let mut line = String::new();
-    std::io::stdin().lock().read_line(&mut line).context("standard input cannot be read")?;
-    let password = line.trim_end_matches(['\r', '\n']);
-    let hashed = hash_password(password, &Cost::default()).map_err(|error| Failure {
+    let password = password::read()?;
+    let hashed = hash_password(&password, &Cost::default()).map_err(|error| Failure {
         hint: Some("give one password, in one line of standard input".to_owned()),
         ..Failure::from(anyhow!(error))
     })?;

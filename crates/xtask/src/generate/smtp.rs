@@ -24,7 +24,9 @@ const fn standard(number: u32, keyword: &'static str, title: &'static str) -> St
 /// All of them; one that the code names and this list lacks is an error, and the other way round.
 const STANDARDS: &[Standard] = &[
     standard(1870, "SIZE", "Message size declaration"),
+    standard(1985, "ETRN", "Remote queue starting: refused"),
     standard(2033, "", "LMTP"),
+    standard(2034, "ENHANCEDSTATUSCODES", "Enhanced status codes in replies"),
     standard(2852, "DELIVERBY", "Deliver by"),
     standard(2920, "PIPELINING", "Command pipelining"),
     standard(3030, "CHUNKING", "Chunks and binary content (CHUNKING, BINARYMIME)"),
