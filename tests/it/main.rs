@@ -37,6 +37,8 @@ mod durability;
 #[cfg(test)]
 mod exim;
 #[cfg(test)]
+mod explain;
+#[cfg(test)]
 mod filters;
 #[cfg(test)]
 mod greylist;

@@ -3,7 +3,7 @@
 mod ask;
 mod connector;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -44,6 +44,16 @@ pub enum Command {
     /// Check or show the settings
     #[command(subcommand)]
     Config(Config),
+    /// Say which way a message would go, and why
+    ///
+    /// Asks the settings, not a running relay. Nothing is sent.
+    Route(Route),
+    /// Say which inbound connector would let a client in, by what of it, or which one it just missed
+    ///
+    /// Asks the settings, not a running relay.
+    ExplainConnection(ExplainConnection),
+    /// Show the way that a message has come, from its Received fields, the first hop first
+    TraceHeaders(TraceHeaders),
     /// Look at and change what waits to go out
     #[command(subcommand)]
     Queue(Queue),
@@ -98,6 +108,75 @@ pub struct ConfigFile {
     /// The settings file.
     #[arg(long, value_name = "FILE", default_value = SETTINGS)]
     pub config: PathBuf,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Who a client is.
+#[derive(Debug, Args)]
+pub struct Client {
+    /// The client's address.
+    #[arg(long, value_name = "ADDRESS")]
+    pub ip: Option<IpAddr>,
+    /// A name in the client's certificate, which a trusted authority has issued; may be given several times.
+    #[arg(long, value_name = "NAME")]
+    pub cert: Vec<String>,
+    /// The account that the client has logged in to.
+    #[arg(long, value_name = "NAME")]
+    pub account: Option<String>,
+    /// The listener that it has come to.
+    #[arg(long, value_name = "NAME")]
+    pub listener: Option<String>,
+    /// It speaks TLS; so does who has a certificate.
+    #[arg(long)]
+    pub tls: bool,
+}
+
+/// `route`.
+#[derive(Debug, Args)]
+pub struct Route {
+    /// The settings file.
+    #[command(flatten)]
+    pub file: ConfigFile,
+    /// The sender of the envelope, and the From unless `--header` gives one; empty for none.
+    #[arg(long, value_name = "ADDRESS")]
+    pub from: String,
+    /// A recipient; may be given several times.
+    #[arg(long, value_name = "ADDRESS", required = true)]
+    pub to: Vec<String>,
+    /// Who the client is; left out, whoever may relay.
+    #[command(flatten)]
+    pub client: Client,
+    /// A field of the header, such as `X-Class: bulk`; may be given several times.
+    #[arg(long, value_name = "FIELD")]
+    pub header: Vec<String>,
+    /// The subject.
+    #[arg(long, value_name = "TEXT")]
+    pub subject: Option<String>,
+}
+
+/// `explain-connection`.
+#[derive(Debug, Args)]
+#[group(id = "known", required = true, multiple = true, args = ["ip", "cert", "account"])]
+pub struct ExplainConnection {
+    /// The settings file.
+    #[command(flatten)]
+    pub file: ConfigFile,
+    /// Who the client is.
+    #[command(flatten)]
+    pub client: Client,
+    /// The sender of its message, of whom connectors may ask more; empty for the null sender.
+    #[arg(long, value_name = "ADDRESS")]
+    pub from: Option<String>,
+}
+
+/// `trace-headers`.
+#[derive(Debug, Args)]
+pub struct TraceHeaders {
+    /// The message, or its header; `-` reads standard input.
+    #[arg(value_name = "FILE", default_value = "-")]
+    pub file: PathBuf,
     /// Print JSON.
     #[arg(long)]
     pub json: bool,

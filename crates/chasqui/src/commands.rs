@@ -2,15 +2,18 @@
 
 mod config;
 mod connector;
+mod explain_connection;
 mod login;
 mod queue;
 mod quickstart;
+mod route;
 mod send;
 mod serve;
 mod sink;
 mod spool;
 mod status;
 mod token;
+mod trace_headers;
 
 use crate::arguments::Command;
 use crate::failure::Result;
@@ -22,6 +25,9 @@ pub(crate) fn run(command: Command) -> Result {
         Command::Serve(serve) => serve::run(&serve),
         Command::Status(ask) => wait_for(status::run(&ask)),
         Command::Config(config) => config::run(&config),
+        Command::Route(route) => route::run(&route),
+        Command::ExplainConnection(explain) => explain_connection::run(&explain),
+        Command::TraceHeaders(trace) => trace_headers::run(&trace),
         Command::Queue(queue) => wait_for(queue::run(&queue)),
         Command::Connector(connector) => wait_for(connector::run(&connector)),
         Command::Token(token) => token::run(&token),

@@ -7,6 +7,7 @@
 mod arguments;
 mod certificates;
 mod commands;
+mod decisions;
 mod descriptors;
 mod failure;
 mod files;
@@ -26,6 +27,7 @@ mod reload;
 mod rules;
 mod services;
 mod signals;
+mod trial;
 mod wire;
 
 use std::process::ExitCode;

@@ -1,10 +1,14 @@
-//! What can only be seen by looking at more than the settings: certificates, keys, passwords, rules, filters.
+//! What can only be seen by looking at more than the settings: certificates, keys, passwords, lists of addresses, rules,
+//! filters, and whether mail goes the way that is expected.
 
 use filters::Filters;
+use mail::Domain;
+use policy::Policy;
+use policy::config::Expect;
 use settings::{Finding, Settings};
 use units::Clock;
 
-use crate::{certificates, keys, rules};
+use crate::{certificates, decisions, keys, rules, trial};
 
 /// Tries all that the settings name, before anything else begins.
 pub(crate) fn findings(settings: &Settings) -> Vec<Finding> {
@@ -15,13 +19,19 @@ pub(crate) fn findings(settings: &Settings) -> Vec<Finding> {
     findings
 }
 
-/// Tries what decides about mail: rules, their groups, rewriting.
+/// Tries what decides about mail: rules, their groups, rewriting; then the ways that are expected of it.
 pub(crate) fn decisions(settings: &Settings) -> Vec<Finding> {
-    let mut findings = rules::compiled(settings).err().unwrap_or_default();
-    if let Err(error) = settings.rewrite.address() {
-        findings.push(Finding::in_section("rewrite", "default_from", error.to_string()));
+    // A name that is none has been told.
+    let Ok(hostname) = Domain::parse(&settings.hostname) else { return Vec::new() };
+    match decisions::policy(settings, &hostname) {
+        Ok(policy) => unexpected(&settings.expect, &policy),
+        Err(findings) => findings,
     }
-    findings
+}
+
+/// What works, and not as whoever wrote it may think: rules that can never apply.
+pub(crate) fn odd(settings: &Settings) -> Vec<Finding> {
+    rules::compiled(settings).map(|rules| rules::odd(&rules)).unwrap_or_default()
 }
 
 /// Tries what filters are asked with.
@@ -33,4 +43,15 @@ fn asked(settings: &Settings) -> Vec<Finding> {
         Some(Finding::in_item("filter", number, error.key, error.words).hint("see docs/filters.md"))
     };
     tried.filter_map(finding).collect()
+}
+
+/// The expectations that are not met.
+fn unexpected(expected: &[Expect], policy: &Policy) -> Vec<Finding> {
+    let missed = expected.iter().enumerate().filter_map(|(number, expect)| {
+        let (key, words) = trial::missed(policy, expect)?;
+        let hint = format!("`chasqui route --from {} --to {}` says why", expect.from, expect.to);
+        let finding = Finding::in_item("expect", number, key, words);
+        Some(if key == "connector" { finding.hint(hint) } else { finding })
+    });
+    missed.collect()
 }

@@ -45,6 +45,11 @@ pub(crate) fn table<const N: usize>(columns: [&str; N]) -> Table {
     table
 }
 
+/// A text that a stranger made up, as a terminal may have it.
+pub(crate) fn printable(text: &str) -> String {
+    telemetry::shown(text, 1000)
+}
+
 /// A count of octets as people read it.
 pub(crate) fn octets(count: u64) -> String {
     const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];

@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use admin::Failure;
 use admin::view::{Changes, Connectors, Edit, ExportFormat, Reloaded, Run};
+use anyhow::anyhow;
 use delivery::{Handshakes, Logins, Signing};
 use mail::Domain;
-use policy::{Live, Policy};
+use policy::Live;
 use sasl::Authenticator;
 use serde_json::Value;
 use settings::{EditError, LoadError, Settings};
@@ -18,7 +19,7 @@ use units::Clock;
 
 use crate::files::{Failed, Files};
 use crate::metrics::Metrics;
-use crate::{logins, look};
+use crate::{decisions, logins, look};
 
 /// Sections and tables in them that take effect without a restart.
 const LIVE: [&str; 12] = [
@@ -45,8 +46,6 @@ pub(crate) struct Reloading {
     pub(crate) started: Settings,
     pub(crate) hostname: Domain,
     pub(crate) policy: Live,
-    /// What settings say of who may relay and which way mail goes.
-    pub(crate) policy_of: fn(&Settings, &Domain) -> anyhow::Result<Policy>,
     pub(crate) handshakes: Handshakes,
     pub(crate) logins: Logins,
     pub(crate) signing: Signing,
@@ -84,10 +83,11 @@ impl Reloading {
 
     /// The one place where other settings take effect.
     async fn take(&self, settings: Settings) -> Result<Reloaded, Failure> {
-        let (policy_of, hostname) = (self.policy_of, self.hostname.clone());
+        let hostname = self.hostname.clone();
         let (clock, signer) = (self.clock.clone(), self.signing.signer());
         let opened = blocking(move || -> anyhow::Result<_> {
-            let policy = policy_of(&settings, &hostname)?;
+            let policy = decisions::policy(&settings, &hostname)
+                .map_err(|findings| anyhow!("a file has changed meanwhile: {findings:?}"))?;
             let handshakes = Handshakes::open(&settings.tls, &settings.outbound)?;
             let logins = Logins::open(&settings.outbound, &clock)?;
             let signer = signer.reopened(&settings.mail_auth.signing, &settings.dkim)?;

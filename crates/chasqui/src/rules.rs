@@ -44,6 +44,11 @@ fn finding(problem: &RuleProblem) -> Finding {
     Finding::in_item("rule", *rule, key, words.as_str()).hint(hint.as_str())
 }
 
+/// The rules that can never apply.
+pub(crate) fn odd(rules: &Rules) -> Vec<Finding> {
+    rules.warnings().iter().map(finding).collect()
+}
+
 type Wrong = (&'static str, String, &'static str);
 
 fn members(group: &Group) -> Result<Members, Wrong> {

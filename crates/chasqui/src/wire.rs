@@ -18,7 +18,7 @@ use channel::{Receiver, Sender};
 use delivery::{Handshakes, Logins, Signing};
 use filters::Filters;
 use mail::{Accepted, Attempt, AttemptEnd, Domain};
-use policy::{Admission, Live, Policy, Router};
+use policy::Live;
 use resolver::Resolver;
 use sasl::Authenticator;
 use settings::Settings;
@@ -28,12 +28,12 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use units::Clock;
 
+use crate::decisions;
 use crate::files::Files;
 use crate::logins;
 use crate::metrics::Metrics;
 use crate::relay::{Channels, Facts, ORDINARY_OCTETS, Operated};
 use crate::reload::Reloading;
-use crate::rules;
 use crate::services::Services;
 
 /// Messages that the spool holds and the queue has not seen. Nearly full: reception answers MAIL with 452 4.3.1.
@@ -161,24 +161,15 @@ async fn common(settings: &Settings, clock: Clock) -> Result<Common> {
     let registry = Arc::new(Registry::new());
     let metrics = Metrics::register(&registry, settings, &clock);
     let hostname = Domain::parse(&settings.hostname).context("hostname")?;
-    let policy = Live::new(policy(settings, &hostname)?);
+    // What is wrong with it has been told with its places.
+    let policy = decisions::policy(settings, &hostname)
+        .map_err(|findings| anyhow!("the settings have changed: {findings:?}"))?;
+    let policy = Live::new(policy);
     let filters = filters(settings, &clock, &registry).await?;
     let logins = logins::open(settings, &clock, &registry).await?;
     let spool = open_spool(settings, &clock, &registry).await?;
     let resolver = Resolver::open(&settings.resolver, random(), &registry).context("resolver")?;
     Ok(Common { hostname, clock, registry, metrics, spool, policy, filters, logins, resolver })
-}
-
-/// What the settings say of who may relay and which way mail goes.
-fn policy(settings: &Settings, hostname: &Domain) -> Result<Policy> {
-    let router = Router::new(settings.outbound.clone()).context("outbound")?;
-    let verified = settings.domain.iter().filter(|it| it.verified);
-    let verified: Vec<_> = verified.filter_map(|it| Domain::parse(&it.name).ok()).collect();
-    let admission = Admission::new(settings.inbound.clone()).with_verified(&verified);
-    // `look` has told what is wrong with them, with places.
-    let rules = rules::compiled(settings).map_err(|findings| anyhow!("rules: {findings:?}"))?;
-    let policy = Policy::new(admission, router.with_hostname(hostname.clone()));
-    policy.with_rules(rules).with_rewrite(&settings.rewrite).context("rewrite")
 }
 
 fn reception(
@@ -234,7 +225,6 @@ fn reloading(
         started: settings.clone(),
         hostname: common.hostname.clone(),
         policy: common.policy.clone(),
-        policy_of: policy,
         handshakes: delivery.handshakes.clone(),
         logins: delivery.logins.clone(),
         signing,

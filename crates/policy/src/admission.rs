@@ -9,6 +9,20 @@ use crate::config::InboundConnector;
 use crate::nearest::{Nearest, nearest};
 use crate::sender::{Senders, Who};
 
+/// By what of a client a connector lets it in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Attribute {
+    /// The account that it has logged in to.
+    Login,
+    /// A name in its certificate.
+    CertificateName,
+    /// Its address.
+    Network,
+}
+
+/// A connector with what it asks of senders.
+pub(crate) type Entry<'a> = (&'a InboundConnector, &'a Senders);
+
 /// The networks, the holders of certificates and the accounts that may relay.
 #[derive(Clone, Debug)]
 pub struct Admission {
@@ -41,42 +55,56 @@ impl Admission {
     }
 
     /// The enabled connectors with what they ask of senders.
-    pub(crate) fn enabled(&self) -> impl Iterator<Item = (&InboundConnector, &Senders)> {
+    pub(crate) fn enabled(&self) -> impl Iterator<Item = Entry<'_>> {
         self.connectors.iter().zip(&self.senders).filter(|(connector, _)| connector.enabled)
     }
 
     /// The enabled connectors that let a client in, in the order in which they are asked: by its login, then by its
-    /// certificate, then by its address, the most specific first.
-    pub(crate) fn candidates(&self, who: &Who<'_>) -> Vec<(&InboundConnector, &Senders)> {
-        let account = who.login.unwrap_or_default();
-        let by_login = |is_for: fn(&str, &str) -> bool| {
-            self.enabled().filter(move |(it, _)| {
-                who.login.is_some() && it.logins.iter().any(|login| is_for(login, account))
-            })
-        };
-        let by_name = |is_for: fn(&str, &str) -> bool| {
-            self.enabled().filter(move |(it, _)| {
-                let names = || who.certificate_names.iter();
-                it.certificate_names.iter().any(|pattern| names().any(|name| is_for(pattern, name)))
-            })
-        };
-        let address = who.address.to_canonical();
-        let by_address = self.networks.iter().filter(|(network, _)| network.contains(&address));
-        let by_address = by_address
-            .filter_map(|(_, place)| self.connectors.get(*place).zip(self.senders.get(*place)));
-        let mut all: Vec<(&InboundConnector, &Senders)> = Vec::new();
-        let in_order = by_login(|login, account| login == account)
-            .chain(by_login(is_of_domain))
-            .chain(by_login(|login, _| login == "*"))
-            .chain(by_name(str::eq_ignore_ascii_case))
-            .chain(by_name(is_below))
-            .chain(by_address);
-        for (connector, senders) in in_order {
-            if !all.iter().any(|(known, _)| std::ptr::eq(*known, connector)) {
-                all.push((connector, senders));
-            }
-        }
-        all
+    /// certificate, then by its address. One that lets it in by several attributes comes several times.
+    pub fn ways<'a>(
+        &'a self,
+        who: &Who<'a>,
+    ) -> impl Iterator<Item = (Attribute, &'a InboundConnector)> + use<'a> {
+        self.entries(who).map(|(by, (connector, _))| (by, connector))
+    }
+
+    /// The same with what they ask of senders.
+    pub(crate) fn entries<'a>(
+        &'a self,
+        who: &Who<'a>,
+    ) -> impl Iterator<Item = (Attribute, Entry<'a>)> + use<'a> {
+        let by_login = who.login.into_iter().flat_map(|account| self.by_login(account));
+        let by_login = by_login.map(|entry| (Attribute::Login, entry));
+        let by_name = self.by_certificate(who.certificate_names);
+        let by_name = by_name.map(|entry| (Attribute::CertificateName, entry));
+        let by_address = self.by_address(who.address).map(|entry| (Attribute::Network, entry));
+        by_login.chain(by_name).chain(by_address)
+    }
+
+    /// Those that let whoever has logged in to `account` relay: a name goes before `*@` and a domain, that before `*`.
+    fn by_login<'a>(&'a self, account: &'a str) -> impl Iterator<Item = Entry<'a>> {
+        let fits: [fn(&str, &str) -> bool; 3] =
+            [|login, account| login == account, is_of_domain, |login, _| login == "*"];
+        fits.into_iter().flat_map(move |fits| {
+            self.enabled().filter(move |(it, _)| it.logins.iter().any(|login| fits(login, account)))
+        })
+    }
+
+    /// Those that let the holder of a certificate for `names` relay: an exact name goes before a pattern.
+    fn by_certificate<'a>(&'a self, names: &'a [Box<str>]) -> impl Iterator<Item = Entry<'a>> {
+        let fits: [fn(&str, &str) -> bool; 2] = [str::eq_ignore_ascii_case, is_below];
+        let fits = fits.into_iter().filter(|_| !names.is_empty());
+        fits.flat_map(move |fits| {
+            let holds = move |pattern: &String| names.iter().any(|name| fits(pattern, name));
+            self.enabled().filter(move |(it, _)| it.certificate_names.iter().any(holds))
+        })
+    }
+
+    /// Those that let a client of this address relay, the most specific network first.
+    fn by_address(&self, client: IpAddr) -> impl Iterator<Item = Entry<'_>> {
+        let client = client.to_canonical();
+        let holding = self.networks.iter().filter(move |(network, _)| network.contains(&client));
+        holding.filter_map(|(_, place)| self.connectors.get(*place).zip(self.senders.get(*place)))
     }
 
     /// Whether a connector's networks hold an address.
@@ -99,38 +127,19 @@ impl Admission {
     ///
     /// An IPv4 address that a dual-stack socket shows as `::ffff:192.0.2.1` counts as IPv4.
     pub fn admit(&self, client: IpAddr) -> Option<&InboundConnector> {
-        let client = client.to_canonical();
-        let (_, place) = self.networks.iter().find(|(network, _)| network.contains(&client))?;
-        self.connectors.get(*place)
+        Some(self.by_address(client).next()?.0)
     }
 
     /// The connector that lets the holder of a certificate for `names` relay; none if it may not.
     ///
-    /// An exact name goes before a pattern. The caller has seen to it that the certificate is trusted.
-    pub fn admit_holder(&self, names: &[Box<str>]) -> Option<&InboundConnector> {
-        let patterns = || {
-            let enabled = self.connectors.iter().filter(|connector| connector.enabled);
-            enabled.flat_map(|connector| {
-                connector.certificate_names.iter().map(move |pattern| (connector, pattern))
-            })
-        };
-        let exact = |pattern: &str| names.iter().any(|name| pattern.eq_ignore_ascii_case(name));
-        let below = |pattern: &str| names.iter().any(|name| is_below(pattern, name));
-        let found = patterns().find(|(_, pattern)| exact(pattern));
-        found.or_else(|| patterns().find(|(_, pattern)| below(pattern))).map(|(it, _)| it)
+    /// The caller has seen to it that the certificate is trusted.
+    pub fn admit_holder<'a>(&'a self, names: &'a [Box<str>]) -> Option<&'a InboundConnector> {
+        Some(self.by_certificate(names).next()?.0)
     }
 
     /// The connector that lets whoever has logged in to `account` relay; none if the login does not let in.
-    ///
-    /// A name goes before `*@` and a domain, that before `*`.
-    pub fn admit_login(&self, account: &str) -> Option<&InboundConnector> {
-        let find = |is_for: fn(&str, &str) -> bool| {
-            let mut enabled = self.connectors.iter().filter(|connector| connector.enabled);
-            enabled.find(|connector| connector.logins.iter().any(|login| is_for(login, account)))
-        };
-        find(|login, account| login == account)
-            .or_else(|| find(is_of_domain))
-            .or_else(|| find(|login, _| login == "*"))
+    pub fn admit_login<'a>(&'a self, account: &'a str) -> Option<&'a InboundConnector> {
+        Some(self.by_login(account).next()?.0)
     }
 
     /// For a client that is let in by nothing: the connector that it was nearest to, if any is near.

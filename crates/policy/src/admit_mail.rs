@@ -11,14 +11,14 @@ impl Admission {
     ///
     /// # Errors
     /// When it is let in, but not with mail of this sender, or another connector keeps the sender's domain for itself.
-    pub fn admit_mail(
-        &self,
-        who: &Who<'_>,
+    pub fn admit_mail<'a>(
+        &'a self,
+        who: &Who<'a>,
         sender: &ReversePath,
-    ) -> Result<Option<&InboundConnector>, Denied> {
+    ) -> Result<Option<&'a InboundConnector>, Denied> {
         self.may_use_domain(who, sender)?;
         let mut first_denied = None;
-        for (connector, senders) in self.candidates(who) {
+        for (_, (connector, senders)) in self.entries(who) {
             match fits(connector, senders, who, sender) {
                 Ok(()) => return Ok(Some(connector)),
                 Err(denied) => first_denied = first_denied.or(Some(denied)),

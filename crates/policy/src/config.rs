@@ -1,5 +1,6 @@
 //! The connectors as an operator writes them.
 
+mod expect;
 mod group;
 mod login;
 mod mechanism;
@@ -13,6 +14,7 @@ use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use expect::Expect;
 pub use group::Group;
 pub use login::{Login, Token};
 pub use mechanism::Mechanism;

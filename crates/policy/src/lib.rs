@@ -9,6 +9,7 @@ pub mod config;
 
 mod admission;
 mod admit_mail;
+mod candidate;
 mod from_filter;
 mod live;
 mod message;
@@ -17,10 +18,11 @@ mod router;
 mod rules;
 mod sender;
 
-pub use admission::Admission;
+pub use admission::{Admission, Attribute};
+pub use candidate::{Candidate, Standing};
 pub use from_filter::is_sender_pattern;
 pub use live::{Live, Policy};
-pub use message::Decision;
+pub use message::{Decision, first_from};
 pub use nearest::{Missed, Nearest};
 pub use router::{NoRoute, Router, RouterError};
 pub use rules::{

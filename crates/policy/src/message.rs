@@ -103,7 +103,7 @@ impl Policy {
 }
 
 /// Whom the header is from once the changes are made; the first, if there are several.
-fn first_from(header: &[u8], edits: &[Edit]) -> Option<Address> {
+pub fn first_from(header: &[u8], edits: &[Edit]) -> Option<Address> {
     let is_from = |name: &FieldName| name.as_str().eq_ignore_ascii_case("from");
     let changes_from = edits.iter().any(|edit| match edit {
         Edit::Add { name, .. } | Edit::Set { name, .. } | Edit::Remove { name, .. } => {

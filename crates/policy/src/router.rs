@@ -203,7 +203,13 @@ impl Router {
         &self.connectors
     }
 
-    fn domain_of(&self, recipient: &Address) -> Result<Domain, NoRoute> {
+    /// The connectors with their From filters.
+    pub(crate) fn filtered(&self) -> impl Iterator<Item = (&OutboundConnector, &FromFilter)> {
+        self.connectors.iter().zip(&self.from_filters)
+    }
+
+    /// The domain that decides about a recipient.
+    pub(crate) fn domain_of(&self, recipient: &Address) -> Result<Domain, NoRoute> {
         let domain = recipient.domain().or_else(|| self.hostname.clone());
         domain.ok_or_else(|| NoRoute(recipient.as_str().into()))
     }

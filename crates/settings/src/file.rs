@@ -6,6 +6,7 @@ use crate::check::{check, warn};
 use crate::finding::Finding;
 use crate::load_error::LoadError;
 use crate::problem::{Problem, Problems};
+use crate::read::Places;
 use crate::read::read;
 use crate::settings::Settings;
 use crate::sources::{Changed, Sources};
@@ -25,10 +26,15 @@ pub fn load_and_look(
 
 /// What is odd about the settings in `file`, which are good: they work, and not as whoever wrote them may think. None if
 /// nothing is.
-pub fn warnings(file: &Path) -> Result<Option<Problems>, LoadError> {
+/// `look` may find more.
+pub fn warnings(
+    file: &Path,
+    look: impl FnOnce(&Settings) -> Vec<Finding>,
+) -> Result<Option<Problems>, LoadError> {
     let sources = Sources::read(file, &Changed::new())?;
     let (settings, places, _) = read::<Settings>(&sources);
-    let list = sorted(warn(&settings, &places));
+    let more = look(&settings).into_iter().map(|finding| placed(&places, finding));
+    let list = sorted(warn(&settings, &places).into_iter().chain(more).collect());
     Ok((!list.is_empty()).then(|| Problems { file: file.into(), list }))
 }
 
@@ -47,15 +53,16 @@ pub(crate) fn parse_and_look(
         problems = check(&settings, &places);
     }
     if problems.is_empty() {
-        let placed = |Finding { way, error, hint }: Finding| {
-            places.locate(Problem { hint, ..Problem::new(error) }, &way)
-        };
-        problems = look(&settings).into_iter().map(placed).collect();
+        problems = look(&settings).into_iter().map(|it| placed(&places, it)).collect();
     }
     if problems.is_empty() {
         return Ok(settings);
     }
     Err(Problems { file: sources.main().into(), list: sorted(problems) })
+}
+
+fn placed(places: &Places<'_>, Finding { way, error, hint }: Finding) -> Problem {
+    places.locate(Problem { hint, ..Problem::new(error) }, &way)
 }
 
 /// In the order of the files; what is about no line comes first.

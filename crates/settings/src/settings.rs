@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use policy::config::{Group, InboundConnector, OutboundConnector, Rewrite, Rule};
+use policy::config::{Expect, Group, InboundConnector, OutboundConnector, Rewrite, Rule};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use smtp_server::config::Listener;
@@ -63,4 +63,6 @@ pub struct Settings {
     pub filter: Vec<filters::config::Config>,
     /// Under whose name mail leaves that would find no way out.
     pub rewrite: Rewrite,
+    /// What must come of these settings: one `[[expect]]` for each message whose way matters.
+    pub expect: Vec<Expect>,
 }

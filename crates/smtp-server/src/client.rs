@@ -45,6 +45,16 @@ impl Client {
         Who { client: self.address.ip(), login: self.login() }
     }
 
+    /// What policy is told of it.
+    pub(crate) fn for_policy(&self) -> policy::Who<'_> {
+        policy::Who {
+            address: self.address.ip(),
+            certificate_names: self.certificate.as_ref().map_or(&[], |it| it.trusted_names()),
+            login: self.login(),
+            is_tls: self.tls.is_some(),
+        }
+    }
+
     /// Where a message came in.
     pub(crate) fn origin(&self, listener: &str, helo: Box<str>) -> Origin {
         Origin {

@@ -74,11 +74,7 @@ impl Reception {
     /// The connector that lets `client` relay: by its login, else by its certificate, else by its address.
     pub(crate) fn connector(&self, client: &Client) -> Option<Box<str>> {
         let admission = &self.policy.load().admission;
-        let by_login = client.login().and_then(|login| admission.admit_login(login));
-        let certificate = client.certificate.as_ref();
-        let by_name = || certificate.and_then(|it| admission.admit_holder(it.trusted_names()));
-        let by_address = || admission.admit(client.address.ip());
-        let connector = by_login.or_else(by_name).or_else(by_address)?;
+        let (_, connector) = admission.ways(&client.for_policy()).next()?;
         Some(connector.name.as_str().into())
     }
 

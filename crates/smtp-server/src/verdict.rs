@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use mail::{Address, Reply, ReversePath};
-use policy::Who;
 use smtp_session::server::{Question, Verdict};
 
 use crate::client::Plain;
@@ -67,14 +66,7 @@ impl Connection {
     /// hears so at RCPT.
     fn may_come_from(&mut self, sender: &ReversePath) -> Result<(), Reply> {
         let policy = self.reception.policy.load();
-        let certificate = self.client.certificate.as_deref();
-        let who = Who {
-            address: self.client.address.ip(),
-            certificate_names: certificate.map_or(&[], |it| it.trusted_names()),
-            login: self.client.login(),
-            is_tls: self.client.tls.is_some(),
-        };
-        match policy.admission.admit_mail(&who, sender) {
+        match policy.admission.admit_mail(&self.client.for_policy(), sender) {
             Ok(connector) => {
                 let name = connector.map(|connector| connector.name.as_str());
                 if name != self.client.connector.as_deref() {

@@ -49,7 +49,7 @@ fn check(file: &ConfigFile) -> Result {
     };
     let checked = settings::load_and_look(&file.config, look);
     let odd = match &checked {
-        Ok(_) => settings::warnings(&file.config)?,
+        Ok(_) => settings::warnings(&file.config, look::odd)?,
         Err(_) => None,
     };
     let warnings = odd.iter().flat_map(|odd| &odd.list).map(said).collect();

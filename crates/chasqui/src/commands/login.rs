@@ -34,14 +34,9 @@ fn bans_text(bans: &Bans) -> String {
     let mut table = output::table(["banned", "name", "for another"]);
     for ban in &bans.bans {
         let ends = output::span(ban.ends_in_seconds);
-        table.add_row([ban.of.clone(), shown(&ban.name), ends]);
+        table.add_row([ban.of.clone(), output::printable(&ban.name), ends]);
     }
     table.to_string()
-}
-
-/// A name that a client made up, as a terminal may have it.
-fn shown(name: &str) -> String {
-    name.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
 }
 
 async fn unban(unban: &LoginUnban) -> Result {
@@ -53,7 +48,7 @@ async fn unban(unban: &LoginUnban) -> Result {
     if let (0, Some(whom)) = (lifted.bans, &unban.whom) {
         return Err(Failure {
             hint: Some("`chasqui login bans` names who is banned".to_owned()),
-            ..Failure::from(anyhow!("nobody called {} is banned", shown(whom)))
+            ..Failure::from(anyhow!("nobody called {} is banned", output::printable(whom)))
         });
     }
     if unban.ask.json {

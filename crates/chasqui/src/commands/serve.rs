@@ -19,7 +19,9 @@ pub(crate) fn run(serve: &Serve) -> Result {
     // What is wrong with certificates is a fault of the settings, and no reason to start again and again.
     let settings = settings::load_and_look(&serve.config, look::findings)?;
     let _log = log::start(&settings.log, None)?;
-    for warning in settings::warnings(&serve.config)?.iter().flat_map(settings::Problems::lines) {
+    for warning in
+        settings::warnings(&serve.config, look::odd)?.iter().flat_map(settings::Problems::lines)
+    {
         tracing::warn!(warning, "settings are odd");
     }
     descriptors::raise(&settings);

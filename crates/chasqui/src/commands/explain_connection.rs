@@ -1,0 +1,180 @@
+//! `chasqui explain-connection`.
+
+use std::net::{IpAddr, Ipv6Addr};
+
+use anyhow::anyhow;
+use mail::{Address, ReversePath};
+use policy::{Admission, Attribute, Missed, Who};
+use serde::Serialize;
+use settings::Settings;
+
+use crate::arguments::{Client, ExplainConnection};
+use crate::failure::{Code, Failure, Result};
+use crate::{decisions, output};
+
+/// What `explain-connection --json` says.
+#[derive(Debug, Serialize)]
+pub(super) struct Admitted {
+    /// The connector that lets the client in, and takes mail of the sender, if one is named.
+    pub(super) connector: Option<String>,
+    /// By what of it: `login`, `certificate` or `address`.
+    by: Option<&'static str>,
+    /// Connectors that would let it in too, and are asked later or do not take the sender.
+    others: Vec<Other>,
+    /// The connector that it just missed.
+    nearest: Option<Near>,
+    /// What the client is told at MAIL or RCPT, if it is refused.
+    pub(super) refusal: Option<String>,
+    /// The same for the operator.
+    reason: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Other {
+    connector: String,
+    by: &'static str,
+}
+
+#[derive(Debug, Serialize)]
+struct Near {
+    connector: String,
+    missed: &'static str,
+}
+
+/// Does it.
+pub(crate) fn run(explain: &ExplainConnection) -> Result {
+    let settings = settings::load(&explain.file.config)?;
+    known_listener(&settings, explain.client.listener.as_deref())?;
+    let sender = explain.from.as_deref().map(sender).transpose()?;
+    let admission = decisions::admission(&settings);
+    let names = names(&explain.client);
+    let admitted = admitted(&admission, &who(&explain.client, &names), sender.as_ref());
+    if explain.file.json {
+        return output::json(&admitted);
+    }
+    output::line(text(&admitted))
+}
+
+/// The sender of an envelope as it is named on the command line.
+pub(super) fn sender(text: &str) -> Result<ReversePath> {
+    if text.is_empty() {
+        return Ok(ReversePath::Null);
+    }
+    let address = Address::parse(text).map_err(|error| {
+        Failure::from(anyhow!("`{text}` is not an address: {error}")).code(Code::Arguments)
+    })?;
+    Ok(ReversePath::Address(address))
+}
+
+/// Whether there is such a listener.
+pub(super) fn known_listener(settings: &Settings, name: Option<&str>) -> Result {
+    let Some(name) = name else { return Ok(()) };
+    if settings.listener.iter().any(|listener| listener.name == name) {
+        return Ok(());
+    }
+    Err(Failure::from(anyhow!("there is no listener `{name}`")).code(Code::Arguments))
+}
+
+/// The names in the client's certificate.
+pub(super) fn names(client: &Client) -> Vec<Box<str>> {
+    client.cert.iter().map(|name| name.as_str().into()).collect()
+}
+
+/// The client as policy sees it.
+pub(super) fn who<'a>(client: &'a Client, names: &'a [Box<str>]) -> Who<'a> {
+    Who {
+        // Who comes from nowhere is in no network that anybody would write.
+        address: client.ip.unwrap_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED)),
+        certificate_names: names,
+        login: client.account.as_deref(),
+        is_tls: client.tls || !names.is_empty(),
+    }
+}
+
+/// How the connectors see a client, and mail of `sender` from it.
+pub(super) fn admitted(
+    admission: &Admission,
+    who: &Who<'_>,
+    sender: Option<&ReversePath>,
+) -> Admitted {
+    let mut all: Vec<Other> = Vec::new();
+    for (by, connector) in admission.ways(who) {
+        if all.iter().all(|known| known.connector != connector.name) {
+            all.push(Other { connector: connector.name.clone(), by: word(by) });
+        }
+    }
+    let mut denied = None;
+    let chosen = match sender {
+        None => all.first().map(|first| first.connector.clone()),
+        Some(sender) => match admission.admit_mail(who, sender) {
+            Ok(connector) => connector.map(|it| it.name.clone()),
+            Err(why) => {
+                denied = Some(why);
+                None
+            }
+        },
+    };
+    let at = all.iter().position(|it| Some(&it.connector) == chosen.as_ref());
+    let by = at.map(|at| all.remove(at).by);
+    let is_stranger = chosen.is_none() && denied.is_none();
+    let refusal = match &denied {
+        Some(denied) => Some(denied.reply().to_string()),
+        None => is_stranger.then(|| "550 5.7.1 Relay access denied".to_owned()),
+    };
+    Admitted {
+        connector: chosen,
+        by,
+        others: all,
+        nearest: if is_stranger { near(admission, who) } else { None },
+        refusal,
+        reason: denied.map(|denied| denied.reason().to_owned()),
+    }
+}
+
+fn near(admission: &Admission, who: &Who<'_>) -> Option<Near> {
+    let near = admission.nearest(who.address, who.certificate_names)?;
+    let missed = match near.missed {
+        Missed::CertificateName => "another certificate name",
+        Missed::Network => "another address",
+        Missed::Enabled => "that connector enabled",
+    };
+    Some(Near { connector: near.connector.to_owned(), missed })
+}
+
+const fn word(by: Attribute) -> &'static str {
+    match by {
+        Attribute::Login => "login",
+        Attribute::CertificateName => "certificate",
+        Attribute::Network => "address",
+    }
+}
+
+/// The same for people.
+pub(super) fn text(admitted: &Admitted) -> String {
+    let mut lines = Vec::new();
+    match (&admitted.connector, admitted.by, &admitted.refusal) {
+        (Some(connector), Some(by), _) => {
+            lines.push(format!("inbound connector `{connector}` lets the client in by its {by}"));
+        }
+        (.., refusal) => {
+            let refusal = refusal.as_deref().unwrap_or_default();
+            let reason = admitted.reason.as_deref();
+            let reason = reason.unwrap_or("no inbound connector lets the client in");
+            lines.push(format!("refused: {reason}"));
+            lines.push(format!("  it is told: {refusal}"));
+        }
+    }
+    lines.extend(
+        admitted
+            .others
+            .iter()
+            .map(|Other { connector, by }| format!("  `{connector}` lets it in, too, by its {by}")),
+    );
+    if !admitted.others.is_empty() {
+        lines.push("  a login goes before a certificate, and that before an address".to_owned());
+    }
+    lines.extend(admitted.nearest.as_ref().map(|Near { connector, missed }| {
+        format!("  nearest is `{connector}`: it would take {missed}")
+    }));
+    lines.join("\n")
+}

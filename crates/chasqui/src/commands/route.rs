@@ -1,0 +1,282 @@
+//! `chasqui route`.
+
+use anyhow::anyhow;
+use mail::header::{Edit, Which};
+use mail::{Address, Domain, Recipient};
+use policy::config::OutboundConnector;
+use policy::{Decision, Ending, Policy, Standing, Verdict};
+use serde::Serialize;
+
+use super::explain_connection::{self, Admitted};
+use crate::arguments::{self, Client};
+use crate::failure::{Code, Failure, Result};
+use crate::trial::Trial;
+use crate::{decisions, look, output};
+
+/// What `route --json` says.
+#[derive(Debug, Serialize)]
+struct Route {
+    /// How the client comes in, if one was named.
+    inbound: Option<Admitted>,
+    rules: Vec<Rule>,
+    /// What the client is told, if the message is not taken.
+    refusal: Option<String>,
+    /// The rule that wants it so.
+    refused_by: Option<String>,
+    class: Option<String>,
+    held: Option<String>,
+    /// The From by the time it leaves.
+    from: Option<String>,
+    /// The sender by the time it leaves, if it is another one.
+    sender: Option<String>,
+    /// Changes to the header.
+    header: Vec<String>,
+    recipients: Vec<Way>,
+}
+
+#[derive(Debug, Serialize)]
+struct Rule {
+    name: String,
+    ending: &'static str,
+    mode: &'static str,
+    why: String,
+    actions: String,
+}
+
+/// The way of one recipient.
+#[derive(Debug, Serialize)]
+struct Way {
+    address: String,
+    /// What the client is told at RCPT, if it is not taken.
+    refusal: Option<String>,
+    connector: Option<String>,
+    why: Option<String>,
+    next_hops: Vec<String>,
+    tls: Option<String>,
+    connections_max: Option<u32>,
+    recipients_per_transaction_max: Option<u32>,
+    /// The other connectors, and why it is none of them.
+    others: Vec<Other>,
+}
+
+#[derive(Debug, Serialize)]
+struct Other {
+    connector: String,
+    why: &'static str,
+}
+
+/// Does it.
+pub(crate) fn run(route: &arguments::Route) -> Result {
+    let settings = settings::load_and_look(&route.file.config, look::decisions)?;
+    explain_connection::known_listener(&settings, route.client.listener.as_deref())?;
+    let hostname = Domain::parse(&settings.hostname).map_err(anyhow::Error::from)?;
+    let policy = decisions::policy(&settings, &hostname)
+        .map_err(|findings| anyhow!("the settings have changed: {findings:?}"))?;
+    let said = said(route, &policy)?;
+    if route.file.json {
+        return output::json(&said);
+    }
+    output::line(text(&said))
+}
+
+fn said(route: &arguments::Route, policy: &Policy) -> Result<Route> {
+    let Client { ip, cert, account, listener, tls: _ } = &route.client;
+    let names = explain_connection::names(&route.client);
+    let is_client_known = ip.is_some() || !cert.is_empty() || account.is_some();
+    let client = is_client_known.then(|| explain_connection::who(&route.client, &names));
+    let sender = explain_connection::sender(&route.from)?;
+    let admitted = |who| explain_connection::admitted(&policy.admission, who, Some(&sender));
+    let inbound = client.as_ref().map(admitted);
+    if let Some(field) = route.header.iter().find(|field| !field.contains(':')) {
+        let error = anyhow!("`{field}` is no field of a header; write a name, a colon and a value");
+        return Err(Failure::from(error).code(Code::Arguments));
+    }
+    let subject = route.subject.as_ref().map(|subject| format!("Subject: {subject}"));
+    let fields: Vec<_> = subject.into_iter().chain(route.header.iter().cloned()).collect();
+    let mut trial = Trial::new(&route.from, &route.to, &fields)
+        .map_err(|error| Failure::from(error).code(Code::Arguments))?;
+    trial.client = client;
+    trial.listener = listener.as_deref().unwrap_or_default();
+    trial.connector = inbound.as_ref().and_then(|it| it.connector.as_deref()).unwrap_or_default();
+    let mut refused = Vec::new();
+    trial.recipients.retain(|it| match policy.router.may_route(&it.address) {
+        Ok(()) => true,
+        Err(error) => {
+            refused.push(no_way(policy, &it.address, error.reply().to_string()));
+            false
+        }
+    });
+    let decision = trial.decide(policy);
+    let from = trial.from(&decision);
+    let mut said = outline(&decision, from.as_ref());
+    said.recipients.extend(decision.recipients.iter().map(|it| way(policy, it, from.as_ref())));
+    said.recipients.extend(refused);
+    if let Some(refusal) = inbound.as_ref().and_then(|it| it.refusal.clone()) {
+        said.refusal = Some(refusal);
+    }
+    Ok(Route { inbound, ..said })
+}
+
+/// All but the client and the recipients.
+fn outline(decision: &Decision, from: Option<&Address>) -> Route {
+    let directions = decision.directions.as_deref();
+    let (reply, rule) = decision.refusal.clone().unzip();
+    Route {
+        inbound: None,
+        rules: decision.verdicts.iter().map(verdict).collect(),
+        refusal: reply.map(|reply| reply.to_string()),
+        refused_by: rule.flatten().map(|rule| rule.to_string()),
+        class: directions.and_then(|it| it.class.as_deref()).map(str::to_owned),
+        held: directions.and_then(|it| it.held.as_deref()).map(str::to_owned),
+        from: from.map(Address::to_string),
+        sender: directions.and_then(|it| it.sender.as_ref()).map(Address::to_string),
+        header: directions.map_or(&[][..], |it| &it.edits).iter().map(edit).collect(),
+        recipients: Vec::new(),
+    }
+}
+
+fn verdict(verdict: &Verdict) -> Rule {
+    Rule {
+        name: verdict.rule.to_string(),
+        ending: match verdict.ending {
+            Ending::Applied => "applied",
+            Ending::Passed => "passed",
+            Ending::Failed => "failed",
+        },
+        mode: verdict.mode.as_str(),
+        why: verdict.why.to_string(),
+        actions: verdict.actions.to_string(),
+    }
+}
+
+fn edit(edit: &Edit) -> String {
+    let text = |value: &mail::header::FieldValue| {
+        String::from_utf8_lossy(value.as_bytes()).trim().to_owned()
+    };
+    match edit {
+        Edit::Add { name, value, .. } => format!("add {}: {}", name.as_str(), text(value)),
+        Edit::Set { name, value, .. } => format!("set {}: {}", name.as_str(), text(value)),
+        Edit::Remove { name, which: Which::All } => format!("remove {}", name.as_str()),
+        Edit::Remove { name, .. } => format!("remove one {}", name.as_str()),
+    }
+}
+
+/// The way of a recipient that no connector takes.
+fn no_way(policy: &Policy, address: &Address, reply: String) -> Way {
+    Way {
+        address: address.to_string(),
+        refusal: Some(reply),
+        connector: None,
+        why: None,
+        next_hops: Vec::new(),
+        tls: None,
+        connections_max: None,
+        recipients_per_transaction_max: None,
+        others: others(policy, address, None, ""),
+    }
+}
+
+fn way(policy: &Policy, recipient: &Recipient, from: Option<&Address>) -> Way {
+    let address = &recipient.address;
+    let destination = match policy.router.route_of(recipient) {
+        Ok(destination) => destination,
+        Err(error) => return no_way(policy, address, error.reply().to_string()),
+    };
+    let name = destination.connector();
+    let chosen = policy.router.choose(address, from).is_some_and(|it| it.name == name);
+    let why = if chosen { why(policy, address, from) } else { "a rule sends it there".to_owned() };
+    let connector = policy.router.connector(name);
+    let hosts = connector.map_or(&[][..], |it| &it.hosts).iter();
+    let mut next_hops: Vec<_> =
+        hosts.map(|host| format!("{} port {}", host.host, host.port)).collect();
+    if let Some((domain, connector)) = destination.domain().zip(connector) {
+        next_hops.push(format!("the MX of {} port {}", domain.as_str(), connector.port));
+    }
+    Way {
+        address: address.to_string(),
+        refusal: None,
+        connector: Some(name.to_owned()),
+        why: Some(why),
+        next_hops,
+        tls: connector.map(|it| format!("{:?}", it.tls).to_lowercase()),
+        connections_max: connector.map(|it| it.limits.connections_max),
+        recipients_per_transaction_max: connector
+            .map(|it| it.limits.recipients_per_transaction_max),
+        others: others(policy, address, from, name),
+    }
+}
+
+/// Why the connector is chosen that is.
+fn why(policy: &Policy, address: &Address, from: Option<&Address>) -> String {
+    let Some(chosen) = policy.router.choose(address, from) else { return String::new() };
+    let OutboundConnector { recipient_domains, from_filter, priority, .. } = chosen;
+    let filter = if from_filter.is_empty() {
+        "takes every From".to_owned()
+    } else {
+        format!("its from_filter {from_filter:?} holds {}", from.map_or("it", Address::as_str))
+    };
+    format!("of recipient_domains {recipient_domains:?}, {filter}, priority {priority}")
+}
+
+fn others(policy: &Policy, address: &Address, from: Option<&Address>, name: &str) -> Vec<Other> {
+    let all = policy.router.candidates(address, from).into_iter();
+    let others = all.filter(|it| it.connector.name != name).map(|it| Other {
+        connector: it.connector.name.clone(),
+        why: match it.standing {
+            // It would, had no rule spoken.
+            Standing::Chosen => "a rule sends the mail elsewhere",
+            standing => standing.as_str(),
+        },
+    });
+    others.collect()
+}
+
+fn text(said: &Route) -> String {
+    let mut lines = Vec::new();
+    lines.extend(said.inbound.as_ref().map(explain_connection::text));
+    for Rule { name, ending, mode, why, actions } in &said.rules {
+        let acts = match (*ending, *mode) {
+            ("applied", "enforce") => format!(" ({actions})"),
+            ("applied", mode) => format!(" (would: {actions}; mode {mode})"),
+            _ => String::new(),
+        };
+        lines.push(format!("rule `{name}` {ending}: {why}{acts}"));
+    }
+    let is_refused_before = said.inbound.as_ref().is_some_and(|it| it.refusal.is_some());
+    if let Some(refusal) = said.refusal.as_ref().filter(|_| !is_refused_before) {
+        let by = said.refused_by.as_ref().map(|rule| format!(" by rule `{rule}`"));
+        lines.push(format!("refused{}: {refusal}", by.unwrap_or_default()));
+    }
+    lines.extend(said.class.as_ref().map(|class| format!("class: {class}")));
+    lines.extend(said.held.as_ref().map(|why| format!("held: {why}")));
+    lines.extend(said.header.iter().map(|edit| format!("header: {edit}")));
+    lines.extend(said.sender.as_ref().map(|sender| format!("sender becomes {sender}")));
+    for way in &said.recipients {
+        lines.extend(way_text(way));
+    }
+    lines.join("\n")
+}
+
+fn way_text(way: &Way) -> Vec<String> {
+    let Way { address, connector, why, .. } = way;
+    let mut lines = match (&way.refusal, connector, why) {
+        (None, Some(connector), Some(why)) => {
+            vec![format!("{address} goes by `{connector}`: {why}")]
+        }
+        (refusal, ..) => {
+            vec![format!("{address} is refused: {}", refusal.as_deref().unwrap_or_default())]
+        }
+    };
+    if !way.next_hops.is_empty() {
+        lines.push(format!("  next hops: {}", way.next_hops.join(", ")));
+    }
+    lines.extend(way.tls.as_ref().map(|tls| format!("  TLS: {tls}")));
+    lines.extend(way.connections_max.zip(way.recipients_per_transaction_max).map(
+        |(connections, recipients)| {
+            format!("  at most {connections} connections, {recipients} recipients a transaction")
+        },
+    ));
+    let others = way.others.iter();
+    lines.extend(others.map(|other| format!("  not `{}`: {}", other.connector, other.why)));
+    lines
+}

@@ -1,0 +1,131 @@
+//! A message that is only thought of: what the settings would do with it.
+
+use anyhow::{Context, Result};
+use mail::{Address, Recipient, ReversePath, Timestamp};
+use policy::config::Expect;
+use policy::{Decision, Facts, Policy, Who, first_from};
+use units::Clock;
+
+/// The message and who hands it over.
+#[derive(Debug)]
+pub(crate) struct Trial<'a> {
+    /// Who hands it over, if that is known.
+    pub(crate) client: Option<Who<'a>>,
+    /// The listener.
+    pub(crate) listener: &'a str,
+    /// The inbound connector that let the client in.
+    pub(crate) connector: &'a str,
+    /// The sender of the envelope.
+    pub(crate) sender: ReversePath,
+    /// The recipients of the envelope.
+    pub(crate) recipients: Vec<Recipient>,
+    /// The header.
+    pub(crate) header: Vec<u8>,
+}
+
+impl Trial<'_> {
+    /// A message from `from` to `to` with these further fields, from nowhere.
+    ///
+    /// # Errors
+    /// What is no address.
+    pub(crate) fn new(from: &str, to: &[String], fields: &[String]) -> Result<Self> {
+        let sender = match from {
+            "" => ReversePath::Null,
+            _ => ReversePath::Address(address(from)?),
+        };
+        let recipients = to.iter().map(|to| Ok(Recipient::from(address(to)?)));
+        let recipients = recipients.collect::<Result<_>>()?;
+        let is_given = |name: &str| {
+            let mut names = fields.iter().filter_map(|field| Some(field.split_once(':')?.0));
+            names.any(|it| it.trim_end().eq_ignore_ascii_case(name))
+        };
+        let usual = [("From", from.to_owned()), ("To", to.join(", "))];
+        let usual = usual.into_iter().filter(|(name, value)| !value.is_empty() && !is_given(name));
+        let usual = usual.map(|(name, value)| format!("{name}: {value}"));
+        let lines = usual.chain(fields.iter().cloned()).map(|line| line + "\r\n");
+        let header = lines.collect::<String>() + "\r\n";
+        Ok(Self {
+            client: None,
+            listener: "",
+            connector: "",
+            sender,
+            recipients,
+            header: header.into_bytes(),
+        })
+    }
+
+    /// What `policy` would do with it, with a word on every rule.
+    pub(crate) fn decide(&self, policy: &Policy) -> Decision {
+        policy.explain(&Facts {
+            client: self.client.map(|it| it.address.to_canonical()),
+            helo: "",
+            listener: self.listener,
+            connector: self.connector,
+            account: self.client.and_then(|it| it.login),
+            is_tls: self.client.is_some_and(|it| it.is_tls),
+            certificate_names: self.client.map_or(&[], |it| it.certificate_names),
+            sender: &self.sender,
+            recipients: &self.recipients,
+            header: &self.header,
+            octets: u64::try_from(self.header.len()).unwrap_or(u64::MAX),
+            class: None,
+            now: Timestamp::from_millis(Clock::system().unix_millis()),
+            auth: None,
+        })
+    }
+
+    /// Whom the header says it is from, by the time it leaves.
+    pub(crate) fn from(&self, decision: &Decision) -> Option<Address> {
+        let edits = decision.directions.as_ref().map_or(&[][..], |it| &it.edits);
+        first_from(&self.header, edits)
+    }
+}
+
+/// What is wrong with an expectation: the key, and words.
+pub(crate) fn missed(policy: &Policy, expect: &Expect) -> Option<(&'static str, String)> {
+    let Expect { from, to, connector } = expect;
+    if policy.router.connector(connector).is_none() {
+        return Some(("connector", format!("there is no outbound connector `{connector}`")));
+    }
+    if let Err(error) = address(to) {
+        return Some(("to", format!("{error:#}")));
+    }
+    let trial = match Trial::new(from, std::slice::from_ref(to), &[]) {
+        Ok(trial) => trial,
+        Err(error) => return Some(("from", format!("{error:#}"))),
+    };
+    let decision = trial.decide(policy);
+    if let Some((reply, rule)) = &decision.refusal {
+        let by = rule.as_ref().map(|rule| format!(" by rule `{rule}`")).unwrap_or_default();
+        return Some(("connector", format!("mail from {from} to {to} is refused{by}: {reply}")));
+    }
+    let recipient = decision.recipients.iter().find(|it| it.address.as_str() == to)?;
+    match policy.router.route_of(recipient) {
+        Ok(way) if way.connector() == connector => None,
+        Ok(way) => {
+            let other = way.connector();
+            Some(("connector", format!("mail from {from} to {to} goes by `{other}`")))
+        }
+        Err(error) => Some(("connector", format!("mail from {from} to {to}: {error}"))),
+    }
+}
+
+fn address(text: &str) -> Result<Address> {
+    Address::parse(text).with_context(|| format!("`{text}` is not an address"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_field_that_is_given_stands_for_the_usual_one() {
+        let fields = ["from : me@x.example".to_owned(), "X-Class: bulk".to_owned()];
+        let trial = Trial::new("a@x.example", &["b@y.example".to_owned()], &fields).unwrap();
+        assert_eq!(
+            String::from_utf8(trial.header).unwrap(),
+            "To: b@y.example\r\nfrom : me@x.example\r\nX-Class: bulk\r\n\r\n"
+        );
+        assert!(Trial::new("a b", &[], &[]).is_err());
+    }
+}
