@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use serde_json::Value;
 
 use crate::connectors::private;
+use crate::harness::dns::{Dns, Record};
 use crate::harness::http::Answer;
 use crate::harness::letter::letter;
 use crate::harness::process::{Output, run};
@@ -131,4 +132,211 @@ fn da_23_free_mail_senders_are_warned_of() {
     assert_eq!(json["ok"], true);
     assert_eq!(json["warnings"].as_array().map(Vec::len), Some(4));
     assert_eq!(json["problems"].as_array().map(Vec::len), Some(0));
+}
+
+/// A relay that is known as `relay.test` at 192.0.2.1 and asks `dns`.
+fn known_relay(dns: &Dns) -> Settings {
+    dns.set("relay.test", &[Record::A([192, 0, 2, 1].into())]);
+    dns.set("1.2.0.192.in-addr.arpa", &[Record::Ptr("relay.test")]);
+    Settings::towards("127.0.0.1:9".parse().expect("an address"))
+        .set("resolver.servers", vec![dns.address().to_string()])
+        .set("resolver.families", "ipv4")
+}
+
+fn txt(text: &str) -> Record {
+    Record::Txt(text.to_owned())
+}
+
+/// The check of this name in a report.
+fn one<'a>(report: &'a Value, name: &str) -> &'a Value {
+    let checks = report["checks"].as_array().expect("checks");
+    checks.iter().find(|check| check["name"] == name).unwrap_or_else(|| panic!("{name}: {report}"))
+}
+
+/// `domain check --json` with its exit code.
+fn examined(relay: &Relay, domain: &str) -> (Value, Option<i32>) {
+    let said = relay.cli(&["domain", "check", domain, "--json"]);
+    let report = serde_json::from_str(&said.stdout);
+    (report.unwrap_or_else(|error| panic!("{error}: {said:?}")), said.status.code())
+}
+
+/// The settings of a relay that is not started.
+fn written(settings: Settings) -> Relay {
+    let relay = Relay::stopped(settings);
+    rewrite(&relay, relay.settings());
+    relay
+}
+
+/// No SPF record: the one to add; one: the merged one, its `all` kept; two: permerror and one in place of both.
+#[test]
+fn da_19_spf_is_merged() {
+    let dns = Dns::start(&[
+        ("none.test", txt("hello")),
+        ("one.test", txt("v=spf1 mx include:other.test -all")),
+        ("one.test", Record::Mx(10, "mx.one.test")),
+        ("mx.one.test", Record::A([192, 0, 2, 9].into())),
+        ("other.test", txt("v=spf1 ip4:198.51.100.0/24 -all")),
+        ("two.test", txt("v=spf1 a ~all")),
+        ("two.test", txt("v=spf1 ip4:192.0.2.7 -all")),
+        ("good.test", txt("v=spf1 ip4:192.0.2.1 -all")),
+    ]);
+    let relay = written(known_relay(&dns));
+    let spf = |domain: &str| {
+        let (report, code) = examined(&relay, domain);
+        assert_eq!(code, Some(1), "{report}");
+        one(&report, "SPF").clone()
+    };
+    let none = spf("none.test");
+    assert_eq!(none["grade"], "fail");
+    assert_eq!(none["advice"]["record"]["line"], "none.test. IN TXT \"v=spf1 ip4:192.0.2.1 ~all\"");
+    let single = spf("one.test");
+    assert_eq!(single["grade"], "fail");
+    let merged = "v=spf1 mx include:other.test ip4:192.0.2.1 -all";
+    assert_eq!(single["advice"]["record"]["value"], merged);
+    let words = single["advice"]["words"].as_str().expect("words");
+    assert!(words.contains("in place of the one that is there"), "{words}");
+    let double = spf("two.test");
+    assert_eq!(double["grade"], "fail");
+    assert!(double["found"].as_str().expect("words").contains("permerror"), "{double}");
+    let record = double["advice"]["record"]["value"].as_str().expect("a record");
+    assert_eq!(record.matches("v=spf1").count(), 1, "{record}");
+    for term in [" a ", "ip4:192.0.2.7", "ip4:192.0.2.1"] {
+        assert!(record.contains(term), "{term}: {record}");
+    }
+    assert_eq!(spf("good.test")["grade"], "pass");
+    let relay = written(known_relay(&dns).set("mail_auth.domains.spf_include", "spf.relay.test"));
+    let (report, _) = examined(&relay, "one.test");
+    let merged = "v=spf1 mx include:other.test include:spf.relay.test -all";
+    assert_eq!(one(&report, "SPF")["advice"]["record"]["value"], merged);
+}
+
+/// More than ten look-ups after the merge are told with their number.
+#[test]
+fn da_20_look_ups_of_spf_are_counted() {
+    let dns = Dns::start(&[]);
+    let mut record = "v=spf1 ip4:192.0.2.1".to_owned();
+    for number in 0..11 {
+        let name = format!("s{number}.test");
+        record.extend([" include:", &name]);
+        dns.set(&name, &[txt("v=spf1 ip4:198.51.100.1 -all")]);
+    }
+    record.push_str(" -all");
+    dns.set("many.test", &[txt(&record)]);
+    let relay = written(known_relay(&dns));
+    let said = relay.cli(&["domain", "check", "many.test"]);
+    assert_eq!(said.status.code(), Some(1), "{said:?}");
+    let (report, _) = examined(&relay, "many.test");
+    let spf = one(&report, "SPF");
+    assert_ne!(spf["grade"], "pass");
+    let found = spf["found"].as_str().expect("words");
+    assert!(found.contains("11 look-ups where verifiers stop at 10"), "{found}");
+}
+
+/// A policy of DMARC is explained.
+#[test]
+fn da_23_dmarc_is_explained() {
+    let dns = Dns::start(&[
+        ("x.test", txt("hello")),
+        (
+            "_dmarc.x.test",
+            txt(
+                "v=DMARC1; p=quarantine; sp=reject; pct=50; aspf=s; rua=mailto:agg@x.test; ruf=mailto:fail@x.test",
+            ),
+        ),
+    ]);
+    let relay = written(known_relay(&dns));
+    let (report, _) = examined(&relay, "x.test");
+    let dmarc = one(&report, "DMARC");
+    assert_eq!(dmarc["grade"], "pass", "{dmarc}");
+    let found = dmarc["found"].as_str().expect("words");
+    for want in [
+        "treated as suspicious",
+        "p=quarantine",
+        "sp=reject",
+        "pct=50",
+        "DKIM must be of the same organization",
+        "SPF exactly the same",
+        "reports go to agg@x.test",
+        "failures to fail@x.test",
+    ] {
+        assert!(found.contains(want), "{want}: {found}");
+    }
+}
+
+/// One report covers all; nothing failed is exit code 0; the API says the same.
+#[test]
+fn da_24_one_report_covers_all() {
+    let dns = Dns::start(&[
+        ("good.test", Record::Mx(10, "mx.good.test")),
+        ("good.test", txt("v=spf1 ip4:192.0.2.1 -all")),
+        ("mx.good.test", Record::A([192, 0, 2, 9].into())),
+        ("_dmarc.good.test", txt("v=DMARC1; p=reject; rua=mailto:a@good.test")),
+        ("_smtp._tls.good.test", txt("v=TLSRPTv1; rua=mailto:a@good.test")),
+        ("ed._domainkey.good.test", Record::Cname("ed.keys.relay.test")),
+        (
+            "ed.keys.relay.test",
+            txt("v=DKIM1; k=ed25519; p=11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo="),
+        ),
+    ]);
+    let mut relay = Relay::stopped(known_relay(&dns));
+    let file = relay.folder().join("ed.pem");
+    write_key(&file, KEY, 0o600);
+    let words =
+        format!("domain = \"good.test\"\nselector = \"ed\"\nkey_file = \"{}\"", file.display());
+    relay.set_settings(known_relay(&dns).push("dkim", &words));
+    relay.restart();
+    let (report, code) = examined(&relay, "good.test");
+    assert_eq!(code, Some(0), "{report}");
+    assert_eq!(report["grade"], "warn");
+    for (name, grade) in [
+        ("MX", "pass"),
+        ("PTR 192.0.2.1", "pass"),
+        ("SPF", "pass"),
+        ("DKIM ed", "pass"),
+        ("DMARC", "pass"),
+        ("MTA-STS", "warn"),
+        ("TLS-RPT", "pass"),
+        ("BIMI", "pass"),
+    ] {
+        assert_eq!(one(&report, name)["grade"], grade, "{report}");
+    }
+    let asked = private(&relay, "GET /v1/domains/good.test", &Value::Null);
+    assert_eq!(asked.status, 200, "{asked:?}");
+    assert_eq!(serde_json::from_str::<Value>(&asked.body).expect("JSON"), report);
+    let table = relay.cli(&["domain", "check", "good.test"]).succeeded();
+    assert!(table.contains("MTA-STS, the domain's owner: serve a policy"), "{table}");
+    assert!(table.contains("    _mta-sts.good.test. IN TXT \"v=STSv1; id=1\""), "{table}");
+    let other = relay.cli(&["domain", "check", "good.test", "--ip", "192.0.2.77", "--json"]);
+    assert_eq!(other.status.code(), Some(1), "{other:?}");
+    assert!(other.stderr.contains("2 checks fail for good.test"), "{}", other.stderr);
+    let other: Value = serde_json::from_str(&other.stdout).expect("JSON");
+    assert_eq!(one(&other, "PTR 192.0.2.77")["grade"], "fail");
+    assert_eq!(one(&other, "SPF")["grade"], "fail");
+    let helo = ["domain", "check", "good.test", "--ip", "192.0.2.1", "--helo", "other.test"];
+    let table = relay.cli(&helo).succeeded();
+    assert!(table.contains("set `hostname` to relay.test"), "{table}");
+    let bad = relay.cli(&["domain", "check", "no domain"]);
+    assert_eq!(bad.status.code(), Some(1), "{bad:?}");
+    assert!(bad.stdout.contains("is no domain"), "{}", bad.stdout);
+}
+
+/// Records of a hosted subdomain are the operator's to publish, those of an own domain its owner's.
+#[test]
+fn da_25_the_report_says_who_publishes() {
+    let dns = Dns::start(&[("shop.hosted.test", txt("hello")), ("own.test", txt("hello"))]);
+    let settings =
+        known_relay(&dns).push("domain", "name = \"hosted.test\"\nverified = true\nhosted = true");
+    let relay = written(settings);
+    for (domain, party, words) in [
+        ("shop.hosted.test", "operator", "SPF, the operator of this relay: publish this record"),
+        ("own.test", "owner", "SPF, the domain's owner: publish this record"),
+    ] {
+        let (report, _) = examined(&relay, domain);
+        for name in ["MX", "SPF", "DMARC", "TLS-RPT", "MTA-STS"] {
+            assert_eq!(one(&report, name)["advice"]["party"], party, "{name} of {domain}");
+        }
+        let said = relay.cli(&["domain", "check", domain]);
+        assert_eq!(said.status.code(), Some(1), "{said:?}");
+        assert!(said.stdout.contains(words), "{}", said.stdout);
+    }
 }

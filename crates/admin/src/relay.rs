@@ -4,8 +4,8 @@ use std::future::Future;
 
 use crate::failure::Failure;
 use crate::view::{
-    Bans, Changed, Changes, Connectors, Edit, ExportFormat, Filter, Health, Lifted, Message,
-    QueueList, Reloaded, Run, Selection, Status, Unban,
+    Bans, Changed, Changes, Connectors, DomainReport, Edit, ExportFormat, Filter, Health, Lifted,
+    Message, QueueList, Reloaded, Run, Selection, Status, Unban,
 };
 
 /// The relay as operators see it; the binary implements it over the handles of its services.
@@ -54,6 +54,10 @@ pub trait Relay: Send + Sync + 'static {
         text: String,
         run: Run,
     ) -> impl Future<Output = Result<Changes, Failure>> + Send;
+
+    /// Looks at all that concerns mail of a domain in the DNS.
+    fn examine(&self, domain: String)
+    -> impl Future<Output = Result<DomainReport, Failure>> + Send;
 
     /// Reads the settings, certificates and accounts again.
     fn reload(&self) -> impl Future<Output = Result<Reloaded, Failure>> + Send;

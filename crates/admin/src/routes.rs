@@ -54,6 +54,7 @@ fn control<R: Relay>() -> Router<Arc<Parts<R>>> {
         .route("/v1/messages/{id}", get(show))
         .route("/v1/logins/bans", get(bans))
         .route("/v1/logins/unban", post(unban))
+        .route("/v1/domains/{domain}", get(examine))
         .merge(connectors::routes())
 }
 
@@ -112,6 +113,13 @@ async fn ready<R: Relay>(State(parts): Shared<R>) -> impl IntoResponse {
 
 async fn status<R: Relay>(State(parts): Shared<R>) -> Result<Response, Failure> {
     Ok(Json(parts.relay.status().await?).into_response())
+}
+
+async fn examine<R: Relay>(
+    State(parts): Shared<R>,
+    Path(domain): Path<String>,
+) -> Result<Response, Failure> {
+    Ok(Json(parts.relay.examine(domain).await?).into_response())
 }
 
 async fn list<R: Relay>(

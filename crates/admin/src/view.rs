@@ -3,6 +3,7 @@
 //! Times are RFC 3339 in UTC. Sizes are in octets. An absent value is `null`.
 
 mod connectors;
+mod domains;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -13,6 +14,7 @@ pub use self::connectors::{
     Action, Change, ChangeKind, Changes, Connector, Connectors, Direction, Edit, ExportFormat,
     FieldChange, Fields, Reloaded, Run,
 };
+pub use self::domains::{DnsRecord, DomainAdvice, DomainCheck, DomainReport, Grade, Party};
 
 /// How the relay is.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]

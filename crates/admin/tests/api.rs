@@ -9,9 +9,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use admin::view::{
-    Action, Ban, Bans, Changed, Changes, Connector, Connectors, Direction, Edit, ExportFormat,
-    Filter, Health, Lifted, Message, Queue, QueueList, Reloaded, Run, Selection, Spool, Status,
-    Unban,
+    Action, Ban, Bans, Changed, Changes, Connector, Connectors, Direction, DomainReport, Edit,
+    ExportFormat, Filter, Grade, Health, Lifted, Message, Queue, QueueList, Reloaded, Run,
+    Selection, Spool, Status, Unban,
 };
 use admin::{BindError, Client, ClientError, Config, Failure, Relay, Role, Server, Token};
 use telemetry::Registry;
@@ -82,6 +82,10 @@ impl Relay for Fake {
 
     fn unban(&self, unban: Unban) -> Result<Lifted, Failure> {
         Ok(Lifted { bans: if unban.all { 7 } else { 1 } })
+    }
+
+    async fn examine(&self, domain: String) -> Result<DomainReport, Failure> {
+        Ok(DomainReport { domain, grade: Grade::Warn, checks: Vec::new() })
     }
 
     async fn connectors(&self) -> Result<Connectors, Failure> {

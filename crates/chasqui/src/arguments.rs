@@ -2,6 +2,7 @@
 
 mod ask;
 mod connector;
+mod domain;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -9,11 +10,12 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use self::ask::SETTINGS;
-pub(crate) use self::ask::{Ask, Reach};
+pub(crate) use self::ask::{Ask, ConfigFile, Reach};
 pub(crate) use self::connector::{
     Connector, ConnectorAdd, ConnectorExport, ConnectorImport, ConnectorSet, ConnectorWhich,
     ExportFormat, Yes,
 };
+pub(crate) use self::domain::{Domain, DomainCheck};
 
 /// A mail relay that never loses what it accepted.
 #[derive(Debug, Parser)]
@@ -63,6 +65,9 @@ pub enum Command {
     /// their own in the connectors' folder; others are changed where they stand. A running relay uses them at once.
     #[command(subcommand)]
     Connector(Connector),
+    /// Look after the domains that mail is from
+    #[command(subcommand)]
+    Domain(Domain),
     /// Make tokens for the control API over TCP
     #[command(subcommand)]
     Token(Token),
@@ -100,17 +105,6 @@ pub enum Config {
     Check(ConfigFile),
     /// Show the settings in force: the file with every default filled in
     Show(ConfigFile),
-}
-
-/// A command about a settings file.
-#[derive(Debug, Args)]
-pub struct ConfigFile {
-    /// The settings file.
-    #[arg(long, value_name = "FILE", default_value = SETTINGS)]
-    pub config: PathBuf,
-    /// Print JSON.
-    #[arg(long)]
-    pub json: bool,
 }
 
 /// Who a client is.

@@ -2,6 +2,7 @@
 
 mod config;
 mod connector;
+mod domain;
 mod explain_connection;
 mod login;
 mod queue;
@@ -30,6 +31,7 @@ pub(crate) fn run(command: Command) -> Result {
         Command::TraceHeaders(trace) => trace_headers::run(&trace),
         Command::Queue(queue) => wait_for(queue::run(&queue)),
         Command::Connector(connector) => wait_for(connector::run(&connector)),
+        Command::Domain(domain) => wait_for(domain::run(&domain)),
         Command::Token(token) => token::run(&token),
         Command::Login(login) => login::run(&login),
         Command::Send(send) => wait_for(send::run(&send)),

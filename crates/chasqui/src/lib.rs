@@ -9,6 +9,7 @@ mod certificates;
 mod commands;
 mod decisions;
 mod descriptors;
+mod domains;
 mod failure;
 mod files;
 mod keys;

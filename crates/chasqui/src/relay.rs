@@ -244,6 +244,10 @@ impl Relay for Operated {
         self.reloading.connectors().await
     }
 
+    async fn examine(&self, domain: String) -> Result<view::DomainReport, Failure> {
+        self.reloading.examine(&domain).await
+    }
+
     async fn edit(&self, edits: Vec<view::Edit>, run: view::Run) -> Result<view::Changes, Failure> {
         self.reloading.edit(edits, run).await
     }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use admin::Failure;
-use admin::view::{Changes, Connectors, Edit, ExportFormat, Reloaded, Run};
+use admin::view::{Changes, Connectors, DomainReport, Edit, ExportFormat, Reloaded, Run};
 use anyhow::anyhow;
 use delivery::{Handshakes, Logins, Signing};
 use mail::Domain;
@@ -17,12 +17,13 @@ use telemetry::Causes;
 use tokio::sync::Mutex;
 use units::Clock;
 
+use crate::domains::{self, Known};
 use crate::files::{Failed, Files};
 use crate::metrics::Metrics;
 use crate::{decisions, logins, look};
 
 /// Sections and tables in them that take effect without a restart.
-const LIVE: [&str; 12] = [
+const LIVE: [&str; 13] = [
     "connectors_folder",
     "inbound",
     "outbound",
@@ -35,6 +36,7 @@ const LIVE: [&str; 12] = [
     "logins",
     "dkim",
     "mail_auth.signing",
+    "mail_auth.domains",
 ];
 
 /// What can take other settings while the relay runs.
@@ -144,6 +146,15 @@ impl Reloading {
         let file = self.file()?.to_owned();
         let listed = blocking(move || settings::connectors(&file)).await?;
         Ok(Connectors { connectors: listed.map_err(|error| not_loaded(&error))? })
+    }
+
+    /// What the DNS says of a domain, held against the settings as they stand in the files.
+    pub(crate) async fn examine(&self, domain: &str) -> Result<DomainReport, Failure> {
+        let file = self.file()?.to_owned();
+        let settings = blocking(move || settings::load(&file)).await?;
+        let settings = settings.map_err(|error| not_loaded(&error))?;
+        let report = domains::examine(settings, Known::default(), domain).await;
+        report.map_err(|error| Failure::Broken(format!("{error:#}")))
     }
 
     /// Changes connectors in their files and puts them in force.

@@ -87,6 +87,9 @@ pub struct Domain {
     /// Whether it is known to belong to the organisation; `*` in `sender_domains` stands for these, and no others may
     /// be named there.
     pub verified: bool,
+    /// Whether the operator of this relay keeps its zone in the DNS; `chasqui domain check` then says that records of it
+    /// are the operator's to publish, not its owner's.
+    pub hosted: bool,
 }
 
 impl Default for InboundConnector {

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 
 const A: u16 = 1;
+const CNAME: u16 = 5;
+const PTR: u16 = 12;
 const MX: u16 = 15;
 const TXT: u16 = 16;
 
@@ -16,14 +18,20 @@ pub(crate) enum Record {
     Mx(u16, &'static str),
     A(Ipv4Addr),
     Txt(String),
+    Ptr(&'static str),
+    /// Another name for it, whatever is asked.
+    Cname(&'static str),
     /// Every question about the name fails with SERVFAIL.
     Failure,
 }
+
+type Zone = BTreeMap<String, Vec<Record>>;
 
 /// The server; dropping it ends it. Names that it does not know do not exist.
 #[derive(Debug)]
 pub(crate) struct Dns {
     address: SocketAddr,
+    zone: Arc<Mutex<Zone>>,
     stopping: Arc<AtomicBool>,
     answering: Option<JoinHandle<()>>,
 }
@@ -32,10 +40,12 @@ impl Dns {
     pub(crate) fn start(records: &[(&str, Record)]) -> Self {
         let socket = UdpSocket::bind("127.0.0.1:0").expect("a free port");
         let address = socket.local_addr().expect("an address");
-        let mut zone: BTreeMap<String, Vec<Record>> = BTreeMap::new();
+        let mut zone = Zone::new();
         for (name, record) in records {
             zone.entry((*name).to_owned()).or_default().push(record.clone());
         }
+        let zone = Arc::new(Mutex::new(zone));
+        let known = Arc::clone(&zone);
         let stopping = Arc::new(AtomicBool::new(false));
         let theirs = Arc::clone(&stopping);
         let answering = thread::spawn(move || {
@@ -44,12 +54,17 @@ impl Dns {
                 if theirs.load(Ordering::Relaxed) {
                     return;
                 }
-                if let Some(answer) = answer(&zone, &buffer[..count]) {
+                if let Some(answer) = answer(&known.lock().expect("a zone"), &buffer[..count]) {
                     socket.send_to(&answer, client).ok();
                 }
             }
         });
-        Self { address, stopping, answering: Some(answering) }
+        Self { address, zone, stopping, answering: Some(answering) }
+    }
+
+    /// Lets a name have these records and no others.
+    pub(crate) fn set(&self, name: &str, records: &[Record]) {
+        self.zone.lock().expect("a zone").insert(name.to_owned(), records.to_vec());
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
@@ -70,7 +85,7 @@ impl Drop for Dns {
 }
 
 /// The answer to one query (RFC 1035 §4.1); none to what is no query.
-fn answer(zone: &BTreeMap<String, Vec<Record>>, query: &[u8]) -> Option<Vec<u8>> {
+fn answer(zone: &Zone, query: &[u8]) -> Option<Vec<u8>> {
     let id = query.get(..2)?;
     let mut place = 12;
     let mut labels = Vec::new();
@@ -90,6 +105,7 @@ fn answer(zone: &BTreeMap<String, Vec<Record>>, query: &[u8]) -> Option<Vec<u8>>
     let mut answers = Vec::new();
     let mut code = if known.is_some() { 0 } else { 3 };
     for record in known.into_iter().flatten() {
+        let mut is = kind;
         let data = match record {
             Record::Failure => {
                 code = 2;
@@ -100,12 +116,17 @@ fn answer(zone: &BTreeMap<String, Vec<Record>>, query: &[u8]) -> Option<Vec<u8>>
             }
             Record::A(address) if kind == A => address.octets().to_vec(),
             Record::Txt(text) if kind == TXT => strings(text),
-            Record::Mx(..) | Record::A(_) | Record::Txt(_) => continue,
+            Record::Ptr(name) if kind == PTR => encoded(name),
+            Record::Cname(name) => {
+                is = CNAME;
+                encoded(name)
+            }
+            Record::Mx(..) | Record::A(_) | Record::Txt(_) | Record::Ptr(_) => continue,
         };
         count += 1;
         // The name is the one of the question; class IN, one minute.
         answers.extend_from_slice(&[0xc0, 12]);
-        answers.extend_from_slice(&kind.to_be_bytes());
+        answers.extend_from_slice(&is.to_be_bytes());
         answers.extend_from_slice(&[0, 1, 0, 0, 0, 60]);
         answers.extend_from_slice(&u16::try_from(data.len()).ok()?.to_be_bytes());
         answers.extend_from_slice(&data);

@@ -60,6 +60,11 @@ impl Relay {
         Self { folder, plan: plan.into(), process: None, ready: Value::Null }
     }
 
+    /// The settings of the next start.
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.plan.settings
+    }
+
     /// Other settings for the next start.
     pub(crate) fn set_settings(&mut self, settings: Settings) {
         self.plan.settings = settings;

@@ -112,11 +112,17 @@ async fn look(dns: &Dns, relay: &Relay, domain: &str) -> Result<Check, LookupErr
         }
         [record] => single(dns, relay, domain, record).await,
         [..] => {
-            let found = format!(
+            let mut found = format!(
                 "{domain} has {} SPF records, which counts as an error (permerror): only one may be there",
                 texts.len()
             );
             let record = merged(&texts, &ours);
+            let cost = count(dns, domain, &record).await?.lookups;
+            if cost > LOOKUPS_MAX {
+                found.extend([format!(
+                    "; all in one they need {cost} look-ups where verifiers stop at {LOOKUPS_MAX}"
+                )]);
+            }
             let words = "put this one record in place of all of them";
             Ok(Check::new("SPF", Grade::Fail, found).advise(publish(&record, words)))
         }

@@ -1,4 +1,4 @@
-//! How a running relay is asked.
+//! How a running relay is asked, and its settings file named.
 
 use std::path::PathBuf;
 
@@ -16,6 +16,17 @@ pub struct Reach {
     /// The relay's admin socket.
     #[arg(long, value_name = "PATH")]
     pub socket: Option<PathBuf>,
+}
+
+/// A command about a settings file.
+#[derive(Debug, Args)]
+pub struct ConfigFile {
+    /// The settings file.
+    #[arg(long, value_name = "FILE", default_value = SETTINGS)]
+    pub config: PathBuf,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// A command that asks a running relay and prints the answer.
