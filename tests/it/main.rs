@@ -75,6 +75,8 @@ mod readiness;
 #[cfg(test)]
 mod reception;
 #[cfg(test)]
+mod rewriting;
+#[cfg(test)]
 mod self_check;
 #[cfg(test)]
 mod senders;

@@ -3,11 +3,12 @@
 use std::net::IpAddr;
 
 use ipnet::{IpNet, Ipv4Net};
-use mail::Domain;
+use mail::{Address, Domain};
 
 use crate::config::InboundConnector;
 use crate::nearest::{Nearest, nearest};
 use crate::sender::{Senders, Who};
+use crate::suffix::{Suffix, SuffixError};
 
 /// By what of a client a connector lets it in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +32,8 @@ pub struct Admission {
     networks: Vec<(IpNet, usize)>,
     /// What each connector asks of senders.
     senders: Vec<Senders>,
+    /// The connectors with a suffix for certified mail, by their names.
+    suffixes: Vec<(Box<str>, Suffix)>,
 }
 
 impl Admission {
@@ -44,7 +47,12 @@ impl Admission {
             .collect();
         networks.sort_by_key(|(network, _)| std::cmp::Reverse(network.prefix_len()));
         let senders = connectors.iter().map(|it| Senders::of(it, &[])).collect();
-        Self { connectors, networks, senders }
+        let suffixes = connectors.iter().filter_map(|it| {
+            let suffix = it.certified_suffix.as_deref().and_then(Suffix::parse)?;
+            Some((it.name.as_str().into(), suffix))
+        });
+        let suffixes = suffixes.collect();
+        Self { connectors, networks, senders, suffixes }
     }
 
     /// The same knowing the domains that `*` in `sender_domains` stands for.
@@ -105,6 +113,20 @@ impl Admission {
         let client = client.to_canonical();
         let holding = self.networks.iter().filter(move |(network, _)| network.contains(&client));
         holding.filter_map(|(_, place)| self.connectors.get(*place).zip(self.senders.get(*place)))
+    }
+
+    /// The recipient that an address stands for in mail that comes by `connector`, which is certified by that; none if it
+    /// stands for itself.
+    ///
+    /// # Errors
+    /// When it ends with the connector's suffix and stands for nobody; refuse it with [`SuffixError::reply`].
+    pub fn certified(
+        &self,
+        connector: &str,
+        address: &Address,
+    ) -> Result<Option<Address>, SuffixError> {
+        let suffix = self.suffixes.iter().find(|(name, _)| **name == *connector);
+        suffix.map_or(Ok(None), |(_, suffix)| suffix.recipient(address))
     }
 
     /// Whether a connector's networks hold an address.

@@ -76,6 +76,10 @@ pub struct InboundConnector {
     /// Whether mail with the null sender (`MAIL FROM:<>`), such as reports, is taken. Left out, it is, unless
     /// `sender_domains` or `registered_senders` ask who sends.
     pub takes_null_sender: Option<bool>,
+    /// A domain of ours, such as `evidence.example`, below which every recipient domain may be written: mail for
+    /// `user@their.example.evidence.example` is certified and goes to `user@their.example`, for all recipients of the
+    /// message. Nothing before the suffix, or the suffix twice, is refused with 550. Left out, no name is special.
+    pub certified_suffix: Option<String>,
 }
 
 /// A domain of the organisation: one `[[domain]]` each.
@@ -107,6 +111,7 @@ impl Default for InboundConnector {
             restrict_domains_to_certificate: false,
             registered_senders: Vec::new(),
             takes_null_sender: None,
+            certified_suffix: None,
         }
     }
 }

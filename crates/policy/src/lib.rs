@@ -17,6 +17,7 @@ mod nearest;
 mod router;
 mod rules;
 mod sender;
+mod suffix;
 
 pub use admission::{Admission, Attribute};
 pub use candidate::{Candidate, Standing};
@@ -30,3 +31,4 @@ pub use rules::{
     RuleProblem, Rules, Verdict, first_mailbox,
 };
 pub use sender::{Denied, Who};
+pub use suffix::SuffixError;

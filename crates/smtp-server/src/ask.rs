@@ -12,6 +12,7 @@ use crate::client::Plain;
 use crate::connection::Connection;
 use crate::decided::{Decided, Known};
 use crate::filtered::Filtered;
+use crate::instead;
 use crate::reply;
 use crate::seen::Seen;
 
@@ -88,8 +89,9 @@ impl Connection {
                 self.answered(verdict.action, &verdict.notes)
             }
             Question::Recipient { address } => {
+                let recipient = instead::recipient(&self.transaction.instead, address).clone();
                 let Some(filters) = &mut self.filters else { return Ok(()) };
-                let verdict = filters.session.rcpt(address.clone().into()).await;
+                let verdict = filters.session.rcpt(recipient.into()).await;
                 self.answered(verdict.action, &verdict.notes)
             }
             Question::Content => {

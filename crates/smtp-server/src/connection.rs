@@ -21,6 +21,7 @@ use crate::decided::Decided;
 use crate::end::End;
 use crate::filtered::Filtered;
 use crate::handshake::handshake;
+use crate::instead;
 use crate::reception::Reception;
 use crate::slot::Slot;
 use crate::stream::{Expected, Stream};
@@ -224,11 +225,12 @@ impl Connection {
         let mut transaction = std::mem::replace(&mut self.transaction, Transaction::new(now));
         let begun_at = transaction.begun_at;
         let id = transaction.id();
+        let is_certified = instead::readdress(&mut received.recipients, &transaction.instead);
         let asked = match transaction.take_seen() {
             None if self.filters.is_none() => Ok(Some(Decided::plain(&mut received))),
             seen => self.ask_all(&mut received, seen).await,
         };
-        let Decided { recipients, directions } = match asked {
+        let Decided { recipients, mut directions } = match asked {
             Ok(Some(decided)) => decided,
             Ok(None) => {
                 drop(transaction);
@@ -240,6 +242,9 @@ impl Connection {
                 return self.session.not_stored(reply, self.now());
             }
         };
+        if is_certified {
+            directions.get_or_insert_default().is_certified = true;
+        }
         let (helo, mut wishes) = (received.helo, received.wishes);
         if directions.as_ref().is_some_and(|it| it.held.is_some()) {
             wishes.hold_until = Some(HELD_UNTIL);
@@ -296,6 +301,7 @@ impl Connection {
     }
 
     fn log_accepted(&self, accepted: &Accepted) {
+        let directions = accepted.envelope.directions.as_deref();
         tracing::info!(
             session = %self.client.session,
             message = %accepted.id,
@@ -307,6 +313,7 @@ impl Connection {
             sender = %accepted.envelope.sender,
             recipients = accepted.envelope.recipients.len(),
             octets = accepted.octets,
+            certified = directions.is_some_and(|it| it.is_certified).then_some(true),
             tls = self.client.tls.as_deref(),
             certificate = self.client.subject(),
             "message accepted"

@@ -7,6 +7,7 @@ use mail::{Accepted, Envelope, MessageId, Reply, Timestamp};
 use spool::Writer;
 use tokio::time::timeout;
 
+use crate::instead::Instead;
 use crate::reply;
 use crate::seen::Seen;
 
@@ -18,6 +19,8 @@ pub(crate) struct Transaction {
     pub(crate) is_refusal_told: bool,
     /// Why MAIL was refused, in the operator's words.
     pub(crate) reason: Option<Box<str>>,
+    /// The recipients that stand for others.
+    pub(crate) instead: Vec<Instead>,
     content: Option<Box<Content>>,
 }
 
@@ -31,7 +34,7 @@ struct Content {
 
 impl Transaction {
     pub(crate) const fn new(begun_at: Instant) -> Self {
-        Self { begun_at, is_refusal_told: false, reason: None, content: None }
+        Self { begun_at, is_refusal_told: false, reason: None, instead: Vec::new(), content: None }
     }
 
     /// Whether content has a place and is not dropped.

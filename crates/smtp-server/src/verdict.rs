@@ -17,6 +17,7 @@ use crate::transaction::Transaction;
 impl Connection {
     /// Answers `question`, counting and logging a refusal.
     pub(crate) async fn verdict(&mut self, question: Question) -> Verdict {
+        let before = self.transaction.instead.len();
         let mut answer = match &question {
             Question::Mail { sender, octets_declared } => self.may_begin(sender, *octets_declared),
             Question::Recipient { address } => self.may_have(address),
@@ -29,6 +30,7 @@ impl Connection {
         match answer {
             Ok(()) => Verdict::Accept,
             Err(reply) => {
+                self.transaction.instead.truncate(before);
                 if reply.is_permanent() {
                     self.misbehaved();
                 }
@@ -79,43 +81,6 @@ impl Connection {
                 Err(denied.reply().clone())
             }
         }
-    }
-
-    /// RCPT: only listed clients relay, and only where a connector leads.
-    fn may_have(&self, address: &Address) -> Result<(), Reply> {
-        if self.client.connector.is_none() {
-            return Err(self.relay_denied());
-        }
-        self.reception
-            .policy
-            .load()
-            .router
-            .may_route(address)
-            .map_err(|no_route| no_route.reply())?;
-        self.may_come_now(address)?;
-        self.may_have_one(Kind::Recipients)
-    }
-
-    /// What a client that may not relay is told.
-    fn relay_denied(&self) -> Reply {
-        if let Some(login) = self.client.login() {
-            return reply::login_denied(login);
-        }
-        let may_log_in = self.reception.logins.is_some().then_some(reply::MayLogIn);
-        let client = self.client.address.ip().to_canonical();
-        reply::relay_denied(client, self.client.certificate.as_deref(), may_log_in)
-    }
-
-    /// What the operator is told of it besides: the connector that the client was nearest to.
-    fn why_denied(&self) -> String {
-        if self.client.login().is_some() {
-            return reply::LOGIN_DENIED_REASON.to_owned();
-        }
-        let certificate = self.client.certificate.as_deref();
-        let names = certificate.map_or(&[][..], |certificate| certificate.trusted_names());
-        let client = self.client.address.ip();
-        let policy = self.reception.policy.load();
-        reply::why_denied(certificate, policy.admission.nearest(client, names))
     }
 
     /// DATA or the first BDAT: takes the place and writes the trace field.

@@ -36,6 +36,14 @@ impl Check<'_> {
                     "name certificates in `certificate_names`",
                 );
             }
+            let suffix = inbound.certified_suffix.as_deref();
+            if let Some(suffix) = suffix.filter(|it| !is_domain_name(it)) {
+                self.add(
+                    &item("inbound", number, "certified_suffix"),
+                    format!("`{suffix}` is not the name of a domain"),
+                    "write a domain of yours without mailboxes, such as \"evidence.example.com\"",
+                );
+            }
             for entry in &inbound.registered_senders {
                 if policy::is_sender_pattern(entry) {
                     continue;
@@ -73,6 +81,10 @@ impl Check<'_> {
             self.add(way, error, "add it as a [[domain]] with `verified = true` once it is");
         }
     }
+}
+
+fn is_domain_name(text: &str) -> bool {
+    Domain::parse(text).is_ok_and(|domain| domain.is_host_name())
 }
 
 /// Whether `name` is below `domain`.

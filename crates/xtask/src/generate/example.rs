@@ -23,6 +23,7 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("rule.then.set_class", "\"bulk\""),
     ("domain.name", "\"example.com\""),
     ("inbound.takes_null_sender", "false"),
+    ("inbound.certified_suffix", "\"evidence.example.com\""),
     ("dkim.domain", "\"example.com\""),
     ("dkim.selector", "\"2026-rsa\""),
     ("dkim.key_file", "\"/etc/chasqui/dkim/example.com.2026-rsa.pem\""),
