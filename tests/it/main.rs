@@ -19,6 +19,8 @@ mod client_tls;
 #[cfg(test)]
 mod command_line;
 #[cfg(test)]
+mod connector_test;
+#[cfg(test)]
 mod connectors;
 #[cfg(test)]
 mod corpus;
@@ -64,6 +66,8 @@ mod next_hop;
 mod nodemailer;
 #[cfg(test)]
 mod observability;
+#[cfg(test)]
+mod outbound;
 #[cfg(test)]
 mod policy;
 #[cfg(test)]

@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 
 use crate::view::{
     Bans, Changed, Changes, Connectors, Edit, ErrorBody, ExportFormat, Filter, Lifted, Message,
-    QueueList, Reloaded, Run, Selection, Status, Unban,
+    QueueList, Reloaded, Run, Selection, Status, Trial, Tried, Unban,
 };
 
 /// A list of a long queue takes its time.
@@ -106,6 +106,15 @@ impl Client {
     pub async fn edit(&self, edits: &[Edit], run: Run) -> Result<Changes, ClientError> {
         let request = self.http.post(format!("{BASE}/v1/connectors"));
         self.answer(request.query(&[("dry_run", run == Run::Dry)]).json(edits)).await
+    }
+
+    /// Tries an outbound connector as mail would use it.
+    pub async fn test(&self, name: &str, trial: &Trial) -> Result<Tried, ClientError> {
+        // Whatever is no name must not become another path.
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+        let name: String = name.chars().map(|c| if is_plain(c) { c } else { '_' }).collect();
+        let request = self.http.post(format!("{BASE}/v1/connectors/outbound/{name}/test"));
+        self.answer(request.json(trial)).await
     }
 
     /// The connectors in the words of another program.

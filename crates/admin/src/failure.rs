@@ -68,28 +68,20 @@ impl Failure {
         }
     }
 
-    fn into_body(self) -> ErrorBody {
-        let words = self.to_string();
+    /// What to do.
+    pub fn hint(&self) -> &str {
         match self {
-            Self::Unknown { hint } => ErrorBody { error: words, hint: Some(hint) },
-            Self::Forbidden { .. } => {
-                ErrorBody { error: words, hint: Some("ask with the token of an admin".to_owned()) }
-            }
-            Self::Wrong { error, hint } | Self::Missing { error, hint } => {
-                ErrorBody { error, hint: Some(hint) }
-            }
-            Self::Busy(error) => {
-                ErrorBody { error, hint: Some("try again in a few seconds".to_owned()) }
-            }
-            Self::Broken(error) => {
-                ErrorBody { error, hint: Some("the relay's log says more".to_owned()) }
-            }
+            Self::Wrong { hint, .. } | Self::Missing { hint, .. } | Self::Unknown { hint } => hint,
+            Self::Forbidden { .. } => "ask with the token of an admin",
+            Self::Busy(_) => "try again in a few seconds",
+            Self::Broken(_) => "the relay's log says more",
         }
     }
 }
 
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
-        (self.code(), Json(self.into_body())).into_response()
+        let (error, hint) = (self.to_string(), Some(self.hint().to_owned()));
+        (self.code(), Json(ErrorBody { error, hint })).into_response()
     }
 }

@@ -5,7 +5,7 @@ use std::future::Future;
 use crate::failure::Failure;
 use crate::view::{
     Bans, Changed, Changes, Connectors, DomainReport, Edit, ExportFormat, Filter, Health, Lifted,
-    Message, QueueList, Reloaded, Run, Selection, Status, Unban,
+    Message, QueueList, Reloaded, Run, Selection, Status, Trial, Tried, Unban,
 };
 
 /// The relay as operators see it; the binary implements it over the handles of its services.
@@ -44,6 +44,13 @@ pub trait Relay: Send + Sync + 'static {
         edits: Vec<Edit>,
         run: Run,
     ) -> impl Future<Output = Result<Changes, Failure>> + Send;
+
+    /// Tries an outbound connector as mail would use it, step by step.
+    fn test(
+        &self,
+        name: String,
+        trial: Trial,
+    ) -> impl Future<Output = Result<Tried, Failure>> + Send;
 
     /// The connectors in the words of another program.
     fn export(&self, format: ExportFormat) -> impl Future<Output = Result<String, Failure>> + Send;

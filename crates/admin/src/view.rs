@@ -4,6 +4,7 @@
 
 mod connectors;
 mod domains;
+mod trial;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -12,9 +13,10 @@ use serde::{Deserialize, Serialize};
 
 pub use self::connectors::{
     Action, Change, ChangeKind, Changes, Connector, Connectors, Direction, Edit, ExportFormat,
-    FieldChange, Fields, Reloaded, Run,
+    FieldChange, Fields, Reloaded, Run, Trial,
 };
 pub use self::domains::{DnsRecord, DomainAdvice, DomainCheck, DomainReport, Grade, Party};
+pub use self::trial::{TrialStep, Tried};
 
 /// How the relay is.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]

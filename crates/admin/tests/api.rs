@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use admin::view::{
     Action, Ban, Bans, Changed, Changes, Connector, Connectors, Direction, DomainReport, Edit,
     ExportFormat, Filter, Grade, Health, Lifted, Message, Queue, QueueList, Reloaded, Run,
-    Selection, Spool, Status, Unban,
+    Selection, Spool, Status, Trial, Tried, Unban,
 };
 use admin::{BindError, Client, ClientError, Config, Failure, Relay, Role, Server, Token};
 use telemetry::Registry;
@@ -104,7 +104,12 @@ impl Relay for Fake {
             let Edit { direction, name, action } = edit;
             format!("{direction} {name} {}", serde_json::to_string(action).unwrap())
         });
-        Ok(Changes { done: run == Run::Real, changes: Vec::new(), notes: notes.collect() })
+        Ok(Changes { done: run == Run::Real, notes: notes.collect(), ..Changes::default() })
+    }
+
+    async fn test(&self, name: String, trial: Trial) -> Result<Tried, Failure> {
+        let verdict = format!("{name} {} {}", trial.from, trial.to);
+        Ok(Tried { connector: name, verdict, milliseconds: 1, steps: Vec::new() })
     }
 
     async fn export(&self, format: ExportFormat) -> Result<String, Failure> {
@@ -112,7 +117,7 @@ impl Relay for Fake {
     }
 
     async fn import(&self, text: String, run: Run) -> Result<Changes, Failure> {
-        Ok(Changes { done: run == Run::Real, changes: Vec::new(), notes: vec![text] })
+        Ok(Changes { done: run == Run::Real, notes: vec![text], ..Changes::default() })
     }
 
     async fn reload(&self) -> Result<Reloaded, Failure> {
@@ -245,6 +250,9 @@ async fn connectors_are_asked_for_by_path() {
     let changes = client.edit(&[edit(Action::Remove)], Run::Dry).await.unwrap();
     assert_eq!((changes.done, changes.notes), (false, vec!["outbound a \"remove\"".to_owned()]));
     assert!(client.edit(&[], Run::Real).await.unwrap().done);
+    let trial =
+        Trial { from: String::new(), to: "b@c.example".to_owned(), probe: false, action: None };
+    assert_eq!(client.test("a/b", &trial).await.unwrap().verdict, "a_b  b@c.example");
     assert_eq!(client.export(ExportFormat::Json).await.unwrap(), "Json");
     assert_eq!(client.import("words", Run::Dry).await.unwrap().notes, ["words"]);
     assert_eq!(client.reload().await.unwrap().needs_restart, ["listener"]);

@@ -12,8 +12,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use self::ask::SETTINGS;
 pub(crate) use self::ask::{Ask, ConfigFile, Reach};
 pub(crate) use self::connector::{
-    Connector, ConnectorAdd, ConnectorExport, ConnectorImport, ConnectorSet, ConnectorWhich,
-    ExportFormat, Yes,
+    Connector, ConnectorAdd, ConnectorExport, ConnectorImport, ConnectorSet, ConnectorTest,
+    ConnectorWhich, ExportFormat, TestFirst, Yes,
 };
 pub(crate) use self::domain::{Domain, DomainCheck};
 

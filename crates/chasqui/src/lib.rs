@@ -21,14 +21,17 @@ mod notify;
 mod output;
 mod panics;
 mod password;
+mod random;
 mod reach;
 mod ready;
+mod refused;
 mod relay;
 mod reload;
 mod rules;
 mod services;
 mod signals;
 mod trial;
+mod tryout;
 mod wire;
 
 use std::process::ExitCode;

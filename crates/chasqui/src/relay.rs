@@ -252,6 +252,10 @@ impl Relay for Operated {
         self.reloading.edit(edits, run).await
     }
 
+    async fn test(&self, name: String, trial: view::Trial) -> Result<view::Tried, Failure> {
+        self.reloading.test(name, trial).await
+    }
+
     async fn export(&self, format: view::ExportFormat) -> Result<String, Failure> {
         self.reloading.export(format).await
     }

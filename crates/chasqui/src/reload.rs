@@ -5,14 +5,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use admin::Failure;
-use admin::view::{Changes, Connectors, DomainReport, Edit, ExportFormat, Reloaded, Run};
+use admin::view::{
+    Changes, Connectors, Direction, DomainReport, Edit, ExportFormat, Reloaded, Run, Trial, Tried,
+};
 use anyhow::anyhow;
 use delivery::{Handshakes, Logins, Signing};
 use mail::Domain;
 use policy::Live;
+use resolver::Resolver;
 use sasl::Authenticator;
 use serde_json::Value;
-use settings::{EditError, LoadError, Settings};
+use settings::Settings;
 use telemetry::Causes;
 use tokio::sync::Mutex;
 use units::Clock;
@@ -20,6 +23,8 @@ use units::Clock;
 use crate::domains::{self, Known};
 use crate::files::{Failed, Files};
 use crate::metrics::Metrics;
+use crate::refused::{blocking, not_edited, not_loaded, unusable};
+use crate::tryout::{self, Bench};
 use crate::{decisions, logins, look};
 
 /// Sections and tables in them that take effect without a restart.
@@ -55,6 +60,7 @@ pub(crate) struct Reloading {
     pub(crate) accounts: Arc<Authenticator>,
     pub(crate) metrics: Metrics,
     pub(crate) clock: Clock,
+    pub(crate) resolver: Resolver,
     /// Held by whoever changes or reads them.
     pub(crate) one_at_a_time: Mutex<()>,
 }
@@ -175,7 +181,34 @@ impl Reloading {
                 "connector changed"
             );
         }
-        Ok(Changes { done: true, changes, notes: Vec::new() })
+        Ok(Changes { done: true, changes, ..Changes::default() })
+    }
+
+    /// Tries the outbound connector called `name`: what is in force with what deliveries use, and one that is disabled or
+    /// would be changed with what its settings say.
+    pub(crate) async fn test(&self, name: String, trial: Trial) -> Result<Tried, Failure> {
+        let wish = tryout::read(&trial)?;
+        let bench = Bench {
+            hostname: self.hostname.clone(),
+            clock: self.clock.clone(),
+            resolver: self.resolver.clone(),
+        };
+        if trial.action.is_none() {
+            let policy = self.policy.hold();
+            let connector = tryout::find(policy.router.connectors(), &name)?;
+            if connector.enabled {
+                let keys = (self.handshakes.clone(), self.logins.clone());
+                return bench.run((&policy.router, connector), keys, &wish).await;
+            }
+        }
+        let file = self.file()?.to_owned();
+        let edit = trial.action.map(|action| Edit {
+            direction: Direction::Outbound,
+            name: name.clone(),
+            action,
+        });
+        let settings = blocking(move || tryout::settings(&file, edit)).await??;
+        bench.run_of(settings, &name, &wish).await
     }
 
     /// The connectors in the words of another program.
@@ -196,29 +229,6 @@ impl Reloading {
         let file = self.file.as_deref();
         file.ok_or_else(|| Failure::wrong("this relay was started without a settings file", HINT))
     }
-}
-
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, Failure> {
-    let done = tokio::task::spawn_blocking(work).await;
-    done.map_err(|error| Failure::Broken(format!("the work on the settings broke: {error}")))
-}
-
-fn not_loaded(error: &LoadError) -> Failure {
-    Failure::wrong(Causes(error).to_string(), "correct the settings; nothing has changed")
-}
-
-fn not_edited(error: &EditError) -> Failure {
-    let words = Causes(error).to_string();
-    match error {
-        EditError::Missing { .. } => Failure::missing(words, error.hint()),
-        _ => Failure::wrong(words, error.hint()),
-    }
-}
-
-fn unusable(error: &anyhow::Error) -> Failure {
-    Failure::wrong(format!("{error:#}"), "correct what is named; nothing has changed")
 }
 
 /// The keys that differ and take effect at the next start only.

@@ -32,6 +32,7 @@ use crate::decisions;
 use crate::files::Files;
 use crate::logins;
 use crate::metrics::Metrics;
+use crate::random::random;
 use crate::relay::{Channels, Facts, ORDINARY_OCTETS, Operated};
 use crate::reload::Reloading;
 use crate::services::Services;
@@ -232,6 +233,7 @@ fn reloading(
         accounts: Arc::clone(&common.logins),
         metrics: common.metrics.clone(),
         clock: common.clock.clone(),
+        resolver: common.resolver.clone(),
         one_at_a_time: tokio::sync::Mutex::new(()),
     }
 }
@@ -347,12 +349,6 @@ pub async fn families(folder: &Path) -> Result<Vec<telemetry::Family>> {
     }
     running.stop(std::future::pending()).await;
     Ok(families)
-}
-
-/// A number that differs each time: for jitter and ids, not for secrets.
-pub(crate) fn random() -> u64 {
-    use std::hash::{BuildHasher, Hasher, RandomState};
-    RandomState::new().build_hasher().finish()
 }
 
 async fn open_spool(settings: &Settings, clock: &Clock, registry: &Arc<Registry>) -> Result<Spool> {

@@ -481,7 +481,7 @@ fn with_host(reply: &Reply, peer: &Peer) -> Reply {
     Reply::new(reply.code(), reply.status(), format!("{peer}: {}", reply.text()))
 }
 
-fn timeouts(connector: &OutboundConnector) -> Timeouts {
+pub(crate) fn timeouts(connector: &OutboundConnector) -> Timeouts {
     let timeouts = &connector.timeouts;
     Timeouts {
         mail: timeouts.mail.as_duration(),

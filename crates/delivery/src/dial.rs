@@ -101,9 +101,7 @@ impl<'a> Dial<'a> {
 
     async fn search(&mut self) -> Result<Connection, NoConnection> {
         if self.hosts.is_none() {
-            let luck = (&*self.shared.hostname, &self.shared.dice);
-            let found = hosts(self.destination, self.connector, &self.shared.resolver, luck).await;
-            match found {
+            match hosts(self.destination, self.connector, &self.shared.means).await {
                 Ok(hosts) => self.hosts = Some(hosts.into()),
                 Err(NoHost::Never(reply)) => return Err(NoConnection::Never(reply)),
                 Err(NoHost::Later(reply)) => {
@@ -165,7 +163,7 @@ impl<'a> Dial<'a> {
         let count = self.look_ups.min(hosts.len());
         let hosts: Vec<_> = hosts.drain(..count).collect();
         self.look_ups = LOOK_UPS_MAX;
-        let look_ups = hosts.iter().map(|host| host.addresses(&self.shared.resolver));
+        let look_ups = hosts.iter().map(|host| host.addresses(&self.shared.means.resolver));
         let found = join_all(look_ups).await;
         for (host, found) in hosts.into_iter().zip(found) {
             self.found(&host, found);
@@ -199,8 +197,9 @@ impl<'a> Dial<'a> {
     }
 
     async fn try_address(&self, host: &str, address: &Address) -> Result<Connection, Failure> {
-        let (shared, connector, metrics) = (self.shared, self.connector, self.metrics);
-        let result = Opener { shared, connector, metrics }.open(host, address).await;
+        let (means, connector, metrics) = (&self.shared.means, self.connector, self.metrics);
+        let opener = Opener { means, connector, metrics, trail: None };
+        let result = opener.open(host, address).await;
         let refused = match result {
             Ok(connection) => {
                 if self.shared.rests.worked(address) == News::New {

@@ -15,8 +15,8 @@ use crate::words::span;
 /// A connection before its first transaction.
 pub(crate) struct Hello {
     client: SmtpClient<Lines>,
-    /// What stood behind AUTH in the reply to EHLO.
-    offered_logins: String,
+    /// The reply to EHLO, its lines joined by `\n`.
+    said: String,
 }
 
 /// Why there is no reply to go by.
@@ -44,7 +44,7 @@ impl Hello {
     pub(crate) fn new(socket: Socket, wait: Duration) -> Self {
         Self {
             client: SmtpClient { stream: Lines::new(socket), timeout: wait },
-            offered_logins: String::new(),
+            said: String::new(),
         }
     }
 
@@ -78,8 +78,8 @@ impl Hello {
         };
         let reply = self.command(&format!("{verb} {hostname}"), wait).await?;
         if reply.is_success() {
-            self.offered_logins = logins(reply.text());
-            return Ok(Ok(Extensions::parse(reply.text().split('\n'))));
+            reply.text().clone_into(&mut self.said);
+            return Ok(Ok(Extensions::parse(self.said.split('\n'))));
         }
         if !reply.is_permanent() || protocol == Protocol::Lmtp {
             return Ok(Err(reply));
@@ -89,8 +89,13 @@ impl Hello {
     }
 
     /// The mechanisms that the host offers for logins, with spaces between.
-    pub(crate) fn offered_logins(&self) -> &str {
-        &self.offered_logins
+    pub(crate) fn offered_logins(&self) -> String {
+        logins(&self.said)
+    }
+
+    /// What the host said to EHLO; nothing if it only knows HELO.
+    pub(crate) fn said(&self) -> &str {
+        &self.said
     }
 
     /// The socket for the transactions or for the handshake; nothing is left unread in between.

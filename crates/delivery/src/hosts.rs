@@ -8,6 +8,7 @@ use policy::config::{OutboundConnector, SmartHost};
 use resolver::{Dice, Exchanger, LookupError, Resolver};
 
 use crate::address::Address;
+use crate::means::Means;
 use crate::words::{LOOK_UP, later, never};
 
 /// A host to try.
@@ -44,14 +45,13 @@ pub(crate) enum NoHost {
 pub(crate) async fn hosts(
     destination: &Destination,
     connector: &OutboundConnector,
-    resolver: &Resolver,
-    (hostname, dice): (&str, &Dice),
+    means: &Means,
 ) -> Result<Vec<Host>, NoHost> {
     let Some(domain) = destination.domain() else {
-        return Ok(smart_hosts(&connector.hosts, dice));
+        return Ok(smart_hosts(&connector.hosts, &means.dice));
     };
-    let exchangers = match resolver.exchangers(domain).await {
-        Ok(exchangers) => better_than_us(domain, exchangers, hostname)?,
+    let exchangers = match means.resolver.exchangers(domain).await {
+        Ok(exchangers) => better_than_us(domain, exchangers, &means.hostname)?,
         Err(error) => return Err(no_host(&error)),
     };
     let host = |exchanger: Exchanger| Host { name: exchanger.host, port: connector.port };

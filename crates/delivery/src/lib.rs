@@ -1,7 +1,7 @@
 //! Hands messages to the next hop.
 //!
 //! **Takes** attempts: a message's id and a destination. **Gives** for each attempt one end: an outcome per recipient,
-//! or that no host could be talked to.
+//! or that no host could be talked to; for a connector that is tried, what each step came to.
 //! **Never** schedules, never writes to the spool, never decides whether a report is sent; never holds a whole message
 //! in memory; never sends clear text where a connector asks for TLS; never shows or logs a password.
 //! RFC 5321 §3.3, §4.2.1, §4.5.3.2, §5.1, RFC 2920, RFC 3207, RFC 4954, RFC 7435, RFC 2033.
@@ -9,6 +9,7 @@
 mod address;
 mod attempt;
 mod config;
+mod connect;
 mod connection;
 mod dial;
 mod drive;
@@ -18,6 +19,7 @@ mod hosts;
 mod leaving;
 mod lines;
 mod login;
+mod means;
 mod metrics;
 mod open;
 mod pool;
@@ -27,6 +29,8 @@ mod seven_bit;
 mod shared;
 mod signing;
 mod socket;
+mod trail;
+mod trial;
 mod words;
 
 pub use config::Config;
@@ -34,3 +38,5 @@ pub use handshakes::{DemandError, Handshakes, HandshakesError, Wrong};
 pub use login::{LoginError, Logins};
 pub use service::{Parts, run};
 pub use signing::Signing;
+pub use trail::{Step, Verdict};
+pub use trial::{Report, Tester, Trial};

@@ -115,7 +115,7 @@ pub(crate) enum NoLogin {
     Silent(NoReply),
 }
 
-/// Logs in by the strongest mechanism that host and login have in common (RFC 4954).
+/// Logs in by the strongest mechanism that host and login have in common (RFC 4954), and gives its name.
 ///
 /// A host that does not want a mechanism that it offers is asked for the next one; a token that is refused is replaced
 /// once. After an error the connection is of no use.
@@ -124,16 +124,17 @@ pub(crate) async fn log_in(
     login: &Arc<Login>,
     facts: Facts,
     wait: Duration,
-) -> Result<(), NoLogin> {
-    let mut offered = hello.offered_logins().to_owned();
+) -> Result<Mechanism, NoLogin> {
+    let mut offered = hello.offered_logins();
     let mut is_renewed = false;
     loop {
         let exchange = Exchange::begin(login, &offered, facts.clone()).await;
         let exchange = exchange.map_err(NoLogin::Not)?;
         let mechanism = exchange.mechanism();
         let refused = match one(hello, exchange, wait).await {
+            Ok(()) => return Ok(mechanism),
             Err(NoLogin::Not(refused)) => refused,
-            end => return end,
+            Err(silent) => return Err(silent),
         };
         let code = match &refused {
             ClientError::Refused { reply, .. } => reply.code(),

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use arc_swap::ArcSwap;
 use policy::config::{OutboundConnector, TlsLevel};
@@ -22,6 +23,8 @@ pub(crate) struct ConnectorMetrics {
     reuse: Counter,
     failures: [Counter; Stage::ALL.len()],
     tls: [Counter; TlsResult::ALL.len()],
+    /// Whose turn it is among the source addresses.
+    turn: AtomicUsize,
 }
 
 /// How far a connection came before it failed.
@@ -143,12 +146,18 @@ impl ConnectorMetrics {
             reuse: registry.counter("connection_reuse_total", help, &[("connector", name)]),
             failures: Stage::ALL.map(failed),
             tls: TlsResult::ALL.map(tls),
+            turn: AtomicUsize::new(0),
         }
     }
 
     /// A connection is used once more.
     pub(crate) fn reused(&self) {
         self.reuse.increment(1);
+    }
+
+    /// Counts on, for what goes in turn.
+    pub(crate) fn turn(&self) -> usize {
+        self.turn.fetch_add(1, Ordering::Relaxed)
     }
 
     /// A host could not be talked to.

@@ -20,6 +20,7 @@ use crate::config::Config;
 use crate::connection::Connection;
 use crate::handshakes::Handshakes;
 use crate::login::Logins;
+use crate::means::Means;
 use crate::metrics::Metrics;
 use crate::pool::Pool;
 use crate::rests::Rests;
@@ -76,16 +77,19 @@ pub async fn run(parts: Parts, stop: watch::Receiver<bool>) {
     let transactions_max = usize::try_from(config.transactions_max).unwrap_or(usize::MAX).max(1);
     let idle_max = usize::try_from(config.idle_connections_max).unwrap_or(usize::MAX);
     let shared = Arc::new(Shared {
-        hostname: parts.hostname,
+        means: Means {
+            hostname: parts.hostname,
+            clock: parts.clock.clone(),
+            dice: Dice::new(parts.seed),
+            resolver: parts.resolver,
+            handshakes: parts.handshakes,
+            logins: parts.logins,
+            without_tls: Rests::new(TLS_REST),
+        },
         clock: parts.clock,
-        dice: Dice::new(parts.seed),
         spool: parts.spool,
-        resolver: parts.resolver,
-        handshakes: parts.handshakes,
-        logins: parts.logins,
         pool: Pool::new(idle_max),
         rests: Rests::new(config.host_rest.as_duration()),
-        without_tls: Rests::new(TLS_REST),
         policy,
         metrics,
         config,

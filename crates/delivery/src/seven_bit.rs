@@ -53,6 +53,13 @@ pub(crate) struct Converted<'a> {
     _room: Option<SemaphorePermit<'a>>,
 }
 
+impl Body<'static> {
+    /// Content that is in memory anyway.
+    pub(crate) fn of(octets: Bytes) -> Self {
+        Body::Converted(Box::new(Converted { top: Bytes::new(), octets, _room: None }))
+    }
+}
+
 impl Body<'_> {
     /// The next piece; none at the end.
     pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, ReadError> {

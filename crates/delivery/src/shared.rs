@@ -1,15 +1,13 @@
 //! What all attempts share.
 
 use policy::Live;
-use resolver::{Dice, Resolver};
 use spool::Spool;
 use tokio::sync::watch;
 use units::Clock;
 
 use crate::address::Address;
 use crate::config::Config;
-use crate::handshakes::Handshakes;
-use crate::login::Logins;
+use crate::means::Means;
 use crate::metrics::Metrics;
 use crate::pool::Pool;
 use crate::rests::Rests;
@@ -19,19 +17,13 @@ use crate::signing::Desk;
 /// Handed to each attempt's task by `Arc`.
 pub(crate) struct Shared {
     pub(crate) config: Config,
-    pub(crate) hostname: Box<str>,
+    pub(crate) means: Means,
     pub(crate) clock: Clock,
-    pub(crate) dice: Dice,
     pub(crate) spool: Spool,
     pub(crate) policy: Live,
-    pub(crate) resolver: Resolver,
-    pub(crate) handshakes: Handshakes,
-    pub(crate) logins: Logins,
     pub(crate) metrics: Metrics,
     pub(crate) pool: Pool,
     pub(crate) rests: Rests<Address>,
-    /// Hosts that could be talked to in clear text after TLS had failed.
-    pub(crate) without_tls: Rests<Address>,
     pub(crate) conversions: Room,
     pub(crate) desk: Desk,
     pub(crate) stopping: watch::Receiver<bool>,

@@ -21,6 +21,17 @@ pub(crate) enum Socket {
 }
 
 impl Socket {
+    /// Which of our addresses it comes from, in words.
+    pub(crate) fn local(&self) -> String {
+        let address = match self {
+            Self::Clear(tcp) => tcp.local_addr(),
+            Self::Tls(tls) => tls.get_ref().0.local_addr(),
+            Self::Unix(_) => return "connected".to_owned(),
+        };
+        address
+            .map_or_else(|_| "connected".to_owned(), |from| format!("connected from {}", from.ip()))
+    }
+
     /// Whether a peer that should be silent has gone, or has said something unasked (such as 421).
     ///
     /// The runtime knows whether anything came; only then the system is asked what.

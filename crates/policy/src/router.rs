@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use mail::{Address, Destination, Domain, EnhancedStatus, Recipient, Reply};
 
-use crate::config::{OutboundConnector, Protocol, SmartHost};
+use crate::config::{OutboundConnector, Protocol, SmartHost, TlsLevel};
 use crate::from_filter::FromFilter;
 
 /// What fits into a socket address (unix(7)).
@@ -91,6 +91,21 @@ pub enum RouterError {
     /// Mail exchangers do not speak LMTP.
     #[error("outbound connector `{0}` speaks LMTP but has no `hosts`")]
     LmtpByMx(String),
+    /// TLS from the beginning, but also without TLS.
+    #[error(
+        "outbound connector `{0}` has `implicit_tls` but neither `tls = \"encrypt\"` nor `\"verify\"`"
+    )]
+    ImplicitTls(String),
+    /// A host that no source address can reach.
+    #[error(
+        "no address in `source_addresses` of outbound connector `{connector}` is of the family of its host {host}"
+    )]
+    SourceFamily {
+        /// The connector.
+        connector: String,
+        /// The host's address.
+        host: IpAddr,
+    },
     /// A login that any mail exchanger would get to see.
     #[error("outbound connector `{0}` has a `login` but no `hosts`")]
     LoginByMx(String),
@@ -198,6 +213,18 @@ impl Router {
         self.connectors.iter().find(|connector| connector.name == name)
     }
 
+    /// Where mail for `recipient` goes by `connector`, whoever would take it otherwise.
+    ///
+    /// # Errors
+    /// When the recipient is of no domain.
+    pub fn by(
+        &self,
+        connector: &OutboundConnector,
+        recipient: &Address,
+    ) -> Result<Destination, NoRoute> {
+        self.domain_of(recipient).map(|domain| destination(connector, domain))
+    }
+
     /// All connectors, in the order of the settings.
     pub fn connectors(&self) -> &[OutboundConnector] {
         &self.connectors
@@ -248,6 +275,14 @@ impl Router {
         }
         if connector.login.is_some() && connector.hosts.is_empty() {
             return Err(RouterError::LoginByMx(connector.name));
+        }
+        if connector.implicit_tls
+            && matches!(connector.tls, TlsLevel::None | TlsLevel::Opportunistic)
+        {
+            return Err(RouterError::ImplicitTls(connector.name));
+        }
+        if let Some(host) = beyond_sources(&connector) {
+            return Err(RouterError::SourceFamily { connector: connector.name, host });
         }
         let filter = FromFilter::parse(&connector.from_filter).map_err(|pattern| {
             RouterError::FromFilter { connector: connector.name.clone(), pattern }
@@ -304,6 +339,14 @@ fn parse(pattern: &str) -> Option<Pattern> {
             .map(|rest| Pattern::Below(rest.as_str().into())),
         None => domain(pattern).map(|exact| Pattern::Exact(exact.as_str().into())),
     }
+}
+
+/// A host whose address is of a family that no source address has.
+fn beyond_sources(connector: &OutboundConnector) -> Option<IpAddr> {
+    let sources = &connector.source_addresses;
+    let addresses = connector.hosts.iter().filter_map(|host| host.host.parse::<IpAddr>().ok());
+    let is_beyond = |host: &IpAddr| !sources.iter().any(|one| one.is_ipv4() == host.is_ipv4());
+    addresses.filter(|_| !sources.is_empty()).find(is_beyond)
 }
 
 fn destination(connector: &OutboundConnector, domain: Domain) -> Destination {
@@ -460,6 +503,33 @@ mod tests {
             (Some("gone"), "internet/x.example"),
         ] {
             assert_eq!(router.route_of(&to(via)).unwrap().to_string(), want, "{via:?}");
+        }
+    }
+
+    #[test]
+    fn what_can_reach_no_host_is_refused() {
+        let sources = |texts: &[&str]| -> Vec<IpAddr> {
+            texts.iter().map(|text| text.parse().unwrap()).collect()
+        };
+        let with = |hosts: &[&str], source_addresses| OutboundConnector {
+            source_addresses,
+            ..connector("a", &["*"], hosts)
+        };
+        let error = Router::new(vec![with(&["::1"], sources(&["192.0.2.1"]))]).unwrap_err();
+        assert!(error.to_string().contains("is of the family of its host ::1"), "{error}");
+        for hosts in [&["192.0.2.7"][..], &["mx.example"], &["unix:/run/lmtp"], &[]] {
+            assert!(Router::new(vec![with(hosts, sources(&["192.0.2.1"]))]).is_ok(), "{hosts:?}");
+        }
+        assert!(Router::new(vec![with(&["::1"], sources(&["192.0.2.1", "::2"]))]).is_ok());
+        for (tls, want) in [
+            (TlsLevel::None, false),
+            (TlsLevel::Opportunistic, false),
+            (TlsLevel::Encrypt, true),
+            (TlsLevel::Verify, true),
+        ] {
+            let connector =
+                OutboundConnector { tls, implicit_tls: true, ..connector("a", &["*"], &[]) };
+            assert_eq!(Router::new(vec![connector]).is_ok(), want, "{tls:?}");
         }
     }
 

@@ -1,6 +1,7 @@
 //! What must hold across sections.
 
 mod free_mail;
+mod hosts;
 mod senders;
 
 use std::collections::BTreeMap;
@@ -211,6 +212,7 @@ impl Check<'_> {
         self.names("outbound", settings.outbound.iter().map(|outbound| outbound.name.as_str()));
         for (number, outbound) in settings.outbound.iter().enumerate() {
             self.login(number, outbound);
+            self.own_address(number, outbound);
         }
         match Router::new(settings.outbound.clone()) {
             // These are checked beside this, with their places.

@@ -16,6 +16,7 @@ mod outgoing;
 mod transaction;
 mod words;
 
+pub use commands::envelope_commands;
 pub use extensions::{Extensions, Limits};
 pub use outgoing::{After, Answer, End, Outgoing, Step, Timeouts};
 pub use transaction::Transaction;

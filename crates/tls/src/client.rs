@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+pub use rustls::ClientConnection;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{ClientSessionMemoryCache, Resumption};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::{ClientConfig, CommonState, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -17,7 +18,7 @@ use crate::pem::{self, CertificateError};
 pub use crate::provider::Version;
 use crate::provider::provider;
 use crate::verifier::Verifier;
-use crate::words::HandshakeError;
+use crate::words::{HandshakeError, words_of};
 
 /// A client's side of a TLS session; `tls::facts(stream.get_ref().1)` says what it runs on.
 pub type Stream<S> = tokio_rustls::client::TlsStream<S>;
@@ -69,6 +70,7 @@ pub struct Demands {
 pub struct Connectors {
     unverified: TlsConnector,
     verified: TlsConnector,
+    verifier: Arc<Verifier>,
 }
 
 impl std::fmt::Debug for Connectors {
@@ -88,10 +90,34 @@ impl Connectors {
         let algorithms = provider().signature_verification_algorithms;
         let schemes = algorithms.supported_schemes();
         let (roots, name) = (roots(config)?, demands.name.clone());
+        let verifier = Arc::new(Verifier { roots, name, algorithms });
         Ok(Self {
             unverified: connector(Arc::new(AnyCertificate { schemes }), demands)?,
-            verified: connector(Arc::new(Verifier { roots, name, algorithms }), demands)?,
+            verified: connector(verifier.clone(), demands)?,
+            verifier,
         })
+    }
+
+    /// Whether `host` would have been taken for who it should be by [`Verification::AuthorityAndName`], after a handshake
+    /// that asked for nothing.
+    ///
+    /// # Errors
+    /// What is wrong with its certificate.
+    pub fn judge(&self, host: &str, session: &CommonState) -> Result<(), HandshakeError> {
+        let shown = session.peer_certificates().unwrap_or_default();
+        let (Some((certificate, intermediates)), Ok(name)) =
+            (shown.split_first(), server_name(host))
+        else {
+            return Err(HandshakeError::new("the host shows no certificate"));
+        };
+        let verified = self.verifier.verify_server_cert(
+            certificate,
+            intermediates,
+            &name,
+            &[],
+            UnixTime::now(),
+        );
+        verified.map(|_| ()).map_err(|error| HandshakeError::new(words_of(&error)))
     }
 
     /// Does the handshake with `host` (a name in A-labels or an IP address) on `stream`. The caller
@@ -105,14 +131,18 @@ impl Connectors {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let name = ServerName::try_from(host.trim_end_matches('.').to_owned())
-            .map_err(|_| HandshakeError::new("the host's name is not one that TLS can ask for"))?;
+        let name = server_name(host)?;
         let connector = match verification {
             Verification::None => &self.unverified,
             Verification::AuthorityAndName => &self.verified,
         };
         connector.connect(name, stream).await.map_err(|error| HandshakeError::explain(&error))
     }
+}
+
+fn server_name(host: &str) -> Result<ServerName<'static>, HandshakeError> {
+    ServerName::try_from(host.trim_end_matches('.').to_owned())
+        .map_err(|_| HandshakeError::new("the host's name is not one that TLS can ask for"))
 }
 
 fn connector(

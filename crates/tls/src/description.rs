@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use rustls::CommonState;
 use rustls::sign::CertifiedKey;
 use rustls_pki_types::CertificateDer;
 use x509_parser::prelude::{ASN1Time, FromDer, GeneralName, X509Certificate};
@@ -38,6 +39,11 @@ impl Description {
             ends: day(validity.not_after),
             ends_at: validity.not_after.timestamp(),
         })
+    }
+
+    /// What the other side's certificate says, after the handshake.
+    pub fn of_peer(session: &CommonState) -> Option<Self> {
+        session.peer_certificates()?.first().and_then(Self::read)
     }
 
     /// What the certificate says that goes with a key.

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::{self, JoinHandle};
@@ -102,6 +102,8 @@ struct Seen {
     /// Connection number and line, in order of arrival.
     commands: Vec<(u32, String)>,
     connections: u32,
+    /// Where each connection came from.
+    peers: Vec<IpAddr>,
     transactions: u32,
     violations: Vec<String>,
     open: BTreeMap<u32, TcpStream>,
@@ -223,6 +225,11 @@ impl Sink {
         self.shared.seen().connections
     }
 
+    /// Where each connection came from, in their order.
+    pub(crate) fn peers(&self) -> Vec<IpAddr> {
+        self.shared.seen().peers.clone()
+    }
+
     /// Connections that the peer has closed.
     pub(crate) fn closed_by_peer(&self) -> usize {
         self.shared.seen().closed_by_peer.values().filter(|&&by_peer| by_peer).count()
@@ -302,6 +309,7 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
             let mut number = 0;
             shared.change(|seen| {
                 seen.connections += 1;
+                seen.peers.extend(copy.peer_addr().ok().map(|peer| peer.ip()));
                 number = seen.connections;
                 seen.open.insert(number, copy);
             });

@@ -14,7 +14,7 @@ use serde_json::Value;
 use crate::failure::Failure;
 use crate::parts::Parts;
 use crate::relay::Relay;
-use crate::view::{Action, Changes, Connector, Direction, Edit, ExportFormat, Fields, Run};
+use crate::view::{Action, Changes, Connector, Direction, Edit, ExportFormat, Fields, Run, Trial};
 
 type Shared<R> = State<Arc<Parts<R>>>;
 type Named = Path<(Direction, String)>;
@@ -30,6 +30,7 @@ pub(crate) fn routes<R: Relay>() -> Router<Arc<Parts<R>>> {
         .route("/v1/connectors/{direction}/{name}", one)
         .route("/v1/connectors/{direction}/{name}/enable", post(enable::<R>))
         .route("/v1/connectors/{direction}/{name}/disable", post(disable::<R>))
+        .route("/v1/connectors/{direction}/{name}/test", post(test::<R>))
 }
 
 /// How a change is asked for.
@@ -126,6 +127,22 @@ async fn remove<R: Relay>(
     asked: Asked<How>,
 ) -> Result<Response, Failure> {
     Ok(Json(one(&parts, which, Action::Remove, asked).await?).into_response())
+}
+
+async fn test<R: Relay>(
+    State(parts): Shared<R>,
+    Path((direction, name)): Named,
+    body: Result<Json<Trial>, JsonRejection>,
+) -> Result<Response, Failure> {
+    const HINT: &str = "send {\"from\": \"...\", \"to\": \"...\"}";
+    if direction == Direction::Inbound {
+        return Err(Failure::wrong(
+            format!("`{name}` is an inbound connector, and no mail leaves by it"),
+            "name an outbound one",
+        ));
+    }
+    let Json(trial) = body.map_err(|wrong| Failure::wrong(wrong.body_text(), HINT))?;
+    Ok(Json(parts.relay.test(name, trial).await?).into_response())
 }
 
 async fn enable<R: Relay>(

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::view::trial::Tried;
+
 /// Fields of a connector, named as in the settings.
 pub type Fields = Map<String, Value>;
 
@@ -140,6 +142,9 @@ pub struct Changes {
     /// What else is to be known, such as a value that says here what is the case anyway.
     #[serde(default)]
     pub notes: Vec<String>,
+    /// What the trial that was asked for came to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trial: Option<Tried>,
 }
 
 impl fmt::Display for Change {
@@ -161,6 +166,22 @@ impl fmt::Display for Change {
         }
         Ok(())
     }
+}
+
+/// What is to be tried.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Trial {
+    /// The sender that MAIL names; empty is the null sender.
+    pub from: String,
+    /// The recipient that RCPT names.
+    pub to: String,
+    /// Whether a small message is really sent.
+    #[serde(default)]
+    pub probe: bool,
+    /// The connector as it would be with this done; nothing is saved.
+    #[serde(default)]
+    pub action: Option<Action>,
 }
 
 /// The words of other programs.

@@ -24,6 +24,12 @@ pub enum Connector {
     Disable(ConnectorChange),
     /// Remove a connector
     Remove(ConnectorChange),
+    /// Try an outbound connector as mail would use it, up to RCPT, and send nothing
+    ///
+    /// Each step is shown with what it came to and what to do: the name, the connection, TLS, EHLO, the login, MAIL and
+    /// RCPT. The running relay does it with what deliveries use; while none runs, this command does it by the settings'
+    /// files. A disabled connector is tried by its settings. Exits with 1 if mail does not go.
+    Test(ConnectorTest),
     /// Take connectors over from New-InboundConnector and New-OutboundConnector, or from the JSON of Get-InboundConnector
     Import(ConnectorImport),
     /// Write connectors as such commands or JSON
@@ -100,6 +106,9 @@ pub struct ConnectorAdd {
     /// Whether to ask.
     #[command(flatten)]
     pub yes: Yes,
+    /// Whether to try it first.
+    #[command(flatten)]
+    pub first: TestFirst,
     /// Its name, unique among those of its direction.
     #[arg(value_name = "NAME")]
     pub name: String,
@@ -117,9 +126,46 @@ pub struct ConnectorSet {
     /// Whether to ask.
     #[command(flatten)]
     pub yes: Yes,
+    /// Whether to try it first.
+    #[command(flatten)]
+    pub first: TestFirst,
     /// Fields as in the settings, with values in TOML; nothing behind the `=` gives a field its default back.
     #[arg(value_name = "KEY=VALUE", required = true)]
     pub fields: Vec<String>,
+}
+
+/// Whether a connector is tried before it is saved.
+#[derive(Clone, Debug, Args)]
+pub struct TestFirst {
+    /// Try the connector as it would be; if mail does not go, it is saved only when that is confirmed, or with --yes.
+    #[arg(long, requires = "from", requires = "to")]
+    pub test: bool,
+    /// With --test: the sender that MAIL names.
+    #[arg(long, value_name = "ADDRESS", requires = "test")]
+    pub from: Option<String>,
+    /// With --test: the recipient that RCPT names.
+    #[arg(long, value_name = "ADDRESS", requires = "test")]
+    pub to: Option<String>,
+}
+
+/// `connector test`.
+#[derive(Debug, Args)]
+pub struct ConnectorTest {
+    /// How the relay is asked.
+    #[command(flatten)]
+    pub ask: Ask,
+    /// Its name.
+    #[arg(value_name = "NAME")]
+    pub name: String,
+    /// The sender that MAIL names; empty is the null sender.
+    #[arg(long, value_name = "ADDRESS")]
+    pub from: String,
+    /// The recipient that RCPT names.
+    #[arg(long, value_name = "ADDRESS")]
+    pub to: String,
+    /// Really send a small message in the end.
+    #[arg(long)]
+    pub probe: bool,
 }
 
 /// `connector import`.

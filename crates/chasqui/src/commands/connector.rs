@@ -1,19 +1,21 @@
 //! `chasqui connector`.
 
+mod home;
+mod trial;
+
 use std::io::{self, BufRead, IsTerminal, Read};
 use std::path::Path;
 
-use admin::view::{Action, Changes, Connector, Direction, Edit, ExportFormat, Fields, Run};
-use admin::{Client, ClientError};
+use admin::view::{Action, Changes, Connector, Direction, Edit, ExportFormat, Fields, Run, Tried};
 use anyhow::anyhow;
 use settings::exchange;
 
+use self::home::Home;
 use crate::arguments::{
-    self, ConnectorAdd, ConnectorExport, ConnectorImport, ConnectorSet, ConnectorWhich, Reach, Yes,
+    self, ConnectorAdd, ConnectorExport, ConnectorImport, ConnectorSet, ConnectorWhich, Yes,
 };
 use crate::failure::{Code, Failure, Result};
-use crate::reach::client;
-use crate::{look, output};
+use crate::output;
 
 /// Does it.
 pub(crate) async fn run(connector: &arguments::Connector) -> Result {
@@ -29,53 +31,9 @@ pub(crate) async fn run(connector: &arguments::Connector) -> Result {
         Do::Enable(which) => change(&which.which, &which.yes, enabled(true.into())).await,
         Do::Disable(which) => change(&which.which, &which.yes, enabled(false.into())).await,
         Do::Remove(which) => change(&which.which, &which.yes, Action::Remove).await,
+        Do::Test(test) => trial::run(test).await,
         Do::Import(import) => self::import(import).await,
         Do::Export(export) => self::export(export).await,
-    }
-}
-
-/// Where connectors are kept: at the running relay, or in the files of one that does not run.
-enum Home<'a> {
-    Relay(Client),
-    Files(&'a Path),
-}
-
-impl<'a> Home<'a> {
-    async fn of(reach: &'a Reach) -> Result<Self> {
-        // With the settings wrong no socket is known, and what is wrong is said when they are edited.
-        let client = match client(reach) {
-            Ok(client) => client,
-            Err(_) if reach.socket.is_none() => return Ok(Self::Files(&reach.config)),
-            Err(failure) => return Err(failure),
-        };
-        match client.status().await {
-            Err(ClientError::NotRunning(_)) if reach.socket.is_none() => {
-                Ok(Self::Files(&reach.config))
-            }
-            Err(error @ (ClientError::NotRunning(_) | ClientError::Denied(_))) => Err(error.into()),
-            _ => Ok(Self::Relay(client)),
-        }
-    }
-
-    async fn connectors(&self) -> Result<Vec<Connector>> {
-        Ok(match self {
-            Self::Relay(client) => client.connectors().await?.connectors,
-            Self::Files(file) => settings::connectors(file)?,
-        })
-    }
-
-    async fn edit(&self, edits: &[Edit], run: Run) -> Result<Changes> {
-        match (self, run) {
-            (Self::Relay(client), _) => Ok(client.edit(edits, run).await?),
-            (Self::Files(file), Run::Dry) => {
-                let plan = settings::plan(file, edits, look::findings)?;
-                Ok(Changes { changes: plan.changes, ..Changes::default() })
-            }
-            (Self::Files(file), Run::Real) => {
-                let (_, changes) = settings::apply_edits(file, edits, look::findings)?;
-                Ok(Changes { done: true, changes, notes: Vec::new() })
-            }
-        }
     }
 }
 
@@ -121,20 +79,29 @@ async fn add(add: &ConnectorAdd) -> Result {
     let action = Action::Add(fields(&add.fields)?);
     let home = Home::of(&add.ask.reach).await?;
     let edit = Edit { direction, name: add.name.clone(), action };
-    done(&home, &add.ask.json, &add.yes, vec![edit]).await
+    let tried = trial::first(&home, &add.first, &edit).await?;
+    done(&home, &add.ask.json, &add.yes, (vec![edit], tried)).await
 }
 
 async fn set(set: &ConnectorSet) -> Result {
-    let fields = Action::Set(fields(&set.fields)?);
-    change(&set.which, &set.yes, fields).await
+    let action = Action::Set(fields(&set.fields)?);
+    let home = Home::of(&set.which.ask.reach).await?;
+    let edit = found(&home, &set.which, action).await?;
+    let tried = trial::first(&home, &set.first, &edit).await?;
+    done(&home, &set.which.ask.json, &set.yes, (vec![edit], tried)).await
 }
 
 async fn change(which: &ConnectorWhich, yes: &Yes, action: Action) -> Result {
     let home = Home::of(&which.ask.reach).await?;
+    let edit = found(&home, which, action).await?;
+    done(&home, &which.ask.json, yes, (vec![edit], None)).await
+}
+
+/// The edit of a connector that is there.
+async fn found(home: &Home<'_>, which: &ConnectorWhich, action: Action) -> Result<Edit> {
     let all = home.connectors().await?;
     let found = find(&all, &which.name, which.direction.direction())?;
-    let edit = Edit { direction: found.direction, name: found.name.clone(), action };
-    done(&home, &which.ask.json, yes, vec![edit]).await
+    Ok(Edit { direction: found.direction, name: found.name.clone(), action })
 }
 
 async fn import(import: &ConnectorImport) -> Result {
@@ -155,7 +122,7 @@ async fn import(import: &ConnectorImport) -> Result {
         output::note(format!("note: {note}"));
     }
     let home = Home::of(&import.ask.reach).await?;
-    done(&home, &import.ask.json, &import.yes, imported.edits).await
+    done(&home, &import.ask.json, &import.yes, (imported.edits, None)).await
 }
 
 async fn export(export: &ConnectorExport) -> Result {
@@ -168,16 +135,30 @@ async fn export(export: &ConnectorExport) -> Result {
 }
 
 /// Shows what would change, asks, and does it.
-async fn done(home: &Home<'_>, json: &bool, yes: &Yes, edits: Vec<Edit>) -> Result {
+async fn done(
+    home: &Home<'_>,
+    json: &bool,
+    yes: &Yes,
+    (edits, trial): (Vec<Edit>, Option<Tried>),
+) -> Result {
     let planned = home.edit(&edits, Run::Dry).await?;
+    let planned = Changes { trial: trial.clone(), ..planned };
     let (summary, is_nothing) = (summary(&planned), planned.changes.is_empty());
     if yes.dry_run || is_nothing {
-        return if *json { output::json(&planned) } else { output::line(summary) };
+        if *json {
+            return output::json(&planned);
+        }
+        output::line(summary)?;
+        return trial.as_ref().map_or(Ok(()), trial::show);
     }
     if !*json {
         output::line(&summary)?;
+        trial.as_ref().map_or(Ok(()), trial::show)?;
     }
-    if !yes.yes && !is_wanted()? {
+    if yes.yes && trial.as_ref().is_some_and(Tried::is_failed) {
+        output::note("the test failed; it is saved all the same, as --yes says");
+    }
+    if !yes.yes && !is_wanted(trial.as_ref())? {
         return Err(Failure {
             error: anyhow!("nothing was changed"),
             hint: None,
@@ -186,7 +167,7 @@ async fn done(home: &Home<'_>, json: &bool, yes: &Yes, edits: Vec<Edit>) -> Resu
     }
     let changes = home.edit(&edits, Run::Real).await?;
     if *json {
-        return output::json(&changes);
+        return output::json(&Changes { trial, ..changes });
     }
     output::line(match home {
         Home::Relay(_) => "done; in effect",
@@ -201,15 +182,23 @@ fn summary(planned: &Changes) -> String {
     planned.changes.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
-fn is_wanted() -> Result<bool> {
+fn is_wanted(trial: Option<&Tried>) -> Result<bool> {
+    let is_failed = trial.is_some_and(Tried::is_failed);
     if !io::stdin().is_terminal() {
+        let words = if is_failed {
+            "the test failed, and nobody is there to be asked; nothing was changed"
+        } else {
+            "nobody is there to be asked"
+        };
         return Err(Failure {
-            error: anyhow!("nobody is there to be asked"),
+            error: anyhow!(words),
             hint: Some("say --yes to change it, or --dry-run to look only".to_owned()),
             code: Code::Arguments,
         });
     }
-    output::note("Change it? [y/N]");
+    let question =
+        if is_failed { "The test failed. Change it all the same?" } else { "Change it?" };
+    output::note(format!("{question} [y/N]"));
     let mut answer = String::new();
     let read = io::stdin().lock().read_line(&mut answer);
     read.map_err(|error| Failure::from(anyhow::Error::new(error)))?;

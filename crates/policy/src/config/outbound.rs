@@ -1,5 +1,6 @@
 //! Outbound connectors.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use schemars::JsonSchema;
@@ -42,6 +43,12 @@ pub struct OutboundConnector {
     pub port: u16,
     /// How much TLS is asked for before mail is handed over.
     pub tls: TlsLevel,
+    /// Whether TLS begins with the connection instead of by STARTTLS (RFC 8314), as it does at port 465. Needs
+    /// `tls = "encrypt"` or `"verify"`.
+    pub implicit_tls: bool,
+    /// The addresses of this machine that connections come from, in turn, each to hosts of its own family; a host of a family
+    /// that none of these has is passed over. Empty: as the system chooses. Not for Unix sockets.
+    pub source_addresses: Vec<IpAddr>,
     /// The lowest version of TLS that is spoken. A host that speaks older ones only gets mail in clear text with
     /// `tls = "opportunistic"`, and none otherwise.
     pub tls_version_min: TlsVersion,
@@ -78,6 +85,8 @@ impl Default for OutboundConnector {
             login: None,
             port: 25,
             tls: TlsLevel::default(),
+            implicit_tls: false,
+            source_addresses: Vec::new(),
             tls_version_min: TlsVersion::default(),
             tls_name: None,
             ca_file: None,

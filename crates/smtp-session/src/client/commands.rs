@@ -2,11 +2,42 @@
 
 use std::collections::HashSet;
 
-use mail::{BodyType, Domain, Recipient, Submitter};
-use smtp_codec::{By, MailParam, RcptParam};
+use bytes::BytesMut;
+use mail::{BodyType, Domain, Recipient, Reply, Submitter};
+use smtp_codec::{By, MailParam, RcptParam, write_mail, write_rcpt};
 
 use crate::client::extensions::Extensions;
 use crate::client::outgoing::Outgoing;
+use crate::client::words;
+
+/// MAIL and each RCPT as a transaction would say them, for who says them one by one; the lines come without their ends.
+///
+/// # Errors
+/// Why the next hop cannot take this message.
+pub fn envelope_commands(
+    outgoing: &Outgoing,
+    extensions: &Extensions,
+) -> Result<Vec<String>, Reply> {
+    if let Some(refusal) = words::refusal(outgoing, extensions) {
+        return Err(refusal);
+    }
+    let mut line = BytesMut::new();
+    write_mail(&mut line, &outgoing.sender, mail_params(outgoing, extensions));
+    let mut lines = vec![line];
+    for (recipient, fit) in outgoing.recipients.iter().zip(fits(outgoing, extensions)) {
+        match fit {
+            Fit::Goes => {
+                let mut line = BytesMut::new();
+                write_rcpt(&mut line, &recipient.address, rcpt_params(recipient, extensions));
+                lines.push(line);
+            }
+            Fit::NeedsSmtpUtf8 => return Err(words::address_lacks_smtputf8()),
+            Fit::TooMany => {}
+        }
+    }
+    let text = |line: &BytesMut| String::from_utf8_lossy(line).trim_end().to_owned();
+    Ok(lines.iter().map(text).collect())
+}
 
 /// What becomes of a recipient before anything is said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,0 +1,137 @@
+//! Outbound connectors are tried: by the running relay, or from the settings' files alone.
+
+use std::path::Path;
+
+use admin::Failure;
+use admin::view::{Edit, Trial, TrialStep, Tried};
+use delivery::{Handshakes, Logins, Report, Step, Tester};
+use mail::{Address, Domain, ReversePath};
+use policy::Router;
+use policy::config::OutboundConnector;
+use resolver::Resolver;
+use settings::Settings;
+use telemetry::Registry;
+use units::Clock;
+
+use crate::look;
+use crate::random::random;
+use crate::refused::{blocking, not_edited, not_loaded, unusable};
+
+/// What every trial needs.
+pub(crate) struct Bench {
+    pub(crate) hostname: Domain,
+    pub(crate) clock: Clock,
+    pub(crate) resolver: Resolver,
+}
+
+impl Bench {
+    /// Tries `connector` with these keys.
+    pub(crate) async fn run(
+        &self,
+        (router, connector): (&Router, &OutboundConnector),
+        (handshakes, logins): (Handshakes, Logins),
+        wish: &delivery::Trial,
+    ) -> Result<Tried, Failure> {
+        let destination = router.by(connector, &wish.recipient).map_err(|error| {
+            Failure::wrong(error.to_string(), "name a recipient with a domain in `to`")
+        })?;
+        let tester = Tester {
+            hostname: self.hostname.as_str().into(),
+            clock: self.clock.clone(),
+            seed: random(),
+            resolver: self.resolver.clone(),
+            handshakes,
+            logins,
+        };
+        let report = tester.run(connector, &destination, wish).await;
+        tracing::info!(connector = connector.name, verdict = %report.verdict, "connector tried");
+        Ok(view(&connector.name, report))
+    }
+
+    /// Tries the connector called `name` of `settings`, be it enabled or not, with what they say.
+    pub(crate) async fn run_of(
+        &self,
+        settings: Settings,
+        name: &str,
+        wish: &delivery::Trial,
+    ) -> Result<Tried, Failure> {
+        let found = find(&settings.outbound, name)?;
+        let connector = OutboundConnector { enabled: true, ..found.clone() };
+        let (clock, only) = (self.clock.clone(), vec![connector.clone()]);
+        let opened = blocking(move || -> anyhow::Result<_> {
+            let keys = (Handshakes::open(&settings.tls, &only)?, Logins::open(&only, &clock)?);
+            Ok((Router::new(only)?, keys))
+        });
+        let (router, keys) = opened.await?.map_err(|error| unusable(&error))?;
+        let router = router.with_hostname(self.hostname.clone());
+        self.run((&router, &connector), keys, wish).await
+    }
+}
+
+/// Tries a connector of the settings in `file`, while no relay runs.
+pub(crate) async fn of_file(file: &Path, name: &str, trial: Trial) -> Result<Tried, Failure> {
+    let wish = read(&trial)?;
+    let direction = admin::view::Direction::Outbound;
+    let edit = trial.action.map(|action| Edit { direction, name: name.to_owned(), action });
+    let settings = settings(file, edit)?;
+    let hostname = Domain::parse(&settings.hostname)
+        .map_err(|error| Failure::wrong(error.to_string(), "correct `hostname`"))?;
+    let resolver = Resolver::open(&settings.resolver, random(), &Registry::new())
+        .map_err(|error| Failure::wrong(error.to_string(), "correct `[resolver]`"))?;
+    let bench = Bench { hostname, clock: Clock::system(), resolver };
+    bench.run_of(settings, name, &wish).await
+}
+
+/// What a trial's words mean.
+pub(crate) fn read(trial: &Trial) -> Result<delivery::Trial, Failure> {
+    let address = |key: &str, text: &str| {
+        Address::parse(text).map_err(|error| {
+            let words = format!("`{text}` of `{key}` is not an address: {error}");
+            Failure::wrong(words, "write an address such as alice@example.com")
+        })
+    };
+    let sender = match trial.from.as_str() {
+        "" | "<>" => ReversePath::Null,
+        text => ReversePath::Address(address("from", text)?),
+    };
+    Ok(delivery::Trial { sender, recipient: address("to", &trial.to)?, probe: trial.probe })
+}
+
+/// The outbound connector called `name`.
+pub(crate) fn find<'a>(
+    all: &'a [OutboundConnector],
+    name: &str,
+) -> Result<&'a OutboundConnector, Failure> {
+    all.iter().find(|one| one.name == name).ok_or_else(|| {
+        let words = format!("there is no outbound connector `{name}`");
+        Failure::missing(words, "`chasqui connector list` names them")
+    })
+}
+
+/// The settings in `file`, as they would be after `edit`. Blocks on files.
+pub(crate) fn settings(file: &Path, edit: Option<Edit>) -> Result<Settings, Failure> {
+    match edit {
+        Some(edit) => settings::plan(file, &[edit], look::findings)
+            .map(|plan| plan.settings)
+            .map_err(|error| not_edited(&error)),
+        None => settings::load(file).map_err(|error| not_loaded(&error)),
+    }
+}
+
+fn view(connector: &str, report: Report) -> Tried {
+    let millis = |took: std::time::Duration| u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+    let step = |step: Step| TrialStep {
+        step: step.name.to_owned(),
+        verdict: step.verdict.name().to_owned(),
+        milliseconds: millis(step.took),
+        host: step.host.map(Into::into),
+        text: step.words,
+        advice: step.advice.map(str::to_owned),
+    };
+    Tried {
+        connector: connector.to_owned(),
+        verdict: report.verdict.name().to_owned(),
+        milliseconds: millis(report.took),
+        steps: report.steps.into_iter().map(step).collect(),
+    }
+}

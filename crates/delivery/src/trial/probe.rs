@@ -1,0 +1,66 @@
+//! A small message that is really sent.
+
+use bytes::Bytes;
+use mail::{Fate, Notify, Ret};
+use policy::config::Protocol;
+use smtp_session::client::Transaction;
+
+use super::{Walk, words};
+use crate::attempt::timeouts;
+use crate::connection::Connection;
+use crate::drive::{Driven, drive};
+use crate::seven_bit::Body;
+use crate::trail::Verdict;
+
+impl Walk<'_> {
+    /// Sends one, and asks for a report of its delivery where the host promises reports.
+    pub(super) async fn probe(&self, connection: &mut Connection) {
+        let content = self.content();
+        let mut outgoing = self.outgoing(u64::try_from(content.len()).unwrap_or(u64::MAX));
+        outgoing.wishes.ret = Some(Ret::Headers);
+        for recipient in &mut outgoing.recipients {
+            recipient.notify = Some(Notify::SUCCESS.with(Notify::FAILURE));
+        }
+        let begin = match self.connector.protocol {
+            Protocol::Smtp => Transaction::new,
+            Protocol::Lmtp => Transaction::lmtp,
+        };
+        let (extensions, now) = (connection.extensions, self.means.clock.now());
+        let mut transaction = Box::new(begin(outgoing, extensions, timeouts(self.connector), now));
+        let mut body = Body::of(content);
+        let driven = drive(connection, &mut transaction, &mut body, &self.means.clock).await;
+        let Driven::Ended(end) = driven else {
+            return self.fail("probe", "the connection was lost", words::BROKEN);
+        };
+        let Some(answer) = end.recipients.first() else { return };
+        if answer.fate != Fate::Delivered {
+            let advice = if answer.fate == Fate::Deferred { words::LATER } else { words::PROBE };
+            return self.fail("probe", &answer.reply.to_string(), advice);
+        }
+        let report = if extensions.dsn {
+            "a report of its delivery was asked for (NOTIFY=SUCCESS,FAILURE)"
+        } else {
+            "no report of its delivery was asked for: the host does not offer DSN"
+        };
+        self.trail.note("probe", Verdict::Pass, &format!("{}; {report}", answer.reply));
+    }
+
+    fn content(&self) -> Bytes {
+        let (hostname, millis) = (&self.means.hostname, self.means.clock.unix_millis());
+        let now = mail::Timestamp::from_millis(millis);
+        let postmaster = format!("postmaster@{hostname}");
+        let sender = self.trial.sender.address().map_or(&*postmaster, |address| address.as_str());
+        let (name, lot) = (&self.connector.name, self.means.dice.roll());
+        let recipient = self.trial.recipient.as_str();
+        let text = format!(
+            "Date: {}\r\nFrom: <{sender}>\r\nTo: <{recipient}>\r\n\
+             Subject: Probe of outbound connector {name}\r\n\
+             Message-ID: <probe-{millis:x}-{lot:x}@{hostname}>\r\nAuto-Submitted: auto-generated\r\n\
+             MIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n\
+             An operator of {hostname} tries whether mail leaves by the connector {name}.\r\n\
+             Nothing needs to be done.\r\n",
+            now.rfc5322()
+        );
+        text.into()
+    }
+}

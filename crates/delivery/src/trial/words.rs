@@ -1,0 +1,33 @@
+//! What to do about a step that failed.
+
+use crate::metrics::Stage;
+
+pub(super) const SOURCE: &str =
+    "give this machine the address, or take it out of `source_addresses`";
+pub(super) const DNS: &str =
+    "look at the name in `hosts`, at the recipient's domain, and at `[resolver]`";
+pub(super) const MAIL: &str = "the host does not take mail of this sender from this relay: look at `--from`, at the login, and at what the host lets this address do";
+pub(super) const RCPT: &str = "the host does not take mail for this recipient: look at `--to`, at `recipient_domains`, and at whether the host relays for this machine";
+pub(super) const LATER: &str = "the host asks to come back later, as with greylisting: mail waits in the queue and is tried again";
+pub(super) const BROKEN: &str = "the host broke off: its log tells why";
+pub(super) const SLOW: &str = "mail has more time by `timeouts`; look at why the host is so slow";
+pub(super) const PROBE: &str = "the host refuses the content: its words say why";
+const TCP: &str =
+    "look at host and port, at a firewall in between, and at whether the host listens";
+const GREETING: &str = "the host does not want to talk to this machine's address, or is no SMTP server; at port 465 set `implicit_tls`";
+const EHLO: &str = "look at `hostname` and its DNS entries, and at `protocol`";
+const TLS: &str = "look at `tls`, `tls_name`, `ca_file`, `tls_version_min` and `implicit_tls`; port 465 wants `implicit_tls`, ports 25 and 587 do not";
+const AUTH: &str =
+    "look at `login`: user, password file, and whether the host wants a password made for programs";
+
+/// The step that a delivery's stage is, and what to do when it fails.
+pub(super) const fn of_stage(stage: Stage) -> (&'static str, &'static str) {
+    match stage {
+        Stage::LookUp => ("dns", DNS),
+        Stage::Connect => ("tcp", TCP),
+        Stage::Greeting => ("greeting", GREETING),
+        Stage::Ehlo => ("ehlo", EHLO),
+        Stage::Tls => ("tls", TLS),
+        Stage::Login => ("auth", AUTH),
+    }
+}
