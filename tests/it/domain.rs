@@ -340,3 +340,134 @@ fn da_25_the_report_says_who_publishes() {
         assert!(said.stdout.contains(words), "{}", said.stdout);
     }
 }
+
+/// The records that `dkim add --json` prints, by name.
+fn made(said: &str) -> Vec<(String, String)> {
+    let keys: Value = serde_json::from_str(said).expect("JSON");
+    let records = keys.as_array().expect("keys").iter().map(|key| &key["records"][0]["record"]);
+    let text = |value: &Value| value.as_str().expect("a text").to_owned();
+    records.map(|record| (text(&record["name"]), text(&record["value"]))).collect()
+}
+
+/// A key is made, published, checked, activated and retired while the relay runs; it signs only in between.
+#[test]
+fn da_21_a_key_signs_from_its_activation_to_its_retirement() {
+    let (dns, sink) = (Dns::start(&[("sender.example", txt("hello"))]), Sink::start());
+    let settings = Settings::towards(sink.address())
+        .set("resolver.servers", vec![dns.address().to_string()])
+        .set("resolver.answer_age_max", "0s");
+    let relay = Relay::start(settings);
+    let signs = |count: usize| {
+        relay.submit("ana@sender.example", &["bo@receiver.example"], &letter("rotation", 900));
+        let message = sink.wait_accepted(count).remove(count - 1);
+        String::from_utf8_lossy(&message.content).matches("DKIM-Signature:").count()
+    };
+    let dkim = |words: &[&str]| relay.cli(&[&["dkim"], words].concat());
+    let add = ["add", "sender.example", "--selector", "s1", "--json"];
+    let records = made(&dkim(&add).succeeded());
+    assert_eq!(records[0].0, "s1-rsa._domainkey.sender.example");
+    assert_eq!(records[1].0, "s1-ed25519._domainkey.sender.example");
+    let file = relay.folder().join("dkim/s1-rsa._domainkey.sender.example.pem");
+    assert_eq!(fs::metadata(&file).expect("a key").permissions().mode() & 0o777, 0o600);
+    let again = dkim(&["add", "sender.example", "--selector", "s1"]);
+    assert_eq!(again.status.code(), Some(1), "{again:?}");
+    assert!(again.stderr.contains("already a key s1-rsa of sender.example"), "{}", again.stderr);
+    assert_eq!(signs(1), 0);
+
+    let early = dkim(&["activate", "sender.example", "s1-rsa"]);
+    assert_eq!(early.status.code(), Some(1), "{early:?}");
+    assert!(early.stderr.contains("s1-rsa._domainkey.sender.example: not published"), "{early:?}");
+    let unchecked = dkim(&["check", "sender.example"]);
+    assert_eq!(unchecked.status.code(), Some(1), "{unchecked:?}");
+    assert!(unchecked.stderr.contains("the DNS lacks 2 of these keys"), "{unchecked:?}");
+    assert!(
+        unchecked
+            .stdout
+            .contains("s1-rsa of sender.example (pending): not published\n    s1-rsa._domainkey"),
+        "{unchecked:?}"
+    );
+    assert_eq!(signs(2), 0);
+
+    // A key that is not exactly this one does not count.
+    dns.set(&records[0].0, &[txt(&records[0].1.replace("MII", "MIJ"))]);
+    dns.set(&records[1].0, &[txt(&records[1].1)]);
+    let other = dkim(&["activate", "sender.example", "s1-rsa"]);
+    assert_eq!(other.status.code(), Some(1), "{other:?}");
+    assert!(other.stderr.contains("another key is published"), "{other:?}");
+    dns.set(&records[0].0, &[txt(&records[0].1)]);
+    let checked = dkim(&["check"]).succeeded();
+    assert!(checked.contains("s1-ed25519 of sender.example (pending): published"), "{checked}");
+    let done = dkim(&["activate", "sender.example", "s1-rsa"]).succeeded();
+    assert_eq!(done, "s1-rsa of sender.example signs; in effect\n");
+    assert_eq!(signs(3), 1);
+    dkim(&["activate", "Sender.Example", "s1-ed25519"]).succeeded();
+    assert_eq!(signs(4), 2);
+
+    let retired = dkim(&["retire", "sender.example", "s1-ed25519"]).succeeded();
+    assert!(retired.contains("must stay in the DNS"), "{retired}");
+    assert_eq!(signs(5), 1);
+    let last = dkim(&["retire", "sender.example", "s1-rsa"]);
+    assert_eq!(last.status.code(), Some(1), "{last:?}");
+    assert!(last.stderr.contains("no other key signs for sender.example"), "{last:?}");
+    dkim(&["retire", "sender.example", "s1-rsa", "--force", "--finally"]).succeeded();
+    assert_eq!(signs(6), 0);
+    let list = relay.cli_json(&["dkim", "list"]);
+    assert_eq!((&list[0]["state"], &list[1]["state"]), (&"retired".into(), &"retiring".into()));
+    assert_eq!((&list[0]["kind"], &list[1]["kind"]), (&"rsa".into(), &"ed25519".into()));
+    let unknown = dkim(&["retire", "sender.example", "s2"]);
+    assert_eq!(unknown.status.code(), Some(1), "{unknown:?}");
+    assert!(unknown.stderr.contains("there is no DKIM key `s2` of sender.example"), "{unknown:?}");
+    relay.cli(&["config", "check"]).succeeded();
+}
+
+/// What is printed can be pasted into a zone: strings of 255 octets at most, or a CNAME and what it points to.
+#[test]
+fn da_21_records_are_printed_for_a_zone() {
+    let dns = Dns::start(&[]);
+    let relay = written(known_relay(&dns));
+    let add = ["dkim", "add", "own.test", "--rsa", "--selector", "s1"];
+    let said = relay.cli(&add).succeeded();
+    assert!(said.contains("in effect at the next start"), "{said}");
+    let line = said.lines().find(|line| line.contains(" IN TXT ")).expect("a record");
+    let (name, strings) = line.split_once(" IN TXT ").expect("a record");
+    assert_eq!(name.trim(), "s1._domainkey.own.test.");
+    let strings: Vec<_> = strings.trim().trim_matches('"').split("\" \"").collect();
+    assert_eq!(strings.len(), 2, "{line}");
+    assert!(strings.iter().all(|string| string.len() <= 255), "{line}");
+    assert!(strings.concat().starts_with("v=DKIM1; k=rsa; p=MII"), "{line}");
+
+    let keys = relay.folder().join("elsewhere");
+    let add = [
+        "dkim",
+        "add",
+        "own.test",
+        "--ed25519",
+        "--selector",
+        "s2",
+        "--cname",
+        "dkim.relay.test.",
+        "--directory",
+        &keys.display().to_string(),
+    ];
+    let said = relay.cli(&add).succeeded();
+    assert!(keys.join("s2._domainkey.own.test.pem").exists());
+    let alias = "s2._domainkey.own.test. IN CNAME s2.own.test.dkim.relay.test.";
+    assert!(said.contains(&format!("the domain's owner publishes:\n    {alias}\n")), "{said}");
+    let record = "the operator of this relay publishes:\n    s2.own.test.dkim.relay.test. IN TXT \"v=DKIM1; k=ed25519; p=";
+    assert!(said.contains(record), "{said}");
+    // The delegated key counts as published.
+    let text = said.split("IN TXT \"").nth(1).and_then(|rest| rest.split('"').next());
+    dns.set("s2._domainkey.own.test", &[Record::Cname("s2.own.test.dkim.relay.test")]);
+    dns.set("s2.own.test.dkim.relay.test", &[txt(text.expect("a record"))]);
+    let done = relay.cli(&["dkim", "activate", "own.test", "s2"]).succeeded();
+    assert!(done.contains("s2 of own.test signs; in effect at the next start"), "{done}");
+
+    // Told to, a key signs whatever the DNS says.
+    relay.cli(&["dkim", "activate", "own.test", "s1", "--force"]).succeeded();
+    let shown = relay.cli_json(&["config", "show"]);
+    assert_eq!(shown["dkim"][0]["check_dns"], false);
+    assert_eq!(shown["dkim"][1]["check_dns"], true);
+    let bad = relay.cli(&["dkim", "add", "no domain"]);
+    assert_eq!(bad.status.code(), Some(2), "{bad:?}");
+    assert!(bad.stderr.contains("`no domain` is no domain"), "{bad:?}");
+}

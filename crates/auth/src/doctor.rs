@@ -24,14 +24,24 @@ pub async fn examine(dns: &Dns, relay: &Relay, domain: &str, sts_policy: Option<
         let check = Check::new("domain", Grade::Fail, format!("`{domain}` is no domain"));
         return Report { domain: domain.to_owned(), checks: vec![check] };
     };
-    let mut checks = vec![hosts::exchangers(dns, relay, &name).await];
-    checks.extend(hosts::sources(dns, relay).await);
-    checks.push(spf::check(dns, relay, &name).await);
-    checks.extend(dkim::check(dns, relay, &name).await);
-    let dmarc = crate::dmarc::policy(dns, &name).await;
-    checks.push(policies::dmarc(relay, &name, &dmarc));
-    checks.push(policies::mta_sts(dns, relay, &name, sts_policy).await);
-    checks.push(policies::tls_reports(dns, relay, &name).await);
-    checks.push(policies::bimi(dns, &name, &dmarc).await);
+    // All at once, so that a DNS that does not answer is waited for once.
+    let dmarc = async {
+        let policy = crate::dmarc::policy(dns, &name).await;
+        (policies::dmarc(relay, &name, &policy), policies::bimi(dns, &name, &policy).await)
+    };
+    let (exchangers, sources, spf, dkim, (dmarc, bimi), mta_sts, tls_reports) = tokio::join!(
+        hosts::exchangers(dns, relay, &name),
+        hosts::sources(dns, relay),
+        spf::check(dns, relay, &name),
+        dkim::check(dns, relay, &name),
+        dmarc,
+        policies::mta_sts(dns, relay, &name, sts_policy),
+        policies::tls_reports(dns, relay, &name),
+    );
+    let mut checks = vec![exchangers];
+    checks.extend(sources);
+    checks.push(spf);
+    checks.extend(dkim);
+    checks.extend([dmarc, mta_sts, tls_reports, bimi]);
     Report { domain: name, checks }
 }

@@ -2,6 +2,7 @@
 
 mod ask;
 mod connector;
+mod dkim;
 mod domain;
 
 use std::net::{IpAddr, SocketAddr};
@@ -15,6 +16,7 @@ pub(crate) use self::connector::{
     Connector, ConnectorAdd, ConnectorExport, ConnectorImport, ConnectorSet, ConnectorTest,
     ConnectorWhich, ExportFormat, TestFirst, Yes,
 };
+pub(crate) use self::dkim::{Dkim, DkimActivate, DkimAdd, DkimCheck, DkimRetire, DkimWhich};
 pub(crate) use self::domain::{Domain, DomainCheck};
 
 /// A mail relay that never loses what it accepted.
@@ -68,6 +70,12 @@ pub enum Command {
     /// Look after the domains that mail is from
     #[command(subcommand)]
     Domain(Domain),
+    /// Make the keys that sign mail, and change them
+    ///
+    /// A key is made (`add`), published, checked, activated, and in time retired for a new one. The settings' files are
+    /// changed, and a running relay reads them again.
+    #[command(subcommand)]
+    Dkim(Dkim),
     /// Make tokens for the control API over TCP
     #[command(subcommand)]
     Token(Token),

@@ -2,6 +2,7 @@
 
 mod config;
 mod connector;
+mod dkim;
 mod domain;
 mod explain_connection;
 mod login;
@@ -31,6 +32,7 @@ pub(crate) fn run(command: Command) -> Result {
         Command::TraceHeaders(trace) => trace_headers::run(&trace),
         Command::Queue(queue) => wait_for(queue::run(&queue)),
         Command::Connector(connector) => wait_for(connector::run(&connector)),
+        Command::Dkim(dkim) => wait_for(dkim::run(&dkim)),
         Command::Domain(domain) => wait_for(domain::run(&domain)),
         Command::Token(token) => token::run(&token),
         Command::Login(login) => login::run(&login),

@@ -39,8 +39,9 @@ pub(crate) async fn examine(
             Err(error) => more.push(no_sources(&relay.helo, &error)),
         }
     }
-    let policy = sts_policy::fetched(&dns, domain).await;
-    let mut report = doctor::examine(&dns, &relay, domain, policy.as_deref()).await;
+    // Boxed, since both are rare and large.
+    let policy = Box::pin(sts_policy::fetched(&dns, domain)).await;
+    let mut report = Box::pin(doctor::examine(&dns, &relay, domain, policy.as_deref())).await;
     report.checks.extend(more);
     Ok(view::DomainReport {
         grade: grade(report.grade()),
@@ -95,7 +96,8 @@ fn no_sources(host: &str, error: &LookupError) -> Check {
     let words = format!(
         "give {host} its addresses in the DNS, or name them in `mail_auth.domains.source_addresses`"
     );
-    plain("addresses".to_owned(), Grade::Fail, found, Some(words))
+    let grade = if error.is_temporary() { Grade::Warn } else { Grade::Fail };
+    plain("addresses".to_owned(), grade, found, Some(words))
 }
 
 fn plain(name: String, grade: Grade, found: String, words: Option<String>) -> Check {

@@ -1,4 +1,6 @@
-//! The look at the keys that mail is signed with, before anything else begins.
+//! The keys that mail is signed with: looked at before anything else begins, and written when they are made.
+
+pub(crate) mod file;
 
 use auth::{KeyError, SigningKey};
 use settings::{Finding, Settings};

@@ -1,8 +1,9 @@
-//! Changes to connectors: planned, checked as a whole, then written where they belong.
+//! Changes to connectors and keys: planned, checked as a whole, then written where they belong.
 
 mod difference;
 mod document;
 mod error;
+mod keys;
 mod words;
 mod write;
 
@@ -16,6 +17,7 @@ pub(crate) use self::difference::defaults;
 use self::difference::{Listed, listed};
 use self::document::{Document, Wrong};
 pub use self::error::EditError;
+pub use self::keys::KeyEdit;
 pub use self::words::fields;
 use crate::check::is_plain;
 use crate::file::parse_and_look;
@@ -50,6 +52,17 @@ pub fn plan(
     edits: &[Edit],
     look: impl FnOnce(&Settings) -> Vec<Finding>,
 ) -> Result<Plan, EditError> {
+    planned(main, look, |documents, folder| {
+        edits.iter().try_for_each(|edit| apply(documents, folder, edit))
+    })
+}
+
+/// Plans changes to the documents, of which new ones go into the folder that is handed on.
+fn planned(
+    main: &Path,
+    look: impl FnOnce(&Settings) -> Vec<Finding>,
+    change: impl FnOnce(&mut Vec<Document>, &Path) -> Result<(), EditError>,
+) -> Result<Plan, EditError> {
     let sources = Sources::read(main, &Changed::new())?;
     let before: BTreeMap<_, _> =
         sources.iter().map(|source| (source.file.clone(), source.text.clone())).collect();
@@ -66,9 +79,7 @@ pub fn plan(
     }
     let main_text = before.get(main).map_or("", String::as_str);
     let folder = folder(main, main_text);
-    for edit in edits {
-        apply(&mut documents, &folder, edit)?;
-    }
+    change(&mut documents, &folder)?;
     let changed: Changed = documents
         .into_iter()
         .map(|document| (document.file.clone(), document.text(&folder)))
@@ -109,8 +120,28 @@ pub fn apply_edits(
     edits: &[Edit],
     look: impl Fn(&Settings) -> Vec<Finding>,
 ) -> Result<(Settings, Vec<Change>), EditError> {
+    written(|| plan(main, edits, &look))
+}
+
+/// As [`apply_edits`], for keys.
+pub fn edit_keys(
+    main: &Path,
+    edits: &[KeyEdit],
+    look: impl Fn(&Settings) -> Vec<Finding>,
+) -> Result<Settings, EditError> {
+    let plan = || {
+        planned(main, &look, |documents, folder| {
+            edits.iter().try_for_each(|edit| keys::apply(documents, folder, edit))
+        })
+    };
+    written(plan).map(|(settings, _)| settings)
+}
+
+fn written(
+    plan: impl Fn() -> Result<Plan, EditError>,
+) -> Result<(Settings, Vec<Change>), EditError> {
     for _ in 0..TRIES_MAX {
-        let plan = plan(main, edits, &look)?;
+        let plan = plan()?;
         let changes = plan.changes.clone();
         match plan.write() {
             Err(EditError::Raced) => {}
@@ -176,13 +207,9 @@ fn apply(documents: &mut Vec<Document>, folder: &Path, edit: &Edit) -> Result<()
         }
         (None, Action::Add(fields) | Action::Put(fields)) => {
             let file = folder.join(format!("{section}-{name}.toml"));
-            let known = documents.iter().position(|document| document.file == file);
-            let known = known.unwrap_or_else(|| {
-                documents.push(Document::new(file, DocumentMut::new()));
-                documents.len() - 1
-            });
-            let document = documents.get_mut(known);
-            document.map_or(Ok(()), |document| document.add(section, name, fields)).map_err(wrong)
+            let document = Document::at(documents, file);
+            let add = |document: &mut Document| document.add(section, Some(name), fields);
+            document.map_or(Ok(()), add).map_err(wrong)
         }
     }
 }

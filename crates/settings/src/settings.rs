@@ -17,7 +17,7 @@ pub struct Settings {
     /// The name that other hosts know this relay by: in greetings, EHLO, trace headers and reports. It should
     /// resolve to this machine, and the machine's address back to it (RFC 5321 §4.1.4). Has no default.
     pub hostname: String,
-    /// A folder with further files, `*.toml`, that may hold `[[inbound]]`, `[[outbound]]`, `[[rule]]` and `[[group]]` and nothing else; read in
+    /// A folder with further files, `*.toml`, that may hold `[[inbound]]`, `[[outbound]]`, `[[rule]]`, `[[group]]`, `[[expect]]`, `[[domain]]` and `[[dkim]]` and nothing else; read in
     /// the order of their names, after this file. Taken from this file's folder on; need not be there. `chasqui
     /// connector add` writes its connectors there.
     #[schemars(with = "PathBuf")]

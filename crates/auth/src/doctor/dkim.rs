@@ -17,7 +17,7 @@ pub(super) async fn check(dns: &Dns, relay: &Relay, domain: &str) -> Vec<Check> 
         let found = format!("no active key signs for {domain}");
         let check = Check::new("DKIM", Grade::Warn, found).tell(
             Party::Operator,
-            "make a key, have its record published, then set its state to active",
+            "make keys with `chasqui dkim add`, have their records published, then say `chasqui dkim activate`",
         );
         let mut checks = vec![check];
         for key in keys {
@@ -51,7 +51,7 @@ async fn one(dns: &Dns, relay: &Relay, key: &SigningKey) -> Check {
         (Published::Unknown(error), _) => Check::unknown(&title, &error),
         (Published::Yes, KeyState::Pending) => {
             check(Grade::Warn, format!("{name} is published and waits"))
-                .tell(Party::Operator, "set the key's state to active")
+                .tell(Party::Operator, "let it sign with `chasqui dkim activate`")
         }
         (Published::Yes, KeyState::Retired) => {
             check(Grade::Warn, format!("{name} is published, but the key is retired"))

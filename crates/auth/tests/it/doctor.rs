@@ -215,7 +215,7 @@ async fn keys_are_held_against_their_state() {
     let report = examine(&dns(&server), &relay, "m.relay.example.net", None).await;
     for (selector, grade, words) in [
         ("fresh", Grade::Warn, "not published yet"),
-        ("waits", Grade::Warn, "set the key's state to active"),
+        ("waits", Grade::Warn, "`chasqui dkim activate`"),
         ("good", Grade::Pass, "published as it is used"),
         ("lost", Grade::Fail, "worthless"),
         ("going", Grade::Fail, "not published"),

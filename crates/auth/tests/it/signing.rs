@@ -179,6 +179,30 @@ async fn a_key_that_the_dns_lacks_does_not_sign() {
     check(0, "could not be looked up").await;
 }
 
+/// A reload while the DNS does not answer lets no mail leave unsigned; a new key is asked for all the same.
+#[tokio::test]
+async fn other_settings_remember_what_the_dns_said_of_the_same_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut key, made) = key(folder.path(), Kind::Ed25519, "example.com", "s1");
+    key.check_dns = true;
+    let server = DnsServer::start().await;
+    publish(&server, &made);
+    let choose =
+        async |signer: &Signer| signer.choose(&dns(&server), "example.com").await.keys.len();
+    let first = signer(&[key.clone()]);
+    assert_eq!(choose(&first).await, 1);
+    server.set(&made.record.name, Asked::Txt, Answer::ServFail);
+    let again = first.reopened(&Signing::default(), &[key.clone()]).unwrap();
+    assert_eq!(choose(&again).await, 1);
+    // The same name, another key.
+    common::key(folder.path(), Kind::Ed25519, "example.com", "s1");
+    let other = again.reopened(&Signing::default(), &[key.clone()]).unwrap();
+    assert_eq!(choose(&other).await, 0);
+    std::fs::write(&key.key_file, "no key").unwrap();
+    assert!(again.reopened(&Signing::default(), &[key]).is_err());
+    assert!(again.has_active() && !signer(&[]).has_active());
+}
+
 /// OpenSSL calls it `RSAPublicKey_out`; old guides have people publish it.
 #[tokio::test]
 async fn the_inner_form_of_an_rsa_key_is_the_key_too() {

@@ -26,9 +26,17 @@ impl Document {
 
     /// The place of the connector called `name` in the list `section`.
     pub(super) fn find(&self, section: &str, name: &str) -> Option<usize> {
-        let is_it = |table: &dyn TableLike| {
+        self.position(section, |table| {
             table.get("name").and_then(Item::as_str).is_some_and(|other| other == name)
-        };
+        })
+    }
+
+    /// The place of the first table in the list `section` that `is_it`.
+    pub(super) fn position(
+        &self,
+        section: &str,
+        is_it: impl Fn(&dyn TableLike) -> bool,
+    ) -> Option<usize> {
         match self.root.get(section)? {
             Item::ArrayOfTables(list) => list.iter().position(|table| is_it(table)),
             Item::Value(Toml::Array(list)) => list
@@ -51,15 +59,27 @@ impl Document {
         }
     }
 
-    /// Adds a connector behind the others of this file.
+    /// The document of `file`, a new one if there is none.
+    pub(super) fn at(documents: &mut Vec<Self>, file: PathBuf) -> Option<&mut Self> {
+        let known = documents.iter().position(|document| document.file == file);
+        let known = known.unwrap_or_else(|| {
+            documents.push(Self::new(file, DocumentMut::new()));
+            documents.len() - 1
+        });
+        documents.get_mut(known)
+    }
+
+    /// Adds a table behind the others of this file; its name comes first.
     pub(super) fn add(
         &mut self,
         section: &str,
-        name: &str,
+        name: Option<&str>,
         fields: &Map<String, Value>,
     ) -> Result<(), Wrong> {
         let mut table = Table::new();
-        table.insert("name", toml_edit::value(name));
+        if let Some(name) = name {
+            table.insert("name", toml_edit::value(name));
+        }
         merge(&mut table, fields)?;
         let list = self.root.entry(section);
         match list.or_insert_with(|| Item::ArrayOfTables(ArrayOfTables::new())) {

@@ -29,6 +29,24 @@ pub enum EditError {
         /// Where.
         file: PathBuf,
     },
+    /// There is no such key.
+    #[error("there is no DKIM key `{selector}` of {domain} in the settings")]
+    KeyMissing {
+        /// The domain that signs.
+        domain: String,
+        /// The key's name.
+        selector: String,
+    },
+    /// There is one already.
+    #[error("there is already a DKIM key `{selector}` of {domain} in {}", file.display())]
+    KeyExists {
+        /// The domain that signs.
+        domain: String,
+        /// The key's name.
+        selector: String,
+        /// Where.
+        file: PathBuf,
+    },
     /// The edit makes no sense as it stands.
     #[error("{0}")]
     Wrong(String),
@@ -54,6 +72,8 @@ impl EditError {
         match self {
             Self::Missing { .. } => "`chasqui connector list` names them",
             Self::Exists { .. } => "change it with `chasqui connector set`, or take another name",
+            Self::KeyMissing { .. } => "`chasqui dkim list` names them",
+            Self::KeyExists { .. } => "take another selector",
             Self::Wrong(_) => "see docs/reference/settings.md",
             Self::Load(_) => "nothing was written",
             Self::Unwritable { .. } => "let the relay's user write into the folder of the settings",

@@ -203,3 +203,38 @@ fn a_plan_on_old_files_is_not_written() {
     place.apply(&edits).unwrap();
     assert_eq!(place.text("x.toml"), other.replace("enabled = true", "enabled = false"));
 }
+
+#[test]
+fn keys_are_added_to_a_file_of_their_domain_and_changed_where_they_stand() {
+    use auth::config::{Key, KeyState};
+
+    let place = Place::new(MAIN);
+    let key = |selector: &str| Key {
+        domain: "example.com".to_owned(),
+        selector: selector.to_owned(),
+        key_file: PathBuf::from("/keys/x.pem"),
+        state: KeyState::Pending,
+        check_dns: true,
+    };
+    let edit = |edit: KeyEdit| edit_keys(&place.main, &[edit], |_| Vec::new());
+    edit(KeyEdit::Add(key("a"))).unwrap();
+    let settings = edit(KeyEdit::Add(key("b"))).unwrap();
+    assert_eq!(settings.dkim, [key("a"), key("b")]);
+    let file = place.folder.path().join("connectors.d/dkim-example.com.toml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    assert!(text.contains("[[dkim]]\ndomain = \"example.com\"\n"), "{text}");
+    std::fs::write(&file, format!("# Ours.\n{text}")).unwrap();
+    let set = |selector: &str| KeyEdit::Set {
+        domain: "Example.com".to_owned(),
+        selector: selector.to_owned(),
+        fields: [("state".to_owned(), json!("active"))].into_iter().collect(),
+    };
+    let settings = edit(set("b")).unwrap();
+    assert_eq!(settings.dkim[0].state, KeyState::Pending);
+    assert_eq!(settings.dkim[1].state, KeyState::Active);
+    assert!(std::fs::read_to_string(&file).unwrap().starts_with("# Ours."));
+    assert!(matches!(edit(set("c")), Err(EditError::KeyMissing { .. })));
+    assert!(matches!(edit(KeyEdit::Add(key("a"))), Err(EditError::KeyExists { .. })));
+    assert!(matches!(edit(KeyEdit::Add(key("a b"))), Err(EditError::Wrong(_))));
+    assert_eq!(std::fs::read_to_string(&place.main).unwrap(), MAIN);
+}
