@@ -204,6 +204,12 @@ fn da_19_spf_is_merged() {
         assert!(record.contains(term), "{term}: {record}");
     }
     assert_eq!(spf("good.test")["grade"], "pass");
+    let settings = known_relay(&dns)
+        .set("outbound.0.hosts", toml::value::Array::new())
+        .set("outbound.0.source_addresses", vec!["10.0.0.1", "192.0.2.5"]);
+    let (report, _) = examined(&written(settings), "none.test");
+    let record = &one(&report, "SPF")["advice"]["record"]["value"];
+    assert_eq!(record, "v=spf1 ip4:192.0.2.5 ~all");
     let relay = written(known_relay(&dns).set("mail_auth.domains.spf_include", "spf.relay.test"));
     let (report, _) = examined(&relay, "one.test");
     let merged = "v=spf1 mx include:other.test include:spf.relay.test -all";
@@ -297,6 +303,7 @@ fn da_24_one_report_covers_all() {
         ("MTA-STS", "warn"),
         ("TLS-RPT", "pass"),
         ("BIMI", "pass"),
+        ("addresses", "warn"),
     ] {
         assert_eq!(one(&report, name)["grade"], grade, "{report}");
     }
@@ -315,6 +322,7 @@ fn da_24_one_report_covers_all() {
     let helo = ["domain", "check", "good.test", "--ip", "192.0.2.1", "--helo", "other.test"];
     let table = relay.cli(&helo).succeeded();
     assert!(table.contains("set `hostname` to relay.test"), "{table}");
+    assert!(table.contains("set `hostname`") && !table.contains("smart hosts"), "{table}");
     let bad = relay.cli(&["domain", "check", "no domain"]);
     assert_eq!(bad.status.code(), Some(1), "{bad:?}");
     assert!(bad.stdout.contains("is no domain"), "{}", bad.stdout);

@@ -57,28 +57,63 @@ pub(crate) fn dns(settings: &Settings) -> Result<Dns> {
 
 /// The relay as others see it, and what could not be read. Blocks on key files.
 fn seen_from_outside(settings: &Settings, known: Known) -> (Relay, Vec<Check>) {
-    let (mut keys, mut unread) = (Vec::new(), Vec::new());
+    let (mut keys, mut more) = (Vec::new(), Vec::new());
     for key in &settings.dkim {
         match SigningKey::read(key) {
             Ok(key) => keys.push(Arc::new(key)),
             Err(error) => {
                 let name = format!("DKIM {}", key.selector);
-                unread.push(plain(name, Grade::Fail, Causes(&error).to_string(), None));
+                more.push(plain(name, Grade::Fail, Causes(&error).to_string(), None));
             }
         }
     }
     let domains = &settings.mail_auth.domains;
     let zones = settings.domain.iter().filter(|it| it.hosted).map(|it| it.name.clone());
-    let (named, hostname) = (domains.source_addresses.clone(), settings.hostname.clone());
+    let hostname = settings.hostname.clone();
+    let sources = if known.sources.is_empty() { named(settings) } else { known.sources };
+    let mut outbound = settings.outbound.iter().filter(|it| it.enabled);
+    if sources.is_empty() && outbound.all(|it| !it.hosts.is_empty()) {
+        more.push(smart_hosts());
+    }
     let relay = Relay {
-        sources: if known.sources.is_empty() { named } else { known.sources },
+        sources,
         helo: known.helo.unwrap_or_else(|| hostname.clone()),
         spf_include: domains.spf_include.clone(),
         keys,
         reports_to: domains.reports_to.clone(),
         hosted: zones.chain([hostname]).collect(),
     };
-    (relay, unread)
+    (relay, more)
+}
+
+/// The addresses that the settings name: those as seen from outside, else those that connections to exchangers come from.
+fn named(settings: &Settings) -> Vec<IpAddr> {
+    let named = &settings.mail_auth.domains.source_addresses;
+    if !named.is_empty() {
+        return named.clone();
+    }
+    let by_mx = settings.outbound.iter().filter(|it| it.enabled && it.hosts.is_empty());
+    let own = by_mx.flat_map(|it| &it.source_addresses).copied();
+    let mut sources: Vec<_> = own.filter(|address| !is_private(*address)).collect();
+    sources.sort();
+    sources.dedup();
+    sources
+}
+
+/// Whether others see another address (RFC 1918, RFC 4193).
+const fn is_private(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => address.is_private() || address.is_loopback(),
+        IpAddr::V6(address) => address.is_unique_local() || address.is_loopback(),
+    }
+}
+
+fn smart_hosts() -> Check {
+    let found =
+        "all mail goes to smart hosts, so that other hosts see their addresses and not ours";
+    let words =
+        "name theirs in `mail_auth.domains.source_addresses`, or what to include in `spf_include`";
+    plain("addresses".to_owned(), Grade::Warn, found.to_owned(), Some(words.to_owned()))
 }
 
 async fn addresses(dns: &Dns, host: &str) -> Result<Vec<IpAddr>, LookupError> {

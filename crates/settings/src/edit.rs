@@ -19,6 +19,7 @@ use self::document::{Document, Wrong};
 pub use self::error::EditError;
 pub use self::keys::KeyEdit;
 pub use self::words::fields;
+pub use self::write::own;
 use crate::check::is_plain;
 use crate::file::parse_and_look;
 use crate::finding::Finding;

@@ -20,7 +20,7 @@ mod sources;
 mod tree;
 mod words;
 
-pub use edit::{EditError, KeyEdit, Plan, apply_edits, connectors, edit_keys, fields, plan};
+pub use edit::{EditError, KeyEdit, Plan, apply_edits, connectors, edit_keys, fields, own, plan};
 pub use file::{load, load_and_look, parse, schema, to_toml, warnings};
 pub use finding::Finding;
 pub use load_error::LoadError;

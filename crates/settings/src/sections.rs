@@ -59,7 +59,8 @@ pub struct MailAuth {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Domains {
-    /// The addresses that mail leaves from, as other hosts see them. Empty: those of the `hostname`.
+    /// The addresses that mail leaves from, as other hosts see them. Empty: the `source_addresses` of
+    /// connectors that go by MX, else the addresses of the `hostname`.
     pub source_addresses: Vec<IpAddr>,
     /// A domain whose SPF record names these addresses; other domains are then told to include it. Empty: they are told
     /// to name the addresses.

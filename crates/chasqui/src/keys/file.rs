@@ -2,7 +2,7 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, fchown};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
 /// Writes `pem` into a new file that only its owner may read; it is on the device afterwards. What is made belongs to
@@ -28,13 +28,5 @@ pub(crate) fn write(file: &Path, pem: &str, like: &Path) -> io::Result<()> {
 }
 
 fn own(file: &File, like: &Path) -> io::Result<()> {
-    let Ok(like) = fs::metadata(like) else { return Ok(()) };
-    let is = file.metadata()?;
-    if (is.uid(), is.gid()) == (like.uid(), like.gid()) {
-        return Ok(());
-    }
-    match fchown(file, Some(like.uid()), Some(like.gid())) {
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
-        done => done,
-    }
+    fs::metadata(like).map_or(Ok(()), |like| settings::own(file, &like))
 }

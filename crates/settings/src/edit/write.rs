@@ -70,7 +70,7 @@ fn replace(file: &Path, text: &str, like: &Path) -> io::Result<()> {
 }
 
 /// Gives `file` the owner of another, as far as that is for us to do.
-fn own(file: &File, like: &fs::Metadata) -> io::Result<()> {
+pub fn own(file: &File, like: &fs::Metadata) -> io::Result<()> {
     let is = file.metadata()?;
     if (is.uid(), is.gid()) == (like.uid(), like.gid()) {
         return Ok(());
