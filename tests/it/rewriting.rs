@@ -1,9 +1,14 @@
 //! Addresses that stand for others: recipients under a suffix, and return paths of the relay's own.
 
+use std::path::Path;
+
+use crate::harness::accounts::write_secret;
 use crate::harness::letter::letter;
 use crate::harness::relay::Relay;
 use crate::harness::settings::Settings;
-use crate::harness::sink::Sink;
+use crate::harness::sink::{Act, Received, Sink, Stage, say};
+use crate::harness::smtp::{Reply, Smtp};
+use crate::harness::wait::{wait_for, wait_until};
 
 /// EE-17: the suffix is taken off, the message is certified, and the sender hears of the recipient by the name it gave.
 #[test]
@@ -53,4 +58,194 @@ fn without_the_suffix_nothing_is_certified() {
     other.submit("ana@sender.example", &["bo@dest.evidence.example"], &letter("name", 300));
     let received = sink.wait_accepted(2);
     assert!(received.iter().any(|it| it.recipients == ["bo@dest.evidence.example"]));
+}
+
+/// A relay that puts return paths of its own below `alias.example` into mail for `dest.example`, which goes to `sink`, as
+/// does all else as it is. Only 127.0.0.1 may relay.
+fn settings_with_return_paths(folder: &Path, sink: &Sink, return_path: &str) -> Settings {
+    let secrets = folder.join("secrets");
+    write_secret(&secrets, "a secret that nobody guesses\n");
+    let way_out = format!(
+        "name = \"dest\"\nrecipient_domains = [\"dest.example\"]\ntls = \"none\"\nreturn_path = {return_path:?}\n\
+         hosts = [{{ host = \"127.0.0.1\", port = {} }}]",
+        sink.address().port()
+    );
+    Settings::towards(sink.address())
+        .set("rewrite.alias_domain", "alias.example")
+        .set("rewrite.secrets_file", secrets.display().to_string())
+        .set("inbound.0.networks", vec!["127.0.0.1".to_owned()])
+        .push("outbound", &way_out)
+}
+
+fn relay_with_return_paths(folder: &Path, sink: &Sink, return_path: &str) -> Relay {
+    Relay::start(settings_with_return_paths(folder, sink, return_path))
+}
+
+/// A report from somebody who may not relay.
+fn bounce(relay: &Relay, sender: &str, recipient: &str) -> Reply {
+    let stranger = "127.0.0.9".parse().expect("an address");
+    let mut session = Smtp::connect_from(stranger, relay.smtp()).expect("a connection");
+    assert_eq!(session.read_reply().code, 220);
+    session.expect("EHLO stranger.example", 250);
+    session.deliver(sender, &[recipient], b"X-Letter: bounce\r\n\r\nnobody here\r\n")
+}
+
+fn with_id<'a>(received: &'a [Received], id: &str) -> Vec<&'a Received> {
+    received.iter().filter(|message| message.id().as_deref() == Some(id)).collect()
+}
+
+/// SRS: the envelope alone is rewritten, a bounce finds its sender from anywhere, and what nobody made leads nowhere.
+#[test]
+fn a_bounce_to_a_rewritten_sender_goes_to_the_sender() {
+    let (folder, sink) = (tempfile::tempdir().expect("a folder"), Sink::start());
+    let relay = relay_with_return_paths(folder.path(), &sink, "srs");
+    let content = letter("out", 300);
+    relay.submit("Ana@sender.example", &["bo@dest.example", "cy@dest.example"], &content);
+    relay.submit("ana@sender.example", &["bo@other.example"], &letter("kept", 300));
+    relay.submit("", &["bo@dest.example"], &letter("report", 300));
+    relay.submit("ana@alias.example", &["bo@dest.example"], &letter("own", 300));
+    let received = sink.wait_accepted(4);
+    let sender = |id: &str| with_id(&received, id)[0].sender.clone();
+    assert_eq!(sender("kept"), "ana@sender.example");
+    assert_eq!(sender("report"), "");
+    assert_eq!(sender("own"), "ana@alias.example");
+    let path = sender("out");
+    assert!(
+        path.starts_with("SRS0=") && path.ends_with("=sender.example=Ana@alias.example"),
+        "{path}"
+    );
+    let out = with_id(&received, "out")[0];
+    assert_eq!(out.recipients.len(), 2);
+    assert!(out.content.ends_with(&content), "the content was touched");
+
+    assert_eq!(bounce(&relay, "", &path).code, 250);
+    let back = sink.wait_accepted(5).remove(4);
+    assert_eq!(
+        (back.sender.as_str(), back.recipients),
+        ("", vec!["Ana@sender.example".to_owned()])
+    );
+    assert!(relay.log_with("bounce for a sender").contains("Ana@sender.example"));
+    let refused = |sender: &str, recipient: &str, words: &str| {
+        let reply = bounce(&relay, sender, recipient);
+        assert_eq!(reply.code, 550, "{recipient}: {reply:?}");
+        assert!(reply.text().contains(words), "{recipient}: {reply:?}");
+    };
+    refused("", &path.replace("Ana@", "Eve@"), "the rewritten sender is forged");
+    refused(
+        "",
+        &path.replace("sender.example", "victim.example"),
+        "the rewritten sender is forged",
+    );
+    refused("eve@stranger.example", &path, "only reports");
+    refused("", "bo@dest.example", "Relay access denied");
+    refused("", "bo@alias.example", "Relay access denied");
+    assert!(relay.log_with("is forged").contains("transaction refused"));
+    // Nobody has to be a stranger to bring one back.
+    relay.submit("", &[&path], &letter("inside", 300));
+    assert_eq!(sink.wait_accepted(6)[5].recipients, ["Ana@sender.example"]);
+}
+
+/// Secrets are read again at reload: an old one verifies as long as it is in the file.
+#[test]
+fn secrets_of_return_paths_are_replaced() {
+    let (folder, sink) = (tempfile::tempdir().expect("a folder"), Sink::start());
+    let relay = relay_with_return_paths(folder.path(), &sink, "verp");
+    relay.submit("ana@sender.example", &["bo@dest.example"], &letter("out", 300));
+    let path = sink.wait_accepted(1)[0].sender.clone();
+    let secrets = folder.path().join("secrets");
+    write_secret(&secrets, "another one that is the first\na secret that nobody guesses\n");
+    relay.process().signal("HUP");
+    relay.log_with("settings reloaded");
+    assert_eq!(bounce(&relay, "", &path).code, 250);
+    write_secret(&secrets, "another one that is the only\n");
+    relay.process().signal("HUP");
+    wait_until("the old secret to be forgotten", || {
+        bounce(&relay, "", &path).text().contains("forged")
+    });
+}
+
+/// What was made too long ago leads nowhere.
+#[test]
+fn return_paths_grow_old() {
+    let (folder, sink) = (tempfile::tempdir().expect("a folder"), Sink::start());
+    let settings = settings_with_return_paths(folder.path(), &sink, "verp");
+    let relay = Relay::start(settings.set("rewrite.return_path_age_max", "1ms"));
+    relay.submit("ana@sender.example", &["bo@dest.example"], &letter("out", 300));
+    let path = sink.wait_accepted(1)[0].sender.clone();
+    let reply = wait_for("the return path to grow old", || {
+        Some(bounce(&relay, "", &path)).filter(|reply| reply.code == 550)
+    });
+    assert!(reply.text().contains("the rewritten sender is too old"), "{reply:?}");
+}
+
+/// What return paths lack is told before the relay starts.
+#[test]
+fn return_paths_need_a_domain_and_a_secret() {
+    let (folder, sink) = (tempfile::tempdir().expect("a folder"), Sink::start());
+    let good = settings_with_return_paths(folder.path(), &sink, "srs");
+    let secrets = folder.path().join("short");
+    write_secret(&secrets, "short\n");
+    let without = Settings::towards(sink.address()).set("outbound.0.return_path", "srs");
+    for (settings, words) in [
+        (without.clone(), "set `alias_domain` in [rewrite]"),
+        (without, "name it as `secrets_file` in [rewrite]"),
+        (good.clone().set("rewrite.secrets_file", "/nowhere/secrets"), "cannot be read"),
+        (good.set("rewrite.secrets_file", secrets.display().to_string()), "shorter than 16 octets"),
+    ] {
+        let mut relay = Relay::stopped(settings);
+        relay.spawn();
+        assert_eq!(relay.wait_end().code(), Some(78));
+        assert!(relay.log().contains(words), "{words}: {}", relay.log());
+    }
+}
+
+/// DA-17: each recipient has a return path of its own in the alias domain, which says what came back and to whom it goes.
+#[test]
+fn a_bounce_says_which_message_and_recipient_it_is_about() {
+    let (folder, sink) = (tempfile::tempdir().expect("a folder"), Sink::start());
+    let relay = relay_with_return_paths(folder.path(), &sink, "verp");
+    let recipients = ["bo@dest.example", "cy@dest.example", "dan@other.example"];
+    relay.submit("ana@sender.example", &recipients, &letter("out", 300));
+    let received = sink.wait_accepted(3);
+    let find = |recipient: &str| {
+        let mut all = received.iter();
+        all.find(|it| it.recipients == [recipient]).expect("a message of its own")
+    };
+    assert_eq!(find("dan@other.example").sender, "ana@sender.example");
+    let paths = ["bo@dest.example", "cy@dest.example"].map(|it| find(it).sender.clone());
+    assert_ne!(paths[0], paths[1]);
+    for path in &paths {
+        assert!(path.starts_with("b=") && path.ends_with("@alias.example"), "{path}");
+    }
+    // Hosts may change the case.
+    assert_eq!(bounce(&relay, "", &paths[1].to_lowercase()).code, 250);
+    assert_eq!(sink.wait_accepted(4)[3].recipients, ["ana@sender.example"]);
+    let log = relay.log_with("bounce for a sender");
+    let line = log.lines().find(|line| line.contains("bounce for a sender")).expect("a line");
+    let line: serde_json::Value = serde_json::from_str(line).expect("JSON");
+    assert_eq!(line["recipient"], 1, "{line}");
+    let about = line["about"].as_str().expect("a message");
+    let accepted = log.lines().find(|line| line.contains("message accepted")).expect("a line");
+    assert!(accepted.contains(&format!(r#""message":"{about}"#)), "{about} {accepted}");
+    let reply = bounce(&relay, "", &paths[0].replace("=ana@", "=eve@"));
+    assert_eq!((reply.code, reply.text().contains("is forged")), (550, true), "{reply:?}");
+}
+
+/// A next hop's refusal is told to the sender itself, whatever the return path was.
+#[test]
+fn the_relays_own_reports_go_to_the_sender() {
+    let (folder, sink) = (tempfile::tempdir().expect("a folder"), Sink::start());
+    sink.set_script(|event| match event.stage {
+        Stage::Rcpt if event.line.contains("nobody@") => say("550 5.1.1 nobody here"),
+        _ => Act::Go,
+    });
+    let relay = relay_with_return_paths(folder.path(), &sink, "verp");
+    relay.submit(
+        "ana@sender.example",
+        &["nobody@dest.example", "bo@dest.example"],
+        &letter("x", 300),
+    );
+    let received = sink.wait_accepted(2);
+    let report = received.iter().find(|message| message.sender.is_empty()).expect("a report");
+    assert_eq!(report.recipients, ["ana@sender.example"]);
 }

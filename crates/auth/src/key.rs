@@ -1,9 +1,7 @@
 //! Private keys: read from files, made, and what the DNS must say of them.
 
 use std::fmt;
-use std::fs::File;
-use std::io::{self, Read};
-use std::os::unix::fs::PermissionsExt;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der, PublicKeyX509Der};
@@ -16,10 +14,8 @@ use rustls_pki_types::PrivateKeyDer;
 use rustls_pki_types::pem::PemObject;
 use zeroize::Zeroizing;
 
-/// Larger files hold no key.
-const FILE_OCTETS_MAX: u64 = 64 << 10;
-/// What everybody but owner and group may do to a file.
-const BY_EVERYBODY: u32 = 0o007;
+use crate::secret_file::{self, Unusable};
+
 /// RFC 8301 §3.2: signers use no shorter ones.
 const RSA_OCTETS_MIN: usize = 1024 / 8;
 /// A string of a TXT record holds no more (RFC 1035 §3.3).
@@ -177,25 +173,12 @@ impl Private {
 }
 
 fn read_file(file: &Path) -> Result<Zeroizing<Vec<u8>>, KeyError> {
-    let unreadable = |source| KeyError::Unreadable { file: file.to_owned(), source };
-    let no_key =
-        |reason: &str| KeyError::NoKey { file: file.to_owned(), reason: reason.to_owned() };
-    // Opening a pipe would wait for whoever writes into it.
-    let facts = std::fs::metadata(file).map_err(unreadable)?;
-    if !facts.is_file() {
-        return Err(no_key("it is not a file"));
-    }
-    let mode = facts.permissions().mode() & 0o777;
-    if mode & BY_EVERYBODY != 0 {
-        return Err(KeyError::Open { file: file.to_owned(), mode });
-    }
-    let mut octets = Zeroizing::new(Vec::new());
-    let opened = File::open(file).map_err(unreadable)?;
-    opened.take(FILE_OCTETS_MAX + 1).read_to_end(&mut octets).map_err(unreadable)?;
-    if octets.len() as u64 > FILE_OCTETS_MAX {
-        return Err(no_key("it is too long"));
-    }
-    Ok(octets)
+    let owned = || file.to_owned();
+    secret_file::read(file).map_err(|unusable| match unusable {
+        Unusable::Unreadable(source) => KeyError::Unreadable { file: owned(), source },
+        Unusable::Open(mode) => KeyError::Open { file: owned(), mode },
+        Unusable::Bad(reason) => KeyError::NoKey { file: owned(), reason: reason.to_owned() },
+    })
 }
 
 /// A TXT record to publish.
@@ -288,6 +271,8 @@ pub fn make(kind: Kind, domain: &str, selector: &str) -> Result<Made, MakeError>
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     #[test]

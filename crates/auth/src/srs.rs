@@ -20,7 +20,7 @@ const SECOND: &str = "srs1";
 
 /// Rewrites return paths, and back.
 #[derive(Clone, Debug)]
-pub struct Srs {
+pub(crate) struct Srs {
     secrets: Secrets,
     domain: String,
     days_max: u16,
@@ -36,6 +36,9 @@ pub enum RewriteError {
     /// The new local part would be longer than 64 octets (RFC 5321 §4.5.3.1.1).
     #[error("the rewritten sender would have a local part of more than 64 octets")]
     TooLong,
+    /// Nothing to sign with is set.
+    #[error("there is no secret for return paths")]
+    NoSecret,
 }
 
 /// Why an address leads back to nobody.
@@ -55,12 +58,12 @@ pub enum ReverseError {
 
 impl Srs {
     /// Sets up rewriting into `domain`; bounces come back for `days_max` days, at most 1000.
-    pub fn new(secrets: Secrets, domain: &str, days_max: u16) -> Self {
+    pub(crate) fn new(secrets: Secrets, domain: &str, days_max: u16) -> Self {
         Self { secrets, domain: domain.to_ascii_lowercase(), days_max: days_max.min(1000) }
     }
 
     /// The address to put in place of `sender`, which has no brackets. One that is ours stays as it is.
-    pub fn forward(&self, sender: &str, now: Timestamp) -> Result<String, RewriteError> {
+    pub(crate) fn forward(&self, sender: &str, now: Timestamp) -> Result<String, RewriteError> {
         let (local, domain) = sender.rsplit_once('@').ok_or(RewriteError::Domain)?;
         let domain = a_labels(domain).ok_or(RewriteError::Domain)?;
         if domain == self.domain {
@@ -84,7 +87,7 @@ impl Srs {
     }
 
     /// The address that `local_part`, of an address in our domain, stands for.
-    pub fn reverse(&self, local_part: &str, now: Timestamp) -> Result<String, ReverseError> {
+    pub(crate) fn reverse(&self, local_part: &str, now: Timestamp) -> Result<String, ReverseError> {
         let (local, quotes) = unquoted(local_part);
         match Form::of(local).ok_or(ReverseError::NotOurs)? {
             Form::Zero(rest) => {

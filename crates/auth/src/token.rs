@@ -10,7 +10,7 @@ const SECRET_OCTETS_MIN: usize = 16;
 
 /// What tokens are signed with: the first secret signs, all of them verify, so that one can be replaced.
 #[derive(Clone)]
-pub struct Secrets(Vec<Key>);
+pub(crate) struct Secrets(Vec<Key>);
 
 impl fmt::Debug for Secrets {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -27,7 +27,7 @@ pub struct SecretError;
 
 impl Secrets {
     /// Takes secrets, at least one, each of 16 octets or more.
-    pub fn new<S: AsRef<[u8]>>(secrets: &[S]) -> Result<Self, SecretError> {
+    pub(crate) fn new<S: AsRef<[u8]>>(secrets: &[S]) -> Result<Self, SecretError> {
         let is_short = |secret: &S| secret.as_ref().len() < SECRET_OCTETS_MIN;
         if secrets.is_empty() || secrets.iter().any(is_short) {
             return Err(SecretError);

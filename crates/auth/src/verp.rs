@@ -1,102 +1,182 @@
-//! Signed return paths (VERP): from a bounce's address to the message and the recipient it is about.
+//! Signed return paths (VERP): from a bounce's address to the message and the recipient that it is about, and to the
+//! sender who is to hear of it.
+//!
+//! Their form is `b=mark=id and recipient=domain=local`: the id is the first letters of a message's id, which no two
+//! messages share; the domain is empty where it is that of the return path; hosts may change the case.
 
-use mail::{MessageId, Timestamp};
 use std::time::Duration;
 
-use crate::token::{Secrets, base32, from_base32};
+use mail::{MessageId, Timestamp};
 
-const MARK_OCTETS: usize = 8;
+use crate::dns::a_labels;
+use crate::srs::{ReverseError, RewriteError};
+use crate::token::{Secrets, base32, digit, digit_value, from_base32};
+
+const LOCAL_OCTETS_MAX: usize = 64;
+const TAG: &str = "b=";
+const MARK_OCTETS: usize = 5;
 const PURPOSE: &str = "verp";
+/// The time in an id and the count within it.
+const ID_LETTERS: usize = 15;
+/// What an id lacks then.
+const ID_REST: &str = "00000000000";
 
-/// Makes and reads the local parts of return paths.
+/// Makes and reads return paths.
 #[derive(Clone, Debug)]
-pub struct Verp {
+pub(crate) struct Verp {
     secrets: Secrets,
-    prefix: String,
+    domain: String,
     age_max: Duration,
 }
 
-/// What a return path stands for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Returned {
-    /// The message.
-    pub message: MessageId,
-    /// Which of its recipients.
+/// What a bounce is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct About {
+    /// How the id of the message begins.
+    pub message: String,
+    /// Which of its recipients, counted from 0.
     pub recipient: u32,
 }
 
-/// Why an address stands for no message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum TokenError {
-    /// It is some other address.
-    #[error("the address is no signed return path")]
-    NotOurs,
-    /// It looks like one, but nobody here made it.
-    #[error("the signed return path is forged")]
-    Forged,
-    /// It was made too long ago.
-    #[error("the signed return path is too old")]
-    Expired,
+impl Verp {
+    /// Sets up return paths in `domain`; bounces come back for `age_max`.
+    pub(crate) fn new(secrets: Secrets, domain: &str, age_max: Duration) -> Self {
+        Self { secrets, domain: domain.to_ascii_lowercase(), age_max }
+    }
+
+    /// The address to put in place of `sender`, which has no brackets, where a message goes to one recipient.
+    pub(crate) fn forward(
+        &self,
+        sender: &str,
+        (message, recipient): (MessageId, u32),
+    ) -> Result<String, RewriteError> {
+        let (local, domain) = sender.rsplit_once('@').ok_or(RewriteError::Domain)?;
+        let domain = a_labels(domain).ok_or(RewriteError::Domain)?;
+        let domain = if domain == self.domain { "" } else { &domain };
+        let inner = local.strip_prefix('"').and_then(|inner| inner.strip_suffix('"'));
+        let (local, quotes) = inner.map_or((local, ""), |inner| (inner, "\""));
+        let id: String = message.to_string().chars().take(ID_LETTERS).collect();
+        let text = format!("{id}{}={domain}={local}", number(recipient));
+        let mark = self.secrets.mark(PURPOSE, text.to_ascii_lowercase().as_bytes(), MARK_OCTETS);
+        let rewritten = format!("{quotes}{TAG}{}={text}{quotes}", base32(&mark));
+        if rewritten.len() > LOCAL_OCTETS_MAX {
+            return Err(RewriteError::TooLong);
+        }
+        Ok(format!("{rewritten}@{}", self.domain))
+    }
+
+    /// The sender that `local_part`, of an address in our domain, stands for, and what the bounce is about.
+    pub(crate) fn reverse(
+        &self,
+        local_part: &str,
+        now: Timestamp,
+    ) -> Result<(String, About), ReverseError> {
+        let inner = local_part.strip_prefix('"').and_then(|inner| inner.strip_suffix('"'));
+        let (local, quotes) = inner.map_or((local_part, ""), |inner| (inner, "\""));
+        let (tag, rest) = local.split_at_checked(TAG.len()).ok_or(ReverseError::NotOurs)?;
+        let (mark, text) = rest.split_once('=').ok_or(ReverseError::NotOurs)?;
+        let mark = from_base32(mark).filter(|mark| mark.len() == MARK_OCTETS);
+        let mark = mark.filter(|_| tag.eq_ignore_ascii_case(TAG)).ok_or(ReverseError::NotOurs)?;
+        let mut parts = text.splitn(3, '=');
+        let (Some(of), Some(domain), Some(local)) = (parts.next(), parts.next(), parts.next())
+        else {
+            return Err(ReverseError::NotOurs);
+        };
+        if !self.secrets.is_mark(PURPOSE, text.to_ascii_lowercase().as_bytes(), &mark) {
+            return Err(ReverseError::Forged);
+        }
+        let about = about(&of.to_ascii_lowercase()).ok_or(ReverseError::Forged)?;
+        let id: MessageId =
+            format!("{}{ID_REST}", about.message).parse().map_err(|_| ReverseError::Forged)?;
+        if now.since(Timestamp::from_millis(id.unix_millis())) > self.age_max {
+            return Err(ReverseError::Expired);
+        }
+        let domain = if domain.is_empty() { &self.domain } else { domain };
+        Ok((format!("{quotes}{local}{quotes}@{domain}"), about))
+    }
 }
 
-impl Verp {
-    /// Sets up return paths that begin with `prefix` and `-`, such as `b-…`, and are good for `age_max`.
-    pub fn new(secrets: Secrets, prefix: &str, age_max: Duration) -> Self {
-        Self { secrets, prefix: prefix.to_ascii_lowercase(), age_max }
-    }
+fn about(text: &str) -> Option<About> {
+    let (message, recipient) = text.split_at_checked(ID_LETTERS)?;
+    let recipient = recipient
+        .bytes()
+        .try_fold(0_u32, |sum, digit| sum.checked_mul(32)?.checked_add(digit_value(digit)?))?;
+    Some(About { message: message.to_owned(), recipient })
+}
 
-    /// The local part for a recipient of a message: the prefix, `-` and 45 letters and digits.
-    pub fn local_part(&self, of: Returned) -> String {
-        let payload = [&of.message.to_bytes()[..], &of.recipient.to_be_bytes()].concat();
-        let mark = self.secrets.mark(PURPOSE, &payload, MARK_OCTETS);
-        format!("{}-{}", self.prefix, base32(&[payload, mark].concat()))
+/// A number in as few digits as there are.
+fn number(mut value: u32) -> String {
+    let mut digits = vec![digit(value)];
+    while value >= 32 {
+        value >>= 5;
+        digits.push(digit(value));
     }
-
-    /// What a local part stands for, whatever case its letters came back in.
-    pub fn read(&self, local_part: &str, now: Timestamp) -> Result<Returned, TokenError> {
-        let head = local_part.get(..self.prefix.len()).ok_or(TokenError::NotOurs)?;
-        let tail = local_part.get(self.prefix.len()..).and_then(|tail| tail.strip_prefix('-'));
-        let text = tail.filter(|_| head.eq_ignore_ascii_case(&self.prefix));
-        let octets = text.and_then(from_base32).ok_or(TokenError::NotOurs)?;
-        let (payload, mark) =
-            octets.split_last_chunk::<MARK_OCTETS>().ok_or(TokenError::NotOurs)?;
-        let (message, recipient) = payload.split_first_chunk::<16>().ok_or(TokenError::NotOurs)?;
-        let recipient = recipient.try_into().map_err(|_| TokenError::NotOurs)?;
-        if !self.secrets.is_mark(PURPOSE, payload, mark) {
-            return Err(TokenError::Forged);
-        }
-        let message = MessageId::from_bytes(*message);
-        if now.since(Timestamp::from_millis(message.unix_millis())) > self.age_max {
-            return Err(TokenError::Expired);
-        }
-        Ok(Returned { message, recipient: u32::from_be_bytes(recipient) })
-    }
+    digits.iter().rev().collect()
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
+    fn verp(secret: &str) -> Verp {
+        let secrets = Secrets::new(&[format!("secret of {secret:16}")]).unwrap();
+        Verp::new(secrets, "Bounces.example", Duration::from_hours(24))
+    }
+
+    fn local(address: &str) -> &str {
+        address.rsplit_once('@').unwrap().0
+    }
+
     #[test]
-    fn a_bounce_finds_its_message() {
-        let verp = |secret: &[u8; 16]| {
-            Verp::new(Secrets::new(&[secret]).unwrap(), "b", Duration::from_hours(24))
-        };
-        let ours = verp(b"0123456789abcdef");
-        let of = Returned { message: MessageId::new(1000, 77), recipient: 3 };
-        let text = ours.local_part(of);
-        assert_eq!(text.len(), 2 + 45, "{text}");
+    fn a_bounce_finds_its_message_and_its_sender() {
+        let ours = verp("us");
+        let id = MessageId::new(1000, (77 << 56) + 99);
         let now = Timestamp::from_millis(2000);
-        assert_eq!(ours.read(&text, now), Ok(of));
-        assert_eq!(ours.read(&text.to_uppercase(), now), Ok(of));
-        let late = Timestamp::from_millis(2000 + 24 * 3_600_000);
-        assert_eq!(ours.read(&text, late), Err(TokenError::Expired));
-        assert_eq!(verp(b"fedcba9876543210").read(&text, now), Err(TokenError::Forged));
-        let flipped = text.replacen("b-a", "b-b", 1);
-        assert_eq!(ours.read(&flipped, now), Err(TokenError::Forged));
-        for other in ["", "b", "b-", "postmaster", "b-hello", "c-aaaa", "\u{e9}-x", "b\u{e9}"] {
-            assert_eq!(ours.read(other, now), Err(TokenError::NotOurs), "{other}");
+        for (sender, recipient) in [
+            ("ana@sender.example", 0),
+            ("A.na=x@sender.example", 31),
+            ("\"a b\"@sender.example", 32),
+            ("notifications@bounces.example", 100_000),
+        ] {
+            let path = ours.forward(sender, (id, recipient)).unwrap();
+            assert!(path.ends_with("@bounces.example"), "{path}");
+            let (back, about) = ours.reverse(local(&path), now).unwrap();
+            assert_eq!((back.as_str(), about.recipient), (sender, recipient));
+            assert!(id.to_string().starts_with(&about.message), "{about:?}");
+            let (back, same) = ours.reverse(&local(&path).to_uppercase(), now).unwrap();
+            assert!(back.eq_ignore_ascii_case(sender) && same == about, "{back}");
+            let late = Timestamp::from_millis(2000 + 24 * 3_600_000);
+            assert_eq!(ours.reverse(local(&path), late), Err(ReverseError::Expired));
+            assert_eq!(verp("them").reverse(local(&path), now), Err(ReverseError::Forged));
+            let changed = path.replacen("=b", "=c", 1).replacen("a@", "b@", 1);
+            if changed != path {
+                assert!(ours.reverse(local(&changed), now).is_err(), "{changed}");
+            }
+        }
+        // Two messages of one moment have two return paths.
+        let other = ours.forward("ana@sender.example", (MessageId::new(1000, (78 << 56) + 99), 0));
+        assert_ne!(other, ours.forward("ana@sender.example", (id, 0)));
+        let long = format!("{}@sender.example", "a".repeat(30));
+        assert_eq!(ours.forward(&long, (id, 0)), Err(RewriteError::TooLong));
+        assert_eq!(ours.forward("nobody", (id, 0)), Err(RewriteError::Domain));
+        for other in ["", "b", "b=", "b=x", "b=x=y", "postmaster", "b=aaaaaaaa=x", "\u{e9}=x"] {
+            assert_eq!(ours.reverse(other, now), Err(ReverseError::NotOurs), "{other}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_read(text in "\"?(b=)?([a-z2-7]{8}=)?\\PC{0,40}\"?") {
+            prop_assert!(verp("us").reverse(&text, Timestamp::from_millis(0)).is_err());
+        }
+
+        #[test]
+        fn any_recipient_comes_back(recipient in 0..u32::MAX) {
+            let path = verp("us").forward("a@b.example", (MessageId::new(7, 7), recipient)).unwrap();
+            let (_, about) = verp("us").reverse(local(&path), Timestamp::from_millis(7)).unwrap();
+            prop_assert_eq!(about.recipient, recipient);
         }
     }
 }

@@ -27,6 +27,7 @@ mod ready;
 mod refused;
 mod relay;
 mod reload;
+mod return_paths;
 mod rules;
 mod services;
 mod signals;

@@ -8,12 +8,13 @@ use policy::config::Expect;
 use settings::{Finding, Settings};
 use units::Clock;
 
-use crate::{certificates, decisions, keys, rules, trial};
+use crate::{certificates, decisions, keys, return_paths, rules, trial};
 
 /// Tries all that the settings name, before anything else begins.
 pub(crate) fn findings(settings: &Settings) -> Vec<Finding> {
     let mut findings = certificates::findings(settings);
     findings.extend(keys::findings(settings));
+    findings.extend(return_paths::finding(settings));
     findings.extend(decisions(settings));
     findings.extend(asked(settings));
     findings

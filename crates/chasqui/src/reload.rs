@@ -9,6 +9,7 @@ use admin::view::{
     Changes, Connectors, Direction, DomainReport, Edit, ExportFormat, Reloaded, Run, Trial, Tried,
 };
 use anyhow::anyhow;
+use auth::ReturnPaths;
 use delivery::{Handshakes, Logins, Signing};
 use mail::Domain;
 use policy::Live;
@@ -25,7 +26,7 @@ use crate::files::{Failed, Files};
 use crate::metrics::Metrics;
 use crate::refused::{blocking, not_edited, not_loaded, unusable};
 use crate::tryout::{self, Bench};
-use crate::{decisions, logins, look};
+use crate::{decisions, logins, look, return_paths};
 
 /// Sections and tables in them that take effect without a restart.
 const LIVE: [&str; 13] = [
@@ -55,6 +56,7 @@ pub(crate) struct Reloading {
     pub(crate) policy: Live,
     pub(crate) handshakes: Handshakes,
     pub(crate) logins: Logins,
+    pub(crate) return_paths: ReturnPaths,
     pub(crate) signing: Signing,
     pub(crate) files: Files,
     pub(crate) accounts: Arc<Authenticator>,
@@ -99,13 +101,15 @@ impl Reloading {
             let handshakes = Handshakes::open(&settings.tls, &settings.outbound)?;
             let logins = Logins::open(&settings.outbound, &clock)?;
             let signer = signer.reopened(&settings.mail_auth.signing, &settings.dkim)?;
-            Ok((settings, policy, handshakes, logins, signer))
+            let return_paths = return_paths::open(&settings)?;
+            Ok((settings, policy, handshakes, logins, signer, return_paths))
         });
-        let (settings, policy, handshakes, logins, signer) =
+        let (settings, policy, handshakes, logins, signer, return_paths) =
             opened.await?.map_err(|error| unusable(&error))?;
         self.handshakes.replace(&handshakes);
         self.logins.replace(&logins);
         self.signing.replace(signer);
+        self.return_paths.replace(&return_paths);
         // Last, so that no connector is used before what it needs is there.
         self.policy.put(policy);
         self.metrics.in_force(&settings);

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use admin::view;
 use anyhow::{Context, Result, anyhow};
-use auth::{Dns, Signer};
+use auth::{Dns, ReturnPaths, Signer};
 use channel::{Receiver, Sender};
 use delivery::{Handshakes, Logins, Signing};
 use filters::Filters;
@@ -35,6 +35,7 @@ use crate::metrics::Metrics;
 use crate::random::random;
 use crate::relay::{Channels, Facts, ORDINARY_OCTETS, Operated};
 use crate::reload::Reloading;
+use crate::return_paths;
 use crate::services::Services;
 
 /// Messages that the spool holds and the queue has not seen. Nearly full: reception answers MAIL with 452 4.3.1.
@@ -75,6 +76,7 @@ struct Common {
     policy: Live,
     filters: Arc<Filters>,
     logins: Arc<Authenticator>,
+    return_paths: ReturnPaths,
     resolver: Resolver,
 }
 
@@ -170,7 +172,19 @@ async fn common(settings: &Settings, clock: Clock) -> Result<Common> {
     let logins = logins::open(settings, &clock, &registry).await?;
     let spool = open_spool(settings, &clock, &registry).await?;
     let resolver = Resolver::open(&settings.resolver, random(), &registry).context("resolver")?;
-    Ok(Common { hostname, clock, registry, metrics, spool, policy, filters, logins, resolver })
+    let return_paths = return_paths::open(settings)?;
+    Ok(Common {
+        hostname,
+        clock,
+        registry,
+        metrics,
+        spool,
+        policy,
+        filters,
+        logins,
+        return_paths,
+        resolver,
+    })
 }
 
 fn reception(
@@ -182,6 +196,7 @@ fn reception(
         listeners: settings.listener.clone(),
         policy: common.policy.clone(),
         filters: Arc::clone(&common.filters),
+        return_paths: common.return_paths.clone(),
         resolver: common.resolver.clone(),
         spool: common.spool.clone(),
         accepted,
@@ -210,6 +225,7 @@ fn delivery(
         resolver: common.resolver.clone(),
         handshakes: Handshakes::open(&settings.tls, &settings.outbound)?,
         logins: Logins::open(&settings.outbound, &common.clock)?,
+        return_paths: common.return_paths.clone(),
         signing: Some(signing.clone()),
         attempts,
         ends,
@@ -228,6 +244,7 @@ fn reloading(
         policy: common.policy.clone(),
         handshakes: delivery.handshakes.clone(),
         logins: delivery.logins.clone(),
+        return_paths: common.return_paths.clone(),
         signing,
         files: Files::new(server.certificates(), &delivery.handshakes),
         accounts: Arc::clone(&common.logins),

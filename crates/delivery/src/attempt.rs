@@ -4,9 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use mail::{
-    Attempt, AttemptEnd, Fate, Outcome, Peer, RecipientOutcome, Reply, ReversePath, Timestamp,
-};
+use mail::{Attempt, AttemptEnd, Fate, Outcome, Peer, RecipientOutcome, Reply, Timestamp};
 use policy::Policy;
 use policy::config::{OutboundConnector, Protocol};
 use smtp_session::client::{After, Answer, Extensions, Outgoing, Timeouts, Transaction};
@@ -17,6 +15,7 @@ use crate::dial::{Dial, NoConnection, stopping};
 use crate::drive::{Driven, drive};
 use crate::leaving::{Head, Leaving};
 use crate::metrics::ConnectorMetrics;
+use crate::return_path;
 use crate::seven_bit::{self, Body, Unfit};
 use crate::shared::Shared;
 use crate::words::{BAD_CONNECTION, NO_ROUTE, OUR_SIDE, later};
@@ -98,9 +97,8 @@ impl<'a> Sending<'a> {
             waits && route.is_some_and(|route| route.as_ref() == Ok(&attempt.destination))
         };
         let places: Vec<_> = (0..stored.envelope.recipients.len()).filter(is_ours).collect();
-        let recipients_max =
-            usize::try_from(connector.limits.recipients_per_transaction_max).unwrap_or(usize::MAX);
-        let batches = places.chunks(recipients_max.max(1)).map(<[usize]>::to_vec).collect();
+        let recipients_max = return_path::recipients_max(connector);
+        let batches = places.chunks(recipients_max).map(<[usize]>::to_vec).collect();
         Self {
             shared,
             generation: policy.generation(),
@@ -353,10 +351,10 @@ impl<'a> Sending<'a> {
 
     fn outgoing(&self, batch: &[usize]) -> Outgoing {
         let envelope = &self.stored.envelope;
-        let other = envelope.directions.as_ref().and_then(|it| it.sender.clone());
-        let sender = other.map_or_else(|| envelope.sender.clone(), ReversePath::Address);
+        let now = Timestamp::from_millis(self.shared.clock.unix_millis());
+        let way = (self.connector, &self.shared.return_paths);
         Outgoing {
-            sender,
+            sender: return_path::of((self.attempt.id, &self.stored), batch, way, now),
             recipients: batch
                 .iter()
                 .filter_map(|place| envelope.recipients.get(*place).cloned())
@@ -365,7 +363,7 @@ impl<'a> Sending<'a> {
             body_type: envelope.body_type,
             needs_smtputf8: envelope.needs_smtputf8,
             wishes: Box::new(envelope.wishes.clone()),
-            now: Timestamp::from_millis(self.shared.clock.unix_millis()),
+            now,
         }
     }
 

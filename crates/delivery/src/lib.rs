@@ -24,6 +24,7 @@ mod metrics;
 mod open;
 mod pool;
 mod rests;
+mod return_path;
 mod service;
 mod seven_bit;
 mod shared;

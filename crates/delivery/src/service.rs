@@ -4,6 +4,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use auth::ReturnPaths;
 use channel::{Receiver, Sender};
 use futures_util::FutureExt;
 use mail::{Attempt, AttemptEnd, Outcome};
@@ -59,6 +60,8 @@ pub struct Parts {
     pub handshakes: Handshakes,
     /// How to log in to smart hosts.
     pub logins: Logins,
+    /// What makes return paths.
+    pub return_paths: ReturnPaths,
     /// Who signs what leaves, if anybody does.
     pub signing: Option<Signing>,
     /// What to try.
@@ -88,6 +91,7 @@ pub async fn run(parts: Parts, stop: watch::Receiver<bool>) {
         },
         clock: parts.clock,
         spool: parts.spool,
+        return_paths: parts.return_paths,
         pool: Pool::new(idle_max),
         rests: Rests::new(config.host_rest.as_duration()),
         policy,

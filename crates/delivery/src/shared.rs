@@ -1,5 +1,6 @@
 //! What all attempts share.
 
+use auth::ReturnPaths;
 use policy::Live;
 use spool::Spool;
 use tokio::sync::watch;
@@ -21,6 +22,7 @@ pub(crate) struct Shared {
     pub(crate) clock: Clock,
     pub(crate) spool: Spool,
     pub(crate) policy: Live,
+    pub(crate) return_paths: ReturnPaths,
     pub(crate) metrics: Metrics,
     pub(crate) pool: Pool,
     pub(crate) rests: Rests<Address>,

@@ -149,6 +149,7 @@ mod tests {
         let rewrite = Rewrite {
             default_from: default.map(str::to_owned),
             alias_domain: Some("own.example".to_owned()),
+            ..Rewrite::default()
         };
         Policy::new(Admission::new(Vec::new()), Router::new(connectors).unwrap())
             .with_rules(Rules::compile(rules, known).unwrap())

@@ -7,7 +7,7 @@ mod senders;
 use std::collections::BTreeMap;
 
 use mail::Domain;
-use policy::config::{Mechanism, OutboundConnector, TlsLevel};
+use policy::config::{Mechanism, OutboundConnector, ReturnPath, TlsLevel};
 use policy::{Router, RouterError};
 use smtp_server::config::ConfigError;
 use tls::server::ClientCertificates;
@@ -30,6 +30,7 @@ pub(crate) fn check(settings: &Settings, places: &Places<'_>) -> Vec<Problem> {
     check.senders(settings);
     check.logins(settings);
     check.outbound(settings);
+    check.return_paths(settings);
     check.mail_auth(settings);
     check.filters(settings);
     check.paths(settings);
@@ -226,6 +227,25 @@ impl Check<'_> {
                     "each domain belongs to one connector, and each host is a name or an address",
                 );
             }
+        }
+    }
+
+    /// Return paths of ours need a domain and a secret.
+    fn return_paths(&mut self, settings: &Settings) {
+        let is_ours = |it: &OutboundConnector| it.return_path != ReturnPath::Keep;
+        let Some(number) = settings.outbound.iter().position(is_ours) else { return };
+        let way = item("outbound", number, "return_path");
+        let rewrite = &settings.rewrite;
+        let domain = rewrite.alias_domain.as_deref();
+        if !domain.is_some_and(|it| Domain::parse(it).is_ok_and(|domain| domain.is_host_name())) {
+            let error = "needs a domain of ours, to which bounces come";
+            self.add(&way, error, "set `alias_domain` in [rewrite]");
+        }
+        if rewrite.secrets_file.is_none() {
+            let error = "needs a secret that return paths are signed with";
+            let hint = "put the answer of `openssl rand -base64 32` into a file that only the relay's user may read, and \
+                        name it as `secrets_file` in [rewrite]";
+            self.add(&way, error, hint);
         }
     }
 

@@ -225,7 +225,8 @@ impl Connection {
         let mut transaction = std::mem::replace(&mut self.transaction, Transaction::new(now));
         let begun_at = transaction.begun_at;
         let id = transaction.id();
-        let is_certified = instead::readdress(&mut received.recipients, &transaction.instead);
+        let instead = std::mem::take(&mut transaction.instead);
+        let is_certified = instead::readdress(&mut received.recipients, &instead);
         let asked = match transaction.take_seen() {
             None if self.filters.is_none() => Ok(Some(Decided::plain(&mut received))),
             seen => self.ask_all(&mut received, seen).await,
@@ -266,6 +267,9 @@ impl Connection {
                 self.reception.metrics.accepted(accepted.octets, now.duration_since(begun_at));
                 self.took(accepted.octets, now);
                 self.log_accepted(&accepted);
+                for one in &instead {
+                    one.tell(accepted.id);
+                }
                 // If the queue is gone the relay is stopping: the scan at the next start finds the message.
                 if let Err(TrySendError::Full(accepted)) =
                     self.reception.accepted.try_send(accepted)

@@ -1,6 +1,7 @@
 //! Recipients that stand for others: what RCPT named, and who gets the mail.
 
-use mail::{Address, OriginalRecipient, Recipient};
+use auth::{About, Origin};
+use mail::{Address, MessageId, OriginalRecipient, Recipient};
 
 /// Who gets the mail for an address.
 #[derive(Clone, Debug)]
@@ -17,13 +18,39 @@ impl Instead {
     pub(crate) fn certified(given: &Address, address: Address) -> Self {
         Self { given: given.clone(), address, kind: Kind::Certified }
     }
+
+    /// For a return path of ours.
+    pub(crate) fn returned(given: &Address, origin: Origin) -> Self {
+        let Origin { sender, about } = origin;
+        Self { given: given.clone(), address: sender, kind: Kind::Returned(about) }
+    }
+
+    /// Whether it was a return path of ours.
+    pub(crate) const fn is_return(&self) -> bool {
+        matches!(self.kind, Kind::Returned(_))
+    }
+
+    /// Tells that the message with this id comes back to a sender, and what it is about.
+    pub(crate) fn tell(&self, id: MessageId) {
+        let Kind::Returned(about) = &self.kind else { return };
+        tracing::info!(
+            message = %id,
+            sender = %self.address,
+            return_path = %self.given,
+            about = about.as_ref().map(|it| it.message.as_str()),
+            recipient = about.as_ref().map(|it| it.recipient),
+            "bounce for a sender"
+        );
+    }
 }
 
 /// Why it is another one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum Kind {
     /// It was under the suffix for certified mail.
     Certified,
+    /// It was a return path of ours, which may say what comes back.
+    Returned(Option<About>),
 }
 
 /// Who gets the mail for an address that RCPT named.
@@ -38,11 +65,14 @@ pub(crate) fn readdress(recipients: &mut [Recipient], all: &[Instead]) -> bool {
     let mut is_certified = false;
     for recipient in recipients {
         let Some(instead) = all.iter().find(|it| it.given == recipient.address) else { continue };
-        is_certified |= instead.kind == Kind::Certified;
+        recipient.address = instead.address.clone();
+        if instead.is_return() {
+            continue;
+        }
+        is_certified = true;
         let kind = if instead.given.is_ascii() { "rfc822" } else { OriginalRecipient::UTF8 };
         let given = || OriginalRecipient::new(kind, instead.given.as_str());
         recipient.original = recipient.original.take().or_else(given);
-        recipient.address = instead.address.clone();
     }
     is_certified
 }

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
+use auth::ReturnPaths;
 use channel::{Depth, Sender};
 use filters::Filters;
 use mail::{Accepted, Timestamp};
@@ -34,6 +35,7 @@ pub(crate) struct Reception {
     pub(crate) settings_for_relaying: Arc<Settings>,
     pub(crate) policy: Live,
     pub(crate) filters: Arc<Filters>,
+    pub(crate) return_paths: ReturnPaths,
     /// Permits for octets of content that are kept in memory for filters.
     pub(crate) shown: Arc<Semaphore>,
     pub(crate) spool: Spool,

@@ -1,19 +1,26 @@
 //! RCPT: who may have mail, and for whom an address stands.
 
-use mail::{Address, Reply};
+use mail::{Address, EnhancedStatus, Reply, ReversePath, Timestamp};
 
 use crate::connection::Connection;
 use crate::instead::Instead;
 use crate::rates::Kind;
 use crate::reply;
 
+/// Delivery not authorized (RFC 3463 §3.8).
+const DENIED: EnhancedStatus = EnhancedStatus::new(5, 7, 1);
+const ONLY_BOUNCES: &str = "only reports, from <>, are taken for this address";
+
 impl Connection {
-    /// RCPT: only listed clients relay, and only where a connector leads.
+    /// RCPT: only listed clients relay, and only where a connector leads; but everybody may bring back a bounce.
     pub(crate) fn may_have(&mut self, address: &Address) -> Result<(), Reply> {
-        if self.client.connector.is_none() {
-            return Err(self.relay_denied());
-        }
         let instead = self.stands_for(address)?;
+        if self.client.connector.is_none() {
+            match &instead {
+                Some(instead) if instead.is_return() => self.may_return()?,
+                _ => return Err(self.relay_denied()),
+            }
+        }
         let recipient = instead.as_ref().map_or(address, |it| &it.address);
         self.reception
             .policy
@@ -49,11 +56,30 @@ impl Connection {
         reply::why_denied(certificate, policy.admission.nearest(client, names))
     }
 
+    /// Whether a client that may not relay may bring this back to a sender: bounces have none themselves
+    /// (RFC 5321 §4.5.5), and whoever learns a return path shall not write to its sender by it.
+    fn may_return(&self) -> Result<(), Reply> {
+        let transaction = self.session.transaction();
+        match transaction.map(|it| &it.sender) {
+            Some(ReversePath::Null) => Ok(()),
+            _ => Err(Reply::new(550, Some(DENIED), ONLY_BOUNCES)),
+        }
+    }
+
     /// Whom an address stands for, if for another one.
     ///
     /// # Errors
     /// What the client is told if it stands for nobody.
-    fn stands_for(&self, address: &Address) -> Result<Option<Instead>, Reply> {
+    fn stands_for(&mut self, address: &Address) -> Result<Option<Instead>, Reply> {
+        let now = Timestamp::from_millis(self.reception.clock.unix_millis());
+        match self.reception.return_paths.origin(address, now) {
+            Ok(Some(origin)) => return Ok(Some(Instead::returned(address, origin))),
+            Ok(None) => {}
+            Err(error) => {
+                self.transaction.reason = Some(error.to_string().into());
+                return Err(Reply::new(550, Some(DENIED), error.to_string()));
+            }
+        }
         let Some(connector) = self.client.connector.as_deref() else { return Ok(None) };
         let policy = self.reception.policy.load();
         let certified = policy.admission.certified(connector, address);

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
+use auth::ReturnPaths;
 use channel::Sender;
 use filters::Filters;
 use mail::Accepted;
@@ -47,6 +48,8 @@ pub struct Parts<'a> {
     pub accepted: Sender<Accepted>,
     /// Who else is asked about clients and mail.
     pub filters: Arc<Filters>,
+    /// What knows whom bounces of what left under return paths of ours are for.
+    pub return_paths: ReturnPaths,
     /// Who may log in, on listeners with `auth`.
     pub logins: Arc<Authenticator>,
     /// The time.
@@ -132,7 +135,8 @@ impl Server {
     /// Reads certificates, so it blocks on files; needs to be called within a tokio runtime.
     pub fn bind(parts: Parts<'_>) -> Result<Self, BindError> {
         let Parts { listeners, policy, resolver, spool, .. } = parts;
-        let Parts { accepted, logins, clock, hostname, registry, filters, .. } = parts;
+        let Parts { accepted, logins, clock, hostname, registry, filters, return_paths, .. } =
+            parts;
         let sessions = Arc::new(AtomicU64::new(clock.unix_millis() << 16));
         let mut listening = Vec::new();
         let mut acceptors = Vec::new();
@@ -162,6 +166,7 @@ impl Server {
                 settings_for_relaying,
                 policy: policy.clone(),
                 filters: Arc::clone(&filters),
+                return_paths: return_paths.clone(),
                 shown: Arc::new(Semaphore::new(SHOWN_OCTETS_MAX)),
                 spool: spool.clone(),
                 resolver: resolver.clone(),

@@ -71,6 +71,7 @@ fn a_full_descriptor_table_is_told_and_survived() {
         policy: Live::new(Policy::new(Admission::new(vec![]), Router::new(vec![]).unwrap())),
         resolver,
         filters: std::sync::Arc::default(),
+        return_paths: auth::ReturnPaths::default(),
         spool,
         accepted,
         logins: sasl::Authenticator::open(

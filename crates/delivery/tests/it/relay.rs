@@ -140,6 +140,7 @@ impl Relay {
             resolver,
             handshakes: handshakes.clone(),
             logins,
+            return_paths: auth::ReturnPaths::default(),
             signing: None,
             attempts: attempts_out,
             ends: ends_in,

@@ -61,6 +61,8 @@ pub struct OutboundConnector {
     /// The certificate that we show to hosts that ask for one. Read at start and at reload; a file that cannot be used
     /// stops the start, and leaves the old certificate in use at reload.
     pub client_certificate: Option<ClientCertificate>,
+    /// The address in MAIL under which mail leaves here.
+    pub return_path: ReturnPath,
     /// Whether content goes in chunks (BDAT) to hosts that offer CHUNKING (RFC 3030): a small message
     /// then takes one round trip instead of two. Turn it off for hosts that do it badly; a message with
     /// `BODY=BINARYMIME` then cannot go there.
@@ -91,6 +93,7 @@ impl Default for OutboundConnector {
             tls_name: None,
             ca_file: None,
             client_certificate: None,
+            return_path: ReturnPath::default(),
             chunking: true,
             limits: Limits::default(),
             timeouts: Timeouts::default(),
@@ -103,6 +106,22 @@ impl OutboundConnector {
     pub fn login_needs_tls(&self) -> bool {
         self.login.as_ref().is_some_and(|login| !login.login_without_tls)
     }
+}
+
+/// The address in MAIL under which mail leaves: that of its sender, or one of ours (in `alias_domain` of `[rewrite]`), so
+/// that SPF is about our domain (RFC 7208 §2.4). What comes back to ours goes to the sender. Reports keep `<>`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ReturnPath {
+    /// The sender's.
+    #[default]
+    Keep,
+    /// One of ours that holds the sender's address, signed (Sender Rewriting Scheme): for mail that is passed on for
+    /// others. A sender in `alias_domain` itself stays.
+    Srs,
+    /// One of ours for each message and recipient, that also says which they are: the log names what came back. Each
+    /// recipient gets a transaction of its own. Of a sender of more than some 35 octets only the address is kept, as by `srs`.
+    Verp,
 }
 
 /// What is spoken with a next hop.

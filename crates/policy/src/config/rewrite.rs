@@ -1,11 +1,14 @@
 //! Whose name mail leaves under, as an operator writes it.
 
+use std::path::PathBuf;
+
 use mail::Address;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use units::Span;
 
-/// `[rewrite]`: what is done with mail whose From no outbound connector takes.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+/// `[rewrite]`: what is done with mail whose From no outbound connector takes, and the domain of return paths of ours.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Rewrite {
     /// The local part, or the whole address, that replaces a From that no outbound connector takes, such as
@@ -13,8 +16,26 @@ pub struct Rewrite {
     /// Left out, such mail is refused with 550 5.7.1.
     pub default_from: Option<String>,
     /// The domain of `default_from`, if that is a local part alone; mail whose From is replaced leaves with its MAIL FROM
-    /// there, too, so that SPF and DMARC agree (RFC 7489 §3.1).
+    /// there, too, so that SPF and DMARC agree (RFC 7489 §3.1). Also the domain of what `return_path` of an `[[outbound]]`
+    /// puts into MAIL FROM: its MX must lead here, since bounces come to it.
     pub alias_domain: Option<String>,
+    /// A file of secrets that sign these return paths, one a line, each of 16 octets or more: the first one signs, all of
+    /// them verify, so that a secret is replaced by one before it. Read at start and at reload. Needed once an
+    /// `[[outbound]]` has a `return_path` other than `keep`.
+    pub secrets_file: Option<PathBuf>,
+    /// How long bounces come back: later ones are refused with 550 5.7.1.
+    pub return_path_age_max: Span,
+}
+
+impl Default for Rewrite {
+    fn default() -> Self {
+        Self {
+            default_from: None,
+            alias_domain: None,
+            secrets_file: None,
+            return_path_age_max: Span::hours(21 * 24),
+        }
+    }
 }
 
 /// Why a default From is none.
@@ -46,7 +67,8 @@ mod tests {
     fn the_default_is_a_local_part_or_an_address() {
         let with = |default: Option<&str>, domain: Option<&str>| {
             let [default_from, alias_domain] = [default, domain].map(|it| it.map(str::to_owned));
-            let address = Rewrite { default_from, alias_domain }.address();
+            let rewrite = Rewrite { default_from, alias_domain, ..Rewrite::default() };
+            let address = rewrite.address();
             address.map(|address| address.map(|it| it.as_str().to_owned()))
         };
         let address = |text: &str| Ok(Some(text.to_owned()));

@@ -101,6 +101,7 @@ impl Relay {
             )),
             resolver,
             filters: Arc::default(),
+            return_paths: auth::ReturnPaths::default(),
             spool: spool.clone(),
             accepted: sender,
             logins: Authenticator::open(&setup.accounts, clock.clone(), &registry).unwrap(),

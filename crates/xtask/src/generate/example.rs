@@ -40,6 +40,7 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("expect.connector", "\"internet\""),
     ("rewrite.default_from", "\"notifications\""),
     ("rewrite.alias_domain", "\"example.com\""),
+    ("rewrite.secrets_file", "\"/etc/chasqui/return-paths.secrets\""),
     ("listener.certificate", "\"/etc/chasqui/relay.example.com.pem\""),
     ("listener.key", "\"/etc/chasqui/relay.example.com.key\""),
     ("listener.client_authorities", "\"/etc/chasqui/partners.pem\""),
