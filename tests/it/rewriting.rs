@@ -145,6 +145,24 @@ fn a_bounce_to_a_rewritten_sender_goes_to_the_sender() {
     assert_eq!(sink.wait_accepted(6)[5].recipients, ["Ana@sender.example"]);
 }
 
+/// Two forwarders in a row: the second one leads back to the first, and that to the sender.
+#[test]
+fn a_chain_of_forwarders_leads_back() {
+    let (folder, sink) = (tempfile::tempdir().expect("a folder"), Sink::start());
+    let settings = settings_with_return_paths(folder.path(), &sink, "srs");
+    let second = Relay::start(settings.clone().set("rewrite.alias_domain", "second.example"));
+    let port = i64::from(second.smtp().port());
+    let first = Relay::start(settings.set("outbound.1.hosts.0.port", port));
+    first.submit("ana@sender.example", &["bo@dest.example"], &letter("out", 300));
+    let path = sink.wait_accepted(1)[0].sender.clone();
+    assert!(path.starts_with("SRS1=") && path.ends_with("@second.example"), "{path}");
+    assert_eq!(bounce(&second, "", &path).code, 250);
+    let path = sink.wait_accepted(2)[1].recipients[0].clone();
+    assert!(path.starts_with("SRS0=") && path.ends_with("ana@alias.example"), "{path}");
+    assert_eq!(bounce(&first, "", &path).code, 250);
+    assert_eq!(sink.wait_accepted(3)[2].recipients, ["ana@sender.example"]);
+}
+
 /// Secrets are read again at reload: an old one verifies as long as it is in the file.
 #[test]
 fn secrets_of_return_paths_are_replaced() {
@@ -178,16 +196,18 @@ fn return_paths_grow_old() {
     assert!(reply.text().contains("the rewritten sender is too old"), "{reply:?}");
 }
 
-/// What return paths lack is told before the relay starts.
+/// What return paths and suffixes lack is told before the relay starts.
 #[test]
-fn return_paths_need_a_domain_and_a_secret() {
+fn what_rewriting_lacks_is_told() {
     let (folder, sink) = (tempfile::tempdir().expect("a folder"), Sink::start());
     let good = settings_with_return_paths(folder.path(), &sink, "srs");
     let secrets = folder.path().join("short");
     write_secret(&secrets, "short\n");
     let without = Settings::towards(sink.address()).set("outbound.0.return_path", "srs");
+    let suffix = Settings::towards(sink.address()).set("inbound.0.certified_suffix", "a b");
     for (settings, words) in [
         (without.clone(), "set `alias_domain` in [rewrite]"),
+        (suffix, "inbound.certified_suffix: `a b` is not the name of a domain"),
         (without, "name it as `secrets_file` in [rewrite]"),
         (good.clone().set("rewrite.secrets_file", "/nowhere/secrets"), "cannot be read"),
         (good.set("rewrite.secrets_file", secrets.display().to_string()), "shorter than 16 octets"),

@@ -1,4 +1,4 @@
-//! The Sender Rewriting Scheme: mail that is passed on for others carries a return path of ours, from which the first
+//! The Sender Rewriting Scheme (Shevek, "The Sender Rewriting Scheme", 2004): mail that is passed on for others carries a return path of ours, from which the first
 //! one can be had again.
 //!
 //! The forms are those of libsrs2 (`SRS0=hash=day=domain=local`, `SRS1=hash=domain==rest`), so that chains of forwarders

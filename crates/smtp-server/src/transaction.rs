@@ -17,7 +17,7 @@ pub(crate) struct Transaction {
     pub(crate) begun_at: Instant,
     /// Whether its refusal has been counted and logged; the first reason stands for all.
     pub(crate) is_refusal_told: bool,
-    /// Why MAIL was refused, in the operator's words.
+    /// Why MAIL or RCPT was refused, in the operator's words.
     pub(crate) reason: Option<Box<str>>,
     /// The recipients that stand for others.
     pub(crate) instead: Vec<Instead>,
