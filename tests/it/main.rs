@@ -57,6 +57,8 @@ mod login;
 #[cfg(test)]
 mod login_clients;
 #[cfg(test)]
+mod mail_auth;
+#[cfg(test)]
 mod mail_exchangers;
 #[cfg(test)]
 mod mailboxes;

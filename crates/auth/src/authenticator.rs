@@ -56,6 +56,8 @@ pub struct Content<'a> {
     pub header: &'a [u8],
     /// What follows the empty line, cut anywhere.
     pub body: &'a [Bytes],
+    /// Octets behind these that are not shown; a message that is not shown as a whole is not checked for DKIM and ARC.
+    pub octets_unseen: u64,
 }
 
 impl Authenticator {
@@ -76,6 +78,11 @@ impl Authenticator {
     pub fn authserv_id(&self) -> &str {
         let id = &self.0.config.authserv_id;
         if id.is_empty() { &self.0.host } else { id }
+    }
+
+    /// The largest content that is checked.
+    pub fn content_octets_max(&self) -> u64 {
+        self.0.config.content_size_max.as_octets()
     }
 
     /// What the DNS is asked by.
@@ -136,8 +143,9 @@ impl Authenticator {
         results::field(self.authserv_id(), evaluation)
     }
 
-    /// Where in `header` fields claim to be ours, in order; they are forged and must go (RFC 8601 §5).
-    pub fn forged_fields(&self, header: &[u8]) -> Vec<std::ops::Range<usize>> {
+    /// Which of the `Authentication-Results` fields of `header` claim to be ours, counted from 1 at the top; they are forged
+    /// and must go (RFC 8601 §5).
+    pub fn forged_fields(&self, header: &[u8]) -> Vec<u32> {
         results::forged(header, self.authserv_id())
     }
 
@@ -172,7 +180,7 @@ impl Authenticator {
         let verifying = async {
             let end = mail::header::body_at(content.header).unwrap_or(content.header.len());
             let header = content.header.get(..end).unwrap_or_default();
-            let received = Received::read(header, content.body, limits);
+            let received = Received::read(header, (content.body, content.octets_unseen), limits);
             let authors = received.authors();
             let (dkim, left_out, arc) = received.verify(&self.0.dns).await;
             Signed { authors, dkim, left_out, arc }

@@ -1,5 +1,6 @@
 //! Settings.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use schemars::JsonSchema;
@@ -23,6 +24,8 @@ pub struct Config {
     pub signatures_max: u16,
     /// What `DKIM-Signature` fields cover.
     pub signing: Signing,
+    /// What `chasqui domain` and `chasqui dkim` go by.
+    pub domains: Domains,
 }
 
 impl Default for Config {
@@ -34,6 +37,7 @@ impl Default for Config {
             header_size_max: ByteSize::kib(256),
             signatures_max: 10,
             signing: Signing::default(),
+            domains: Domains::default(),
         }
     }
 }
@@ -84,6 +88,33 @@ impl Default for Signing {
             oversign: names(&["From", "Subject"]),
             age_max: Span::seconds(0),
             published_age_max: Span::hours(1),
+        }
+    }
+}
+
+/// `[mail_auth.domains]`: what `chasqui domain` and `chasqui dkim` go by.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Domains {
+    /// The addresses that mail leaves from, as other hosts see them. Empty: the `source_addresses` of
+    /// connectors that go by MX, else the addresses of the `hostname`.
+    pub source_addresses: Vec<IpAddr>,
+    /// A domain whose SPF record names these addresses; other domains are then told to include it. Empty: they are told
+    /// to name the addresses.
+    pub spf_include: String,
+    /// The mail address that proposed records have reports sent to. Empty: `postmaster` of each domain.
+    pub reports_to: String,
+    /// Where `chasqui dkim add` puts private keys. Taken from this file's folder on.
+    pub keys_folder: PathBuf,
+}
+
+impl Default for Domains {
+    fn default() -> Self {
+        Self {
+            source_addresses: Vec::new(),
+            spf_include: String::new(),
+            reports_to: String::new(),
+            keys_folder: PathBuf::from("dkim"),
         }
     }
 }

@@ -39,7 +39,12 @@ impl fmt::Debug for Checks {
 impl Checks {
     pub(crate) fn register(registry: &Registry) -> Self {
         let counters = Method::ALL.into_iter().flat_map(|(method, name)| {
-            Verdict::ALL.map(|verdict| {
+            let occurs = move |it: &Verdict| match it {
+                Verdict::Policy => method != Method::Spf,
+                Verdict::SoftFail | Verdict::Neutral => method == Method::Spf,
+                _ => true,
+            };
+            Verdict::ALL.into_iter().filter(occurs).map(move |verdict| {
                 let help =
                     "Checks of incoming mail, one per signature for DKIM, by method and result.";
                 let labels = [("method", name), ("result", verdict.word())];

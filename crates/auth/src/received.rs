@@ -44,15 +44,19 @@ pub(crate) struct Received<'a> {
 }
 
 impl<'a> Received<'a> {
-    /// Reads the header; `body` is what follows the empty line, in pieces.
-    pub(crate) fn read(header: &'a [u8], body: &'a [Bytes], limits: Limits) -> Self {
+    /// Reads the header; `body` is what follows the empty line, in pieces, and how much more there is.
+    pub(crate) fn read(
+        header: &'a [u8],
+        (body, octets_unseen): (&'a [Bytes], u64),
+        limits: Limits,
+    ) -> Self {
         let message = AuthenticatedMessage::parse(header).unwrap_or_default();
         let octets = header.len() + body.iter().map(Bytes::len).sum::<usize>();
         let refusal = if header.len() > limits.header_octets_max {
             Some("the header is larger than what is checked")
         } else if message.headers.len() > FIELDS_MAX {
             Some("the header has more fields than what is checked")
-        } else if octets > limits.content_octets_max {
+        } else if octets > limits.content_octets_max || octets_unseen > 0 {
             Some("the message is larger than what is checked")
         } else {
             None

@@ -9,6 +9,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use policy::config::AuthResult;
 
 use self::ask::SETTINGS;
 pub(crate) use self::ask::{Ask, ConfigFile, Reach};
@@ -130,9 +131,18 @@ pub struct Client {
     /// The listener that it has come to.
     #[arg(long, value_name = "NAME")]
     pub listener: Option<String>,
+    /// What the SPF record of the sender's domain says of it: `pass`, `fail`, `softfail`, `neutral`, `none`, `temperror` or
+    /// `permerror`.
+    #[arg(long, value_name = "RESULT", value_parser = spf)]
+    pub spf: Option<AuthResult>,
     /// It speaks TLS; so does who has a certificate.
     #[arg(long)]
     pub tls: bool,
+}
+
+fn spf(text: &str) -> Result<AuthResult, String> {
+    let result = serde_json::from_value(text.into());
+    result.map_err(|_| "is no result of SPF; write one such as pass".to_owned())
 }
 
 /// `route`.

@@ -197,6 +197,7 @@ fn reception(
         policy: common.policy.clone(),
         filters: Arc::clone(&common.filters),
         return_paths: common.return_paths.clone(),
+        authenticator: Some(authenticator(settings, common)?),
         resolver: common.resolver.clone(),
         spool: common.spool.clone(),
         accepted,
@@ -253,6 +254,14 @@ fn reloading(
         resolver: common.resolver.clone(),
         one_at_a_time: tokio::sync::Mutex::new(()),
     }
+}
+
+/// Who finds out who may have sent a message.
+fn authenticator(settings: &Settings, common: &Common) -> Result<auth::Authenticator> {
+    let resolver = resolver::hickory(&settings.resolver).context("resolver")?;
+    let (config, clock) = (settings.mail_auth.clone(), common.clock.clone());
+    let host = &settings.hostname;
+    Ok(auth::Authenticator::new(resolver, config, host, clock, &common.registry))
 }
 
 /// Who signs; without keys too, since a reload may bring some.

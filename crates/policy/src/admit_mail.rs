@@ -1,30 +1,105 @@
 //! Which inbound connector takes a message, by its client and its sender.
 
-use mail::ReversePath;
+use mail::{Address, ReversePath};
 
-use crate::admission::Admission;
-use crate::config::InboundConnector;
+use crate::admission::{Admission, Entry};
+use crate::config::{AuthResult, InboundAuth, InboundConnector};
 use crate::sender::{Denied, NOT_PERMITTED, Who, fits, holds};
 
+/// What is to be found out before an answer can be given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lookup {
+    /// Whether the sender's domain lets the client send (RFC 7208).
+    Spf,
+}
+
+/// What was found out, as far as somebody looked. It counts only where it is asked for, so the same answers come to the same
+/// verdict, whenever each came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Answers {
+    /// That of [`Lookup::Spf`].
+    pub spf: Option<AuthResult>,
+}
+
+/// Who takes a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admitted<'a> {
+    /// This connector.
+    By(&'a InboundConnector),
+    /// None: the client is let in by nothing.
+    Nobody,
+    /// That depends on this.
+    Needs(Lookup),
+}
+
+/// RFC 7372 §3.2.
+const SPF_FAILED: (u16, (u8, u16, u16)) = (550, (5, 7, 23));
+const SPF_BROKEN: (u16, (u8, u16, u16)) = (550, (5, 7, 24));
+const SPF_UNKNOWN: (u16, (u8, u16, u16)) = (451, (4, 4, 3));
+
 impl Admission {
-    /// The connector that takes mail of `sender` from `who`; none if the client is let in by nothing.
+    /// The connector that takes mail of `sender` from `who`, going by the `answers` that are there.
     ///
     /// # Errors
-    /// When it is let in, but not with mail of this sender, or another connector keeps the sender's domain for itself.
+    /// When the client is let in, but not with mail of this sender, or another connector keeps the sender's domain for
+    /// itself, or its domain does not let the client send.
     pub fn admit_mail<'a>(
         &'a self,
         who: &Who<'a>,
         sender: &ReversePath,
-    ) -> Result<Option<&'a InboundConnector>, Denied> {
+        answers: Answers,
+    ) -> Result<Admitted<'a>, Denied> {
         self.may_use_domain(who, sender)?;
         let mut first_denied = None;
         for (_, (connector, senders)) in self.entries(who) {
             match fits(connector, senders, who, sender) {
-                Ok(()) => return Ok(Some(connector)),
+                Ok(()) => return Ok(Admitted::By(connector)),
                 Err(denied) => first_denied = first_denied.or(Some(denied)),
             }
         }
-        first_denied.map_or(Ok(None), Err)
+        let by_spf = sender.address().and_then(|address| self.by_spf(address).next());
+        let Some((connector, senders)) = by_spf else {
+            return first_denied.map_or(Ok(Admitted::Nobody), Err);
+        };
+        fits(connector, senders, who, sender)?;
+        match answers.spf {
+            None => Ok(Admitted::Needs(Lookup::Spf)),
+            Some(AuthResult::Pass) => Ok(Admitted::By(connector)),
+            Some(result) => Err(not_by_spf(connector, who, sender, result)),
+        }
+    }
+
+    /// The connectors that let clients in by SPF with mail of this sender.
+    fn by_spf(&self, sender: &Address) -> impl Iterator<Item = Entry<'_>> {
+        self.enabled().filter(move |(connector, senders)| {
+            connector.auth == Some(InboundAuth::Spf) && senders.name(sender)
+        })
+    }
+
+    /// The connector whose `registered_senders` hold a sender, and that would take its mail if it let clients in by SPF.
+    pub fn registers(&self, sender: &ReversePath) -> Option<&InboundConnector> {
+        let sender = sender.address()?;
+        let mut enabled = self.enabled();
+        let found = enabled.find(|(connector, senders)| {
+            connector.auth.is_none()
+                && !connector.registered_senders.is_empty()
+                && senders.name(sender)
+        });
+        found.map(|(connector, _)| connector)
+    }
+
+    /// Whether a connector's mail is checked for SPF, DKIM, DMARC and ARC.
+    pub fn checks_mail_auth(&self, connector: &str) -> bool {
+        self.is_one(connector, |it| it.checks_mail_auth)
+    }
+
+    /// Whether fields that speak inside the organisation are removed from a connector's mail.
+    pub fn strips_internal_fields(&self, connector: &str) -> bool {
+        self.is_one(connector, |it| it.cloud_services_mail_enabled == Some(false))
+    }
+
+    fn is_one(&self, connector: &str, has: impl Fn(&InboundConnector) -> bool) -> bool {
+        self.enabled().any(|(it, _)| has(it) && it.name == connector)
     }
 
     /// Whether the sender's domain is kept by a connector for clients that this one is none of.
@@ -52,6 +127,31 @@ impl Admission {
         }
         Ok(())
     }
+}
+
+/// Why a client is not let in by SPF.
+fn not_by_spf(
+    connector: &InboundConnector,
+    who: &Who<'_>,
+    sender: &ReversePath,
+    result: AuthResult,
+) -> Denied {
+    let (client, word) = (who.address.to_canonical(), result.as_str());
+    let domain = sender.address().and_then(Address::domain);
+    let domain = domain.map_or_else(|| sender.to_string(), |it| it.as_str().to_owned());
+    let (status, words) = match result {
+        AuthResult::TempError => (
+            SPF_UNKNOWN,
+            format!("SPF {word} for {domain}: its record could not be looked up; try again later"),
+        ),
+        AuthResult::PermError => {
+            (SPF_BROKEN, format!("SPF {word} for {domain}: its record cannot be used"))
+        }
+        _ => (SPF_FAILED, format!("SPF {word} for {domain}: its record does not name {client}")),
+    };
+    let reason =
+        format!("connector {} lets in by SPF, which is {word} for {domain}", connector.name);
+    Denied::new(status, words, reason)
 }
 
 #[cfg(test)]
@@ -82,9 +182,9 @@ mod tests {
             "" => ReversePath::Null,
             sender => ReversePath::Address(Address::parse(sender).unwrap()),
         };
-        let seen = match admission.admit_mail(&who, &path) {
-            Ok(Some(connector)) => connector.name.clone(),
-            Ok(None) => "nobody".to_owned(),
+        let seen = match admission.admit_mail(&who, &path, Answers::default()) {
+            Ok(Admitted::By(connector)) => connector.name.clone(),
+            Ok(other) => format!("{other:?}").to_lowercase(),
             Err(denied) => format!("{} ({})", denied.reply(), denied.reason()),
         };
         assert!(seen.starts_with(want), "{client} {sender}: {seen}");
@@ -161,6 +261,99 @@ mod tests {
             is_tls: true,
         };
         let sender = ReversePath::Address(Address::parse("a@cert.example").unwrap());
-        assert_eq!(admission.admit_mail(&who, &sender).unwrap().unwrap().name, "cert");
+        let admitted = admission.admit_mail(&who, &sender, Answers::default()).unwrap();
+        assert!(matches!(admitted, Admitted::By(connector) if connector.name == "cert"));
+    }
+    #[test]
+    fn spf_lets_in_who_is_registered_and_let_in_by_nothing_else() {
+        let by_spf = InboundConnector {
+            auth: Some(InboundAuth::Spf),
+            registered_senders: list(&["bob@b.example", "c.example"]),
+            ..connector("spf", "203.0.113.9/32")
+        };
+        let plain = InboundConnector {
+            registered_senders: list(&["carol@c.example", "d.example"]),
+            ..connector("plain", "192.0.2.0/24")
+        };
+        let admission = Admission::new(vec![plain, by_spf]);
+        let ask = |client: &str, sender: &str, spf| {
+            let address = client.parse().unwrap();
+            let who = Who { address, certificate_names: &[], login: None, is_tls: false };
+            let sender = match sender {
+                "" => ReversePath::Null,
+                sender => ReversePath::Address(Address::parse(sender).unwrap()),
+            };
+            match admission.admit_mail(&who, &sender, Answers { spf }) {
+                Ok(Admitted::By(connector)) => connector.name.clone(),
+                Ok(other) => format!("{other:?}"),
+                Err(denied) => denied.reply().to_string(),
+            }
+        };
+        let pass = Some(AuthResult::Pass);
+        assert_eq!(ask("198.51.100.1", "bob@b.example", None), "Needs(Spf)");
+        assert_eq!(ask("198.51.100.1", "bob@b.example", pass), "spf");
+        assert_eq!(ask("198.51.100.1", "eve@b.example", pass), "Nobody");
+        assert_eq!(ask("198.51.100.1", "", pass), "Nobody");
+        // What lets in without a look-up is not worth one; what does not take the sender is.
+        assert_eq!(ask("192.0.2.1", "carol@c.example", None), "plain");
+        assert_eq!(ask("192.0.2.1", "bob@b.example", None), "Needs(Spf)");
+        assert_eq!(ask("203.0.113.9", "bob@b.example", None), "spf");
+        for (result, want) in [
+            (AuthResult::Fail, "550 5.7.23 SPF fail for b.example"),
+            (AuthResult::SoftFail, "550 5.7.23 SPF softfail for b.example"),
+            (AuthResult::Neutral, "550 5.7.23 SPF neutral for b.example"),
+            (AuthResult::None, "550 5.7.23 SPF none for b.example"),
+            (AuthResult::PermError, "550 5.7.24 SPF permerror for b.example"),
+            (AuthResult::TempError, "451 4.4.3 SPF temperror for b.example"),
+        ] {
+            let seen = ask("198.51.100.1", "bob@b.example", Some(result));
+            assert!(seen.starts_with(want), "{seen}");
+        }
+        let sender = |text| ReversePath::Address(Address::parse(text).unwrap());
+        assert_eq!(admission.registers(&sender("a@d.example")).unwrap().name, "plain");
+        assert_eq!(admission.registers(&sender("bob@b.example")), None);
+        assert_eq!(admission.registers(&ReversePath::Null), None);
+    }
+
+    proptest::proptest! {
+        /// However early an answer is there, the verdict is the same: it never depends on the order of look-ups.
+        #[test]
+        fn a_verdict_does_not_depend_on_the_order_of_look_ups(
+            spf in 0..7_usize,
+            shapes in proptest::collection::vec((0..3_usize, 0..3_usize, proptest::bool::ANY, proptest::bool::ANY), 0..5),
+            client in 0..3_usize,
+            sender in 0..3_usize,
+        ) {
+            const RESULTS: [AuthResult; 7] = [
+                AuthResult::None, AuthResult::Pass, AuthResult::Fail, AuthResult::SoftFail,
+                AuthResult::Neutral, AuthResult::TempError, AuthResult::PermError,
+            ];
+            let networks = ["192.0.2.0/24", "198.51.100.0/24", "0.0.0.0/0"];
+            let clients = ["192.0.2.1", "198.51.100.1", "203.0.113.1"];
+            let senders = ["a@a.example", "b@b.example", "c@c.example"];
+            let connectors = shapes.iter().enumerate().map(|(place, (network, from, spf, tls))| {
+                InboundConnector {
+                    auth: spf.then_some(InboundAuth::Spf),
+                    require_tls: *tls,
+                    registered_senders: list(&[senders[*from]]),
+                    ..connector(&place.to_string(), networks[*network])
+                }
+            });
+            let admission = Admission::new(connectors.collect());
+            let who = Who {
+                address: clients[client].parse().unwrap(),
+                certificate_names: &[],
+                login: None,
+                is_tls: false,
+            };
+            let sender = ReversePath::Address(Address::parse(senders[sender]).unwrap());
+            let known = Answers { spf: Some(RESULTS[spf]) };
+            let eager = admission.admit_mail(&who, &sender, known);
+            let lazy = match admission.admit_mail(&who, &sender, Answers::default()) {
+                Ok(Admitted::Needs(Lookup::Spf)) => admission.admit_mail(&who, &sender, known),
+                answer => answer,
+            };
+            proptest::prop_assert_eq!(eager, lazy);
+        }
     }
 }

@@ -58,6 +58,10 @@ pub struct InboundConnector {
     /// Accounts whose clients may relay from any network once they have logged in: names such as `alice@example.com`, all
     /// accounts of a domain as `*@example.com`, or `*` for every account. Needs a listener with `auth`.
     pub logins: Vec<String>,
+    /// A further way in: `"spf"` lets a client relay for its `registered_senders` and `sender_domains`, of which there must
+    /// be some, if the SPF record of the domain in MAIL names its address (RFC 7208). It is asked last, when nothing else
+    /// of the client lets it in. Any other result than `pass` is refused with 550 5.7.23, 5.7.24, or 451 4.4.3.
+    pub auth: Option<InboundAuth>,
     /// A note for people.
     pub comment: String,
     /// Whether mail is only taken under TLS; MAIL without it is refused with 530 5.7.0.
@@ -80,6 +84,20 @@ pub struct InboundConnector {
     /// `user@their.example.evidence.example` is certified and goes to `user@their.example`, for all recipients of the
     /// message. Nothing before the suffix, or the suffix twice, is refused with 550. Left out, no name is special.
     pub certified_suffix: Option<String>,
+    /// Whether SPF, DKIM, DMARC and ARC of its mail are checked, for rules that ask (`spf`, `dkim`, `dmarc`) and for the
+    /// reader: an `Authentication-Results` field is added, and those that pretend to be ours are removed (RFC 8601).
+    pub checks_mail_auth: bool,
+    /// Whether fields that speak inside the organisation are kept: `X-MS-Exchange-Organization-*`,
+    /// `X-MS-Exchange-CrossPremises-*`, `X-Chasqui-*`. `false` removes them. Left out, no header is looked at for them, and they stay.
+    pub cloud_services_mail_enabled: Option<bool>,
+}
+
+/// A way in that needs no list of clients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum InboundAuth {
+    /// The sender's domain lets the client's address send (RFC 7208).
+    Spf,
 }
 
 /// A domain of the organisation: one `[[domain]]` each.
@@ -112,6 +130,9 @@ impl Default for InboundConnector {
             registered_senders: Vec::new(),
             takes_null_sender: None,
             certified_suffix: None,
+            auth: None,
+            checks_mail_auth: false,
+            cloud_services_mail_enabled: None,
         }
     }
 }

@@ -20,6 +20,7 @@ mod sender;
 mod suffix;
 
 pub use admission::{Admission, Attribute};
+pub use admit_mail::{Admitted, Answers, Lookup};
 pub use candidate::{Candidate, Standing};
 pub use from_filter::is_sender_pattern;
 pub use live::{Live, Policy};

@@ -75,6 +75,12 @@ impl Senders {
             own: read(&named),
         }
     }
+
+    /// Whether they name this sender, and do not just take everybody.
+    pub(crate) fn name(&self, sender: &mail::Address) -> bool {
+        let lists = || [&self.domains, &self.registered].into_iter().flatten();
+        lists().next().is_some() && lists().all(|list| holds(list, sender))
+    }
 }
 
 /// Whether a list holds the address; one that holds nothing holds nobody.

@@ -250,9 +250,7 @@ impl Check<'_> {
     }
 
     fn mail_auth(&mut self, settings: &Settings) {
-        let signing =
-            auth::Config { signing: settings.mail_auth.signing.clone(), ..Default::default() };
-        for problem in signing.problems() {
+        for problem in settings.mail_auth.problems() {
             let keys = std::iter::once("mail_auth").chain(problem.key.split('.'));
             let way: Vec<_> = keys.map(key).collect();
             self.add(&way, problem.words, "see docs/reference/settings.md");

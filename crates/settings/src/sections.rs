@@ -1,6 +1,5 @@
 //! The settings that belong to no service.
 
-use std::net::IpAddr;
 use std::path::PathBuf;
 
 use schemars::JsonSchema;
@@ -43,43 +42,6 @@ pub struct Log {
     pub format: LogFormat,
     /// `error`, `warn`, `info`, `debug` or `trace`. At `info` each message leaves one line per outcome.
     pub level: LogLevel,
-}
-
-/// `[mail_auth]`: how mail is signed, and what the DNS is held against.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct MailAuth {
-    /// What `DKIM-Signature` fields cover.
-    pub signing: auth::config::Signing,
-    /// What `chasqui domain` and `chasqui dkim` go by.
-    pub domains: Domains,
-}
-
-/// `[mail_auth.domains]`: what `chasqui domain` and `chasqui dkim` go by.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct Domains {
-    /// The addresses that mail leaves from, as other hosts see them. Empty: the `source_addresses` of
-    /// connectors that go by MX, else the addresses of the `hostname`.
-    pub source_addresses: Vec<IpAddr>,
-    /// A domain whose SPF record names these addresses; other domains are then told to include it. Empty: they are told
-    /// to name the addresses.
-    pub spf_include: String,
-    /// The mail address that proposed records have reports sent to. Empty: `postmaster` of each domain.
-    pub reports_to: String,
-    /// Where `chasqui dkim add` puts private keys. Taken from this file's folder on.
-    pub keys_folder: PathBuf,
-}
-
-impl Default for Domains {
-    fn default() -> Self {
-        Self {
-            source_addresses: Vec::new(),
-            spf_include: String::new(),
-            reports_to: String::new(),
-            keys_folder: PathBuf::from("dkim"),
-        }
-    }
 }
 
 /// `[stop]`: how the relay ends.

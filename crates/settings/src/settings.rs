@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use smtp_server::config::Listener;
 
-use crate::sections::{ConnectorsFolder, Log, MailAuth, Runtime, Stop};
+use crate::sections::{ConnectorsFolder, Log, Runtime, Stop};
 
 /// The settings of a relay: one TOML file, and those of its connectors' folder. Every key has a default but `hostname`, one `[[listener]]` and one
 /// `[[outbound]]`.
@@ -40,8 +40,8 @@ pub struct Settings {
     pub resolver: resolver::Config,
     /// Whom to trust when a next hop is verified.
     pub tls: tls::client::Config,
-    /// How mail is signed when it leaves.
-    pub mail_auth: MailAuth,
+    /// How SPF, DKIM, DMARC and ARC of what comes in are checked, and how mail is signed when it leaves.
+    pub mail_auth: auth::Config,
     /// For listeners with `auth`.
     pub logins: sasl::config::Config,
     /// Where the relay takes mail: one `[[listener]]` per address.

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use auth::finding::SpfFinding;
 use filters::facts::{Content, Facts, Login};
 use filters::verdict::{Action, Change, ContentVerdict, Note};
 use mail::header::{Edit, Place, Which, apply};
@@ -12,9 +13,10 @@ use crate::client::Plain;
 use crate::connection::Connection;
 use crate::decided::{Decided, Known};
 use crate::filtered::Filtered;
+use crate::find_out::FoundOut;
 use crate::instead;
 use crate::reply;
-use crate::seen::Seen;
+use crate::seen::{Finished, Seen};
 
 impl Connection {
     /// The filters that are asked about this client; none if there are none.
@@ -89,7 +91,7 @@ impl Connection {
                 self.answered(verdict.action, &verdict.notes)
             }
             Question::Recipient { address } => {
-                let recipient = instead::recipient(&self.transaction.instead, address).clone();
+                let recipient = instead::recipient(self.transaction.instead(), address).clone();
                 let Some(filters) = &mut self.filters else { return Ok(()) };
                 let verdict = filters.session.rcpt(recipient.into()).await;
                 self.answered(verdict.action, &verdict.notes)
@@ -146,17 +148,28 @@ impl Connection {
         }
     }
 
-    /// Asks filters, then policy, about a message whose content is there; none if it is to be forgotten.
+    /// Asks mail authentication, filters, then policy, about a message whose content is there; none if it is to be forgotten.
     ///
     /// # Errors
     /// What the client is told if the message is not taken.
     pub(crate) async fn ask_all(
         &mut self,
         received: &mut server::Transaction,
-        seen: Option<Box<Seen>>,
+        (seen, spf): (Option<Box<Seen>>, Option<SpfFinding>),
     ) -> Result<Option<Decided>, Reply> {
-        let mut seen = seen;
-        let Some(said) = self.ask_about_content(received.octets, seen.as_deref_mut()).await? else {
+        let Ok(mut content) = seen.map(|seen| seen.finish()).transpose() else {
+            if let Some(filters) = &mut self.filters {
+                filters.session.abort();
+            }
+            return Err(reply::memory_full());
+        };
+        // Each sees the header as those before it left it.
+        let found = match &mut content {
+            Some(content) => self.find_out(received, (content, spf)).await,
+            None => FoundOut::default(),
+        };
+        let octets = received.octets;
+        let Some(said) = self.ask_about_content(octets, content.as_mut()).await? else {
             return Ok(None);
         };
         self.change_envelope(received, &said.changes);
@@ -164,21 +177,24 @@ impl Connection {
             return Ok(None);
         }
         let edits = said.edits();
-        let mut decided = match &seen {
-            Some(seen) => {
+        let mut decided = match &content {
+            Some(content) => {
                 let header = match edits.as_slice() {
-                    [] => Cow::Borrowed(seen.header()),
-                    edits => apply(seen.header(), edits).into(),
+                    [] => Cow::Borrowed(content.header.as_slice()),
+                    edits => apply(&content.header, edits).into(),
                 };
-                let class = said.class.as_deref();
-                self.decide(received, &Known { header: &header, octets: seen.octets(), class })?
+                let (octets, class) = (content.octets, said.class.as_deref());
+                let known = Known { header: &header, octets, class, auth: found.results };
+                self.decide(received, &known)?
             }
             None => Decided::plain(received),
         };
+        let edits: Vec<_> =
+            found.edits.into_iter().chain(edits.into_iter().map(behind_trace)).collect();
         if !edits.is_empty() || said.class.is_some() || said.hold.is_some() {
             let directions = decided.directions.get_or_insert_default();
             let later = std::mem::take(&mut directions.edits);
-            directions.edits = edits.into_iter().map(behind_trace).chain(later).collect();
+            directions.edits = edits.into_iter().chain(later).collect();
             directions.class = directions.class.take().or(said.class.map(Into::into));
             directions.held = directions.held.take().or(said.hold.map(Into::into));
         }
@@ -189,20 +205,18 @@ impl Connection {
     async fn ask_about_content(
         &mut self,
         octets: u64,
-        seen: Option<&mut Seen>,
+        content: Option<&mut Finished>,
     ) -> Result<Option<ContentVerdict>, Reply> {
         let Some(filters) = &mut self.filters else { return Ok(Some(ContentVerdict::default())) };
-        let shown = seen.and_then(Seen::take_shown);
-        if shown.as_ref().is_some_and(crate::seen::Shown::is_crowded) {
-            filters.session.abort();
-            return Err(reply::filters_full());
-        }
-        let (content, place) = match shown {
-            Some(shown) => shown.content(octets),
-            None => (Content::unseen(octets), None),
+        let content = match content {
+            Some(content) if content.octets_unseen == 0 => {
+                let header = [&content.header, &b"\r\n"[..]].concat();
+                let body = std::mem::take(&mut content.body);
+                Content::new(std::iter::once(header.into()).chain(body).collect())
+            }
+            _ => Content::unseen(octets),
         };
         let mut verdict = filters.session.content(content).await;
-        drop(place);
         let action = std::mem::take(&mut verdict.action);
         let is_discarded = action == Action::Discard;
         self.answered(action, &verdict.notes)?;

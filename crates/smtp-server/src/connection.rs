@@ -225,11 +225,12 @@ impl Connection {
         let mut transaction = std::mem::replace(&mut self.transaction, Transaction::new(now));
         let begun_at = transaction.begun_at;
         let id = transaction.id();
-        let instead = std::mem::take(&mut transaction.instead);
+        let (instead, spf) =
+            transaction.found.take().map(|it| (it.instead, it.spf)).unwrap_or_default();
         let is_certified = instead::readdress(&mut received.recipients, &instead);
         let asked = match transaction.take_seen() {
             None if self.filters.is_none() => Ok(Some(Decided::plain(&mut received))),
-            seen => self.ask_all(&mut received, seen).await,
+            seen => self.ask_all(&mut received, (seen, spf)).await,
         };
         let Decided { recipients, mut directions } = match asked {
             Ok(Some(decided)) => decided,

@@ -34,7 +34,7 @@ impl Connection {
             octets: known.octets,
             class: known.class,
             now: Timestamp::from_millis(self.reception.clock.unix_millis()),
-            auth: None,
+            auth: known.auth,
         };
         let Decision { refusal, recipients, directions, verdicts } = policy.decide(&facts);
         for verdict in &verdicts {

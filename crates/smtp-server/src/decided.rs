@@ -1,6 +1,7 @@
 //! What is known of a message when policy is asked, and what it is stored with.
 
 use mail::{Directions, Recipient};
+use policy::AuthResults;
 use smtp_session::server;
 
 /// What is known of content when policy is asked.
@@ -10,6 +11,8 @@ pub(crate) struct Known<'a> {
     pub(crate) octets: u64,
     /// What a filter says it is.
     pub(crate) class: Option<&'a str>,
+    /// What mail authentication found, if it was asked.
+    pub(crate) auth: Option<AuthResults>,
 }
 
 /// What a message is stored with.

@@ -17,6 +17,7 @@ mod decide;
 mod decided;
 mod end;
 mod filtered;
+mod find_out;
 mod gate;
 mod greylist;
 mod greylist_file;

@@ -36,7 +36,9 @@ pub(crate) struct Reception {
     pub(crate) policy: Live,
     pub(crate) filters: Arc<Filters>,
     pub(crate) return_paths: ReturnPaths,
-    /// Permits for octets of content that are kept in memory for filters.
+    /// Who finds out who may have sent a message.
+    pub(crate) authenticator: Option<auth::Authenticator>,
+    /// Permits for octets of content that are kept in memory for filters and mail authentication.
     pub(crate) shown: Arc<Semaphore>,
     pub(crate) spool: Spool,
     pub(crate) resolver: Resolver,

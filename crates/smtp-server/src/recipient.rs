@@ -30,7 +30,9 @@ impl Connection {
             .map_err(|no_route| no_route.reply())?;
         self.may_come_now(recipient)?;
         self.may_have_one(Kind::Recipients)?;
-        self.transaction.instead.extend(instead);
+        if let Some(instead) = instead {
+            self.transaction.found_mut().instead.push(instead);
+        }
         Ok(())
     }
 
@@ -41,7 +43,16 @@ impl Connection {
         }
         let may_log_in = self.reception.logins.is_some().then_some(reply::MayLogIn);
         let client = self.client.address.ip().to_canonical();
-        reply::relay_denied(client, self.client.certificate.as_deref(), may_log_in)
+        let wants_spf = self.could_come_by_spf().map(|_| reply::WantsSpf);
+        let certificate = self.client.certificate.as_deref();
+        reply::relay_denied(client, certificate, (may_log_in, wants_spf))
+    }
+
+    /// The connector that the sender is registered with, and that would let its mail in by SPF if it were told to.
+    fn could_come_by_spf(&self) -> Option<String> {
+        let transaction = self.session.transaction()?;
+        let policy = self.reception.policy.load();
+        policy.admission.registers(&transaction.sender).map(|it| it.name.clone())
     }
 
     /// What the operator is told of it besides: the connector that the client was nearest to.
@@ -53,7 +64,8 @@ impl Connection {
         let names = certificate.map_or(&[][..], |certificate| certificate.trusted_names());
         let client = self.client.address.ip();
         let policy = self.reception.policy.load();
-        reply::why_denied(certificate, policy.admission.nearest(client, names))
+        let by_spf = self.could_come_by_spf();
+        reply::why_denied(certificate, policy.admission.nearest(client, names), by_spf.as_deref())
     }
 
     /// Whether a client that may not relay may bring this back to a sender: bounces have none themselves
@@ -76,7 +88,7 @@ impl Connection {
             Ok(Some(origin)) => return Ok(Some(Instead::returned(address, origin))),
             Ok(None) => {}
             Err(error) => {
-                self.transaction.reason = Some(error.to_string().into());
+                self.transaction.found_mut().reason = Some(error.to_string().into());
                 return Err(Reply::new(550, Some(DENIED), error.to_string()));
             }
         }

@@ -65,9 +65,9 @@ pub(crate) fn queue_full() -> Reply {
     reply(452, EnhancedStatus::new(4, 3, 1), words)
 }
 
-/// Too much content is being shown to filters.
-pub(crate) fn filters_full() -> Reply {
-    let words = "Insufficient system storage: filters have not caught up with the mail";
+/// Too much content is being looked at.
+pub(crate) fn memory_full() -> Reply {
+    let words = "Insufficient system storage: too much mail is being looked at";
     reply(452, EnhancedStatus::new(4, 3, 1), words)
 }
 
@@ -81,15 +81,21 @@ pub(crate) fn greeting(refusal: &Reply) -> Reply {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct MayLogIn;
 
+/// The sender is registered with a connector that does not let in by SPF.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct WantsSpf;
+
 /// The client is on no list. Tells it what it is known by and no more: connectors are nobody else's business.
 pub(crate) fn relay_denied(
     client: IpAddr,
     certificate: Option<&PeerCertificate>,
-    may_log_in: Option<MayLogIn>,
+    (may_log_in, wants_spf): (Option<MayLogIn>, Option<WantsSpf>),
 ) -> Reply {
     let known_by = certificate.map_or_else(String::new, certificate_words);
     let log_in = may_log_in.map_or("", |MayLogIn| "; log in first");
-    let words = format!("Relay access denied for {client}{known_by}{log_in}");
+    let by_spf =
+        wants_spf.map_or("", |WantsSpf| "; relaying by SPF is not enabled for this sender");
+    let words = format!("Relay access denied for {client}{known_by}{log_in}{by_spf}");
     reply(550, EnhancedStatus::new(5, 7, 1), words)
 }
 
@@ -97,6 +103,7 @@ pub(crate) fn relay_denied(
 pub(crate) fn why_denied(
     certificate: Option<&PeerCertificate>,
     nearest: Option<Nearest<'_>>,
+    by_spf: Option<&str>,
 ) -> String {
     let known_by = certificate.map_or_else(String::new, certificate_words);
     let nearest = nearest.map_or_else(String::new, |Nearest { connector, missed }| {
@@ -107,7 +114,12 @@ pub(crate) fn why_denied(
         };
         format!("; nearest is connector {connector}, with {missed}")
     });
-    format!("the client is in no network of an inbound connector{known_by}{nearest}")
+    let by_spf = by_spf.map_or_else(String::new, |connector| {
+        format!(
+            "; connector {connector} registers the sender: `chasqui connector set {connector} auth=spf` lets in whom SPF names"
+        )
+    });
+    format!("the client is in no network of an inbound connector{known_by}{nearest}{by_spf}")
 }
 
 fn certificate_words(certificate: &PeerCertificate) -> String {

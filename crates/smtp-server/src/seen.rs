@@ -13,7 +13,7 @@ pub(crate) struct Seen {
     /// The header is not kept past this.
     header_octets_max: usize,
     octets: u64,
-    /// All of it, for filters; none if nobody wants to see it.
+    /// All of it; none if nobody wants to see it.
     shown: Option<Shown>,
 }
 
@@ -37,23 +37,48 @@ impl Seen {
         }
     }
 
-    /// All fields with their line ends; what was kept of the content, if no empty line came.
-    pub(crate) fn header(&self) -> &[u8] {
-        self.beginning.fields()
-    }
-
-    /// What filters are to be shown.
-    pub(crate) fn take_shown(&mut self) -> Option<Shown> {
-        self.shown.take()
-    }
-
-    /// Octets of the whole content.
-    pub(crate) const fn octets(&self) -> u64 {
-        self.octets
+    /// All that was kept, at the end of the content.
+    ///
+    /// # Errors
+    /// When there was no memory for what somebody wants to see.
+    pub(crate) fn finish(self) -> Result<Finished, Crowded> {
+        let header = self.beginning.fields().to_vec();
+        let octets_header = self.beginning.body_at().unwrap_or(header.len());
+        let (body, place) = match self.shown {
+            Some(shown) if shown.is_crowded => return Err(Crowded),
+            Some(shown) => shown.behind(octets_header),
+            None => (Vec::new(), None),
+        };
+        let seen = octets_header + body.iter().map(Bytes::len).sum::<usize>();
+        Ok(Finished {
+            octets_unseen: self.octets.saturating_sub(u64::try_from(seen).unwrap_or(u64::MAX)),
+            octets: self.octets,
+            header,
+            body,
+            _place: place,
+        })
     }
 }
 
-/// Content that filters are shown. It is copied: pieces of what was read may be small and keep much alive.
+/// There was no memory for content that somebody wants to see.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Crowded;
+
+/// Content that has come, as far as it was kept.
+#[derive(Debug)]
+pub(crate) struct Finished {
+    /// All fields with their line ends; what was kept of the content, if no empty line came.
+    pub(crate) header: Vec<u8>,
+    /// What follows the empty line, in pieces, if somebody wants to see it.
+    pub(crate) body: Vec<Bytes>,
+    /// Octets of the whole content.
+    pub(crate) octets: u64,
+    /// Octets behind those that were kept.
+    pub(crate) octets_unseen: u64,
+    _place: Option<OwnedSemaphorePermit>,
+}
+
+/// Content that somebody is shown. It is copied: pieces of what was read may be small and keep much alive.
 #[derive(Debug)]
 pub(crate) struct Shown {
     /// Larger content is not kept.
@@ -113,23 +138,18 @@ impl Shown {
         true
     }
 
-    /// Whether it could not be kept for want of memory.
-    pub(crate) const fn is_crowded(&self) -> bool {
-        self.is_crowded
-    }
-
-    /// The content of so many octets, and what holds its place in memory.
-    pub(crate) fn content(
-        mut self,
-        octets: u64,
-    ) -> (filters::facts::Content, Option<OwnedSemaphorePermit>) {
-        if !self.is_whole {
-            return (filters::facts::Content::unseen(octets), None);
-        }
+    /// What comes behind so many octets, and what holds its place in memory.
+    fn behind(mut self, octets: usize) -> (Vec<Bytes>, Option<OwnedSemaphorePermit>) {
         if !self.last.is_empty() {
             self.pieces.push(self.last.freeze());
         }
-        (filters::facts::Content::new(self.pieces), self.permit)
+        let mut left = octets;
+        let cut = |mut piece: Bytes| {
+            let rest = piece.split_off(left.min(piece.len()));
+            left -= piece.len();
+            (!rest.is_empty()).then_some(rest)
+        };
+        (self.pieces.into_iter().filter_map(cut).collect(), self.permit)
     }
 }
 
@@ -152,8 +172,12 @@ mod tests {
                 for piece in content.as_bytes().chunks(size) {
                     seen.take(&Bytes::copy_from_slice(piece));
                 }
-                assert_eq!(seen.header(), want.as_bytes(), "{content:?} by {size}");
-                assert_eq!(seen.octets(), content.len() as u64);
+                let finished = seen.finish().unwrap();
+                assert_eq!(finished.header, want.as_bytes(), "{content:?} by {size}");
+                assert_eq!(finished.octets, content.len() as u64);
+                let rest = content.strip_prefix(want).unwrap();
+                let body = rest.strip_prefix("\r\n").unwrap_or(rest);
+                assert_eq!(finished.octets_unseen, body.len() as u64, "{content:?} by {size}");
             }
         }
     }
@@ -164,7 +188,33 @@ mod tests {
         for _ in 0..50 {
             seen.take(&Bytes::from_static(b"X: 12345678\r\n"));
         }
-        assert!(seen.header().len() <= 113);
-        assert_eq!(seen.octets(), 650);
+        let finished = seen.finish().unwrap();
+        assert!(finished.header.len() <= 113);
+        assert_eq!(finished.octets, 650);
+    }
+
+    #[test]
+    fn content_is_kept_within_its_limits() {
+        let memory = Arc::new(Semaphore::new(1000));
+        let keep = |octets_max, content: &str, size| {
+            let mut seen = Seen::new(100, Some((octets_max, Arc::clone(&memory))));
+            let pieces = content.as_bytes().chunks(size);
+            pieces.for_each(|piece| seen.take(&Bytes::copy_from_slice(piece)));
+            seen.finish()
+        };
+        let content = "A: b\r\n\r\nBody\r\n\r\nE: f\r\n";
+        for size in 1..=content.len() {
+            let finished = keep(100, content, size).unwrap();
+            assert_eq!(finished.header, b"A: b\r\n");
+            assert_eq!(finished.body.concat(), b"Body\r\n\r\nE: f\r\n", "by {size}");
+            assert_eq!(finished.octets_unseen, 0);
+            assert_eq!(memory.available_permits(), 1000 - content.len());
+        }
+        let finished = keep(10, content, 4).unwrap();
+        assert!(finished.body.is_empty() && finished.octets_unseen == content.len() as u64 - 8);
+        assert_eq!(memory.available_permits(), 1000);
+        let _taken = memory.try_acquire_many(990).unwrap();
+        assert_eq!(keep(100, content, 4).unwrap_err(), Crowded);
+        assert_eq!(memory.available_permits(), 10);
     }
 }

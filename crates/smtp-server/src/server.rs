@@ -30,7 +30,7 @@ use crate::rates::Meters;
 use crate::reception::{Reception, session_settings};
 use crate::shedding::{Limits, Shedding};
 
-/// Content of a listener's clients that is kept in memory for filters, in octets.
+/// Content of a listener's clients that is kept in memory for filters and mail authentication, in octets.
 const SHOWN_OCTETS_MAX: usize = 256 << 20;
 
 /// What reception is made of.
@@ -50,6 +50,8 @@ pub struct Parts<'a> {
     pub filters: Arc<Filters>,
     /// What knows whom bounces of what left under return paths of ours are for.
     pub return_paths: ReturnPaths,
+    /// Finds out who may have sent a message. Without it what depends on that is refused for now.
+    pub authenticator: Option<auth::Authenticator>,
     /// Who may log in, on listeners with `auth`.
     pub logins: Arc<Authenticator>,
     /// The time.
@@ -134,7 +136,7 @@ impl Server {
     ///
     /// Reads certificates, so it blocks on files; needs to be called within a tokio runtime.
     pub fn bind(parts: Parts<'_>) -> Result<Self, BindError> {
-        let Parts { listeners, policy, resolver, spool, .. } = parts;
+        let Parts { listeners, policy, resolver, spool, authenticator, .. } = parts;
         let Parts { accepted, logins, clock, hostname, registry, filters, return_paths, .. } =
             parts;
         let sessions = Arc::new(AtomicU64::new(clock.unix_millis() << 16));
@@ -167,6 +169,7 @@ impl Server {
                 policy: policy.clone(),
                 filters: Arc::clone(&filters),
                 return_paths: return_paths.clone(),
+                authenticator: authenticator.clone(),
                 shown: Arc::new(Semaphore::new(SHOWN_OCTETS_MAX)),
                 spool: spool.clone(),
                 resolver: resolver.clone(),

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use auth::finding::SpfFinding;
 use bytes::Bytes;
 use mail::{Accepted, Envelope, MessageId, Reply, Timestamp};
 use spool::Writer;
@@ -17,11 +18,20 @@ pub(crate) struct Transaction {
     pub(crate) begun_at: Instant,
     /// Whether its refusal has been counted and logged; the first reason stands for all.
     pub(crate) is_refusal_told: bool,
+    /// What was found out about sender and recipients, where that was not plain.
+    pub(crate) found: Option<Box<Found>>,
+    content: Option<Box<Content>>,
+}
+
+/// What was found out about sender and recipients.
+#[derive(Debug, Default)]
+pub(crate) struct Found {
     /// Why MAIL or RCPT was refused, in the operator's words.
     pub(crate) reason: Option<Box<str>>,
+    /// What SPF said of the sender, if it was asked at MAIL.
+    pub(crate) spf: Option<SpfFinding>,
     /// The recipients that stand for others.
     pub(crate) instead: Vec<Instead>,
-    content: Option<Box<Content>>,
 }
 
 /// Content on its way into the spool. Dropped, nothing of it is kept.
@@ -34,7 +44,17 @@ struct Content {
 
 impl Transaction {
     pub(crate) const fn new(begun_at: Instant) -> Self {
-        Self { begun_at, is_refusal_told: false, reason: None, instead: Vec::new(), content: None }
+        Self { begun_at, is_refusal_told: false, found: None, content: None }
+    }
+
+    /// The recipients that stand for others.
+    pub(crate) fn instead(&self) -> &[Instead] {
+        self.found.as_ref().map_or(&[], |found| &found.instead)
+    }
+
+    /// Where what is found out is put.
+    pub(crate) fn found_mut(&mut self) -> &mut Found {
+        self.found.get_or_insert_default()
     }
 
     /// Whether content has a place and is not dropped.

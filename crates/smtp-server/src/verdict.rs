@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use mail::{Address, Reply, ReversePath};
+use policy::{Answers, Lookup};
 use smtp_session::server::{Question, Verdict};
 
 use crate::client::Plain;
@@ -17,9 +18,16 @@ use crate::transaction::Transaction;
 impl Connection {
     /// Answers `question`, counting and logging a refusal.
     pub(crate) async fn verdict(&mut self, question: Question) -> Verdict {
-        let before = self.transaction.instead.len();
+        let before = self.transaction.instead().len();
         let mut answer = match &question {
-            Question::Mail { sender, octets_declared } => self.may_begin(sender, *octets_declared),
+            Question::Mail { sender, octets_declared } => match self.may_come_from(sender) {
+                Ok(None) => self.may_begin(*octets_declared),
+                Ok(Some(lookup)) => match Box::pin(self.find_out_who(sender, lookup)).await {
+                    Ok(()) => self.may_begin(*octets_declared),
+                    Err(reply) => Err(reply),
+                },
+                Err(reply) => Err(reply),
+            },
             Question::Recipient { address } => self.may_have(address),
             Question::Content => Box::pin(self.begin_content()).await,
             Question::Client(told) => self.stand_in(told),
@@ -30,7 +38,9 @@ impl Connection {
         match answer {
             Ok(()) => Verdict::Accept,
             Err(reply) => {
-                self.transaction.instead.truncate(before);
+                if let Some(found) = &mut self.transaction.found {
+                    found.instead.truncate(before);
+                }
                 if reply.is_permanent() {
                     self.misbehaved();
                 }
@@ -40,16 +50,17 @@ impl Connection {
         }
     }
 
-    /// MAIL: looks whether there is room now. The place itself is taken when the content comes, so that a client
-    /// that goes no further holds none.
-    fn may_begin(
-        &mut self,
-        sender: &ReversePath,
-        octets_declared: Option<u64>,
-    ) -> Result<(), Reply> {
+    /// MAIL: looks whether a connector takes mail of this sender from this client; what has to be looked up for that is
+    /// given back. Who is let in by nothing hears so at RCPT.
+    fn may_come_from(&mut self, sender: &ReversePath) -> Result<Option<Lookup>, Reply> {
         self.transaction = Transaction::new(self.reception.clock.now());
         self.may_send_as(sender)?;
-        self.may_come_from(sender)?;
+        self.admitted(sender, Answers::default())
+    }
+
+    /// Then looks whether there is room now. The place itself is taken when the content comes, so that a client
+    /// that goes no further holds none.
+    fn may_begin(&mut self, octets_declared: Option<u64>) -> Result<(), Reply> {
         self.may_have_one(Kind::Octets)?;
         if self.reception.is_queue_nearly_full() {
             self.reception.shed(Limit::Queue);
@@ -62,25 +73,6 @@ impl Connection {
         drop(place);
         // Last, since it counts: what the relay has no room for is not held against the client.
         self.may_have_one(Kind::Messages)
-    }
-
-    /// Looks whether a connector takes mail of this sender from this client, and which one. Who is let in by nothing
-    /// hears so at RCPT.
-    fn may_come_from(&mut self, sender: &ReversePath) -> Result<(), Reply> {
-        let policy = self.reception.policy.load();
-        match policy.admission.admit_mail(&self.client.for_policy(), sender) {
-            Ok(connector) => {
-                let name = connector.map(|connector| connector.name.as_str());
-                if name != self.client.connector.as_deref() {
-                    self.client.connector = name.map(Into::into);
-                }
-                Ok(())
-            }
-            Err(denied) => {
-                self.transaction.reason = Some(denied.reason().into());
-                Err(denied.reply().clone())
-            }
-        }
     }
 
     /// DATA or the first BDAT: takes the place and writes the trace field.
@@ -117,14 +109,32 @@ impl Connection {
             at: received_at,
         };
         let wait_max = self.reception.config.store_wait_max.as_duration();
-        let shown_max = self.filters.as_ref().and_then(|it| it.session.content_octets_max());
-        let wants_header = shown_max.is_some() || self.reception.policy.load().wants_header();
+        let shown_max = self.shown_octets_max();
+        let wants_header = shown_max.is_some() || self.wants_header();
         let seen = wants_header.then(|| {
             let most = self.reception.config.header_octets_max.as_usize();
             let room = shown_max.map(|most| (most, Arc::clone(&self.reception.shown)));
             Seen::new(most, room)
         });
         self.transaction.begin_content(writer, received_at, (trace.field(), wait_max), seen).await
+    }
+
+    /// The largest content that somebody wants to see; none if nobody does.
+    fn shown_octets_max(&self) -> Option<u64> {
+        let by_filters = self.filters.as_ref().and_then(|it| it.session.content_octets_max());
+        let connector = self.client.connector.as_deref().unwrap_or_default();
+        let authenticator = self.reception.authenticator.as_ref();
+        let checks = || self.reception.policy.load().admission.checks_mail_auth(connector);
+        let checked =
+            authenticator.filter(|_| checks()).map(auth::Authenticator::content_octets_max);
+        by_filters.max(checked)
+    }
+
+    /// Whether somebody wants to know the header.
+    fn wants_header(&self) -> bool {
+        let policy = self.reception.policy.load();
+        let connector = self.client.connector.as_deref().unwrap_or_default();
+        policy.wants_header() || policy.admission.strips_internal_fields(connector)
     }
 
     fn question_refused(&mut self, question: &Question, reply: &Reply) {
@@ -158,7 +168,8 @@ impl Connection {
         self.reception.metrics.refused(reply);
         let transaction = self.session.transaction();
         let is_denied = recipient.is_some() && self.client.connector.is_none();
-        let reason = self.transaction.reason.as_deref().map(str::to_owned);
+        let found = self.transaction.found.as_ref();
+        let reason = found.and_then(|it| it.reason.as_deref()).map(str::to_owned);
         let reason = reason.or_else(|| is_denied.then(|| self.why_denied()));
         tracing::info!(
             session = %self.client.session,

@@ -72,6 +72,7 @@ fn a_full_descriptor_table_is_told_and_survived() {
         resolver,
         filters: std::sync::Arc::default(),
         return_paths: auth::ReturnPaths::default(),
+        authenticator: None,
         spool,
         accepted,
         logins: sasl::Authenticator::open(

@@ -55,7 +55,7 @@ pub(crate) async fn evaluate_with(
 ) -> Evaluation {
     let (header, body) = split(message);
     let body = [Bytes::copy_from_slice(body)];
-    let content = Content { header, body: &body };
+    let content = Content { header, body: &body, octets_unseen: 0 };
     authenticator(server, config).evaluate(&client(sender), None, content).await
 }
 

@@ -244,5 +244,5 @@ async fn the_results_are_written_down() {
         \t policy.iprev=192.0.2.1\r\n";
     assert_eq!(field, want);
     let forged = authenticator.forged_fields(field.as_bytes());
-    assert_eq!(forged.first(), Some(&(0..field.len())));
+    assert_eq!(forged, [1]);
 }

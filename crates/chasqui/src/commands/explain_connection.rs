@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use anyhow::anyhow;
 use mail::{Address, ReversePath};
-use policy::{Admission, Attribute, Missed, Who};
+use policy::{Admission, Admitted as Verdict, Answers, Attribute, Lookup, Missed, Who};
 use serde::Serialize;
 use settings::Settings;
 
@@ -27,6 +27,8 @@ pub(super) struct Admitted {
     pub(super) refusal: Option<String>,
     /// The same for the operator.
     reason: Option<String>,
+    /// It depends on the SPF record of the sender's domain, which `--spf` tells.
+    needs_spf: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -48,7 +50,8 @@ pub(crate) fn run(explain: &ExplainConnection) -> Result {
     let sender = explain.from.as_deref().map(sender).transpose()?;
     let admission = decisions::admission(&settings);
     let names = names(&explain.client);
-    let admitted = admitted(&admission, &who(&explain.client, &names), sender.as_ref());
+    let answers = Answers { spf: explain.client.spf };
+    let admitted = admitted(&admission, &who(&explain.client, &names), sender.as_ref(), answers);
     if explain.file.json {
         return output::json(&admitted);
     }
@@ -96,6 +99,7 @@ pub(super) fn admitted(
     admission: &Admission,
     who: &Who<'_>,
     sender: Option<&ReversePath>,
+    answers: Answers,
 ) -> Admitted {
     let mut all: Vec<Other> = Vec::new();
     for (by, connector) in admission.ways(who) {
@@ -103,11 +107,16 @@ pub(super) fn admitted(
             all.push(Other { connector: connector.name.clone(), by: word(by) });
         }
     }
-    let mut denied = None;
+    let (mut denied, mut needs_spf) = (None, false);
     let chosen = match sender {
         None => all.first().map(|first| first.connector.clone()),
-        Some(sender) => match admission.admit_mail(who, sender) {
-            Ok(connector) => connector.map(|it| it.name.clone()),
+        Some(sender) => match admission.admit_mail(who, sender, answers) {
+            Ok(Verdict::By(connector)) => Some(connector.name.clone()),
+            Ok(Verdict::Nobody) => None,
+            Ok(Verdict::Needs(Lookup::Spf)) => {
+                needs_spf = true;
+                None
+            }
             Err(why) => {
                 denied = Some(why);
                 None
@@ -116,7 +125,9 @@ pub(super) fn admitted(
     };
     let at = all.iter().position(|it| Some(&it.connector) == chosen.as_ref());
     let by = at.map(|at| all.remove(at).by);
-    let is_stranger = chosen.is_none() && denied.is_none();
+    // None of these lets in whom SPF names.
+    let by = by.or(chosen.is_some().then_some("SPF record"));
+    let is_stranger = chosen.is_none() && denied.is_none() && !needs_spf;
     let refusal = match &denied {
         Some(denied) => Some(denied.reply().to_string()),
         None => is_stranger.then(|| "550 5.7.1 Relay access denied".to_owned()),
@@ -127,6 +138,7 @@ pub(super) fn admitted(
         others: all,
         nearest: if is_stranger { near(admission, who) } else { None },
         refusal,
+        needs_spf,
         reason: denied.map(|denied| denied.reason().to_owned()),
     }
 }
@@ -156,6 +168,10 @@ pub(super) fn text(admitted: &Admitted) -> String {
         (Some(connector), Some(by), _) => {
             lines.push(format!("inbound connector `{connector}` lets the client in by its {by}"));
         }
+        _ if admitted.needs_spf => lines.push(
+            "the SPF record of the sender's domain decides; say with --spf what it comes to"
+                .to_owned(),
+        ),
         (.., refusal) => {
             let refusal = refusal.as_deref().unwrap_or_default();
             let reason = admitted.reason.as_deref();

@@ -80,12 +80,14 @@ pub(crate) fn run(route: &arguments::Route) -> Result {
 }
 
 fn said(route: &arguments::Route, policy: &Policy) -> Result<Route> {
-    let Client { ip, cert, account, listener, tls: _ } = &route.client;
+    let Client { ip, cert, account, listener, .. } = &route.client;
     let names = explain_connection::names(&route.client);
     let is_client_known = ip.is_some() || !cert.is_empty() || account.is_some();
     let client = is_client_known.then(|| explain_connection::who(&route.client, &names));
     let sender = explain_connection::sender(&route.from)?;
-    let admitted = |who| explain_connection::admitted(&policy.admission, who, Some(&sender));
+    let answers = policy::Answers { spf: route.client.spf };
+    let admitted =
+        |who| explain_connection::admitted(&policy.admission, who, Some(&sender), answers);
     let inbound = client.as_ref().map(admitted);
     if let Some(field) = route.header.iter().find(|field| !field.contains(':')) {
         let error = anyhow!("`{field}` is no field of a header; write a name, a colon and a value");

@@ -44,6 +44,15 @@ impl Check<'_> {
                     "write a domain of yours without mailboxes, such as \"evidence.example.com\"",
                 );
             }
+            let names_senders =
+                !inbound.registered_senders.is_empty() || !inbound.sender_domains.is_empty();
+            if inbound.auth.is_some() && !names_senders {
+                self.add(
+                    &item("inbound", number, "auth"),
+                    "without a list of senders everybody with an SPF record could relay",
+                    "name the senders in `registered_senders` or `sender_domains`",
+                );
+            }
             for entry in &inbound.registered_senders {
                 if policy::is_sender_pattern(entry) {
                     continue;

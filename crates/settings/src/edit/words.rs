@@ -6,7 +6,8 @@ use toml_edit::DocumentMut;
 
 use crate::edit::document::json;
 
-/// Reads words such as `enabled=false` or `limits.connections_max=5`; nothing behind the `=` is null.
+/// Reads words such as `enabled=false` or `limits.connections_max=5`; nothing behind the `=` is null, and a plain word
+/// such as `spf` is a text.
 ///
 /// # Errors
 /// Says what is wrong with a word.
@@ -14,7 +15,8 @@ pub fn fields(words: &[String]) -> Result<Fields, String> {
     let mut fields = Fields::new();
     for word in words {
         let (key, value) = word.split_once('=').ok_or_else(|| format!("`{word}` has no `=`"))?;
-        let value = value_of(value).ok_or_else(|| format!("`{value}` is no value in TOML"))?;
+        let read = value_of(value).or_else(|| plain(value).then(|| value.trim().into()));
+        let value = read.ok_or_else(|| format!("`{value}` is no value in TOML"))?;
         let is_name = |part: &str| !part.is_empty();
         if !key.trim().split('.').all(is_name) {
             return Err(format!("`{key}` is no key"));
@@ -50,6 +52,12 @@ fn put(fields: &mut Map<String, Value>, key: &str, value: Value) -> Option<()> {
     }
 }
 
+/// Whether a word is nothing but letters, digits, and what stands in names and addresses.
+fn plain(word: &str) -> bool {
+    let is_plain = |c: char| c.is_alphanumeric() || "._-@:/*".contains(c);
+    !word.trim().is_empty() && word.trim().chars().all(is_plain)
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -67,15 +75,19 @@ mod tests {
                 "networks=[\"::1\"]",
                 "limits.a=1",
                 "limits.b = \"x=y\"",
-                "login="
+                "login=",
+                "auth=spf",
+                "from=a@x.example"
             ]),
             Ok(json!({
                 "enabled": false, "networks": ["::1"], "limits": { "a": 1, "b": "x=y" }, "login": null,
+                "auth": "spf", "from": "a@x.example",
             }))
         );
         for (words, want) in [
             (&["enabled"][..], "`enabled` has no `=`"),
-            (&["a=b"], "`b` is no value in TOML"),
+            (&["a=b c"], "`b c` is no value in TOML"),
+            (&["a=[b]"], "`[b]` is no value in TOML"),
             (&["a=1\nb=2"], "`1\nb=2` is no value in TOML"),
             (&["a=1", "a=2"], "`a` is given twice"),
             (&["a=1", "a.b=2"], "`a.b` is given twice"),

@@ -49,6 +49,25 @@ pub(crate) fn listener() -> Listener {
     Listener { address: "127.0.0.1:0".parse().unwrap(), ..Listener::default() }
 }
 
+impl Setup {
+    fn policy(&self) -> Live {
+        let inbound = InboundConnector {
+            name: "applications".to_owned(),
+            logins: self.logins.iter().map(ToString::to_string).collect(),
+            networks: self.networks.iter().map(|it| it.parse().unwrap()).collect(),
+            ..InboundConnector::default()
+        };
+        let outbound = OutboundConnector {
+            name: "internet".to_owned(),
+            recipient_domains: self.recipient_domains.iter().map(ToString::to_string).collect(),
+            ..OutboundConnector::default()
+        };
+        let hostname = mail::Domain::parse("relay.test").unwrap();
+        let router = Router::new(vec![outbound]).unwrap().with_hostname(hostname);
+        Live::new(Policy::new(Admission::new(vec![inbound]), router))
+    }
+}
+
 impl Relay {
     pub(crate) fn start(listener: Listener) -> Self {
         Self::start_with(listener, |_| {})
@@ -75,19 +94,7 @@ impl Relay {
         let faults = Faults::default();
         let spool =
             Spool::open_with(&setup.spool, clock.clone(), 1, (&registry, faults.clone())).unwrap();
-        let inbound = InboundConnector {
-            name: "applications".to_owned(),
-            logins: setup.logins.iter().map(ToString::to_string).collect(),
-            networks: setup.networks.iter().map(|it| it.parse().unwrap()).collect(),
-            ..InboundConnector::default()
-        };
-        let outbound = OutboundConnector {
-            name: "internet".to_owned(),
-            recipient_domains: setup.recipient_domains.iter().map(ToString::to_string).collect(),
-            ..OutboundConnector::default()
-        };
         let (sender, accepted) = channel::bounded(setup.queue_capacity);
-        let router = Router::new(vec![outbound]).unwrap();
         let config = resolver::Config {
             servers: vec!["127.0.0.1:9".parse().unwrap()],
             ..Default::default()
@@ -95,13 +102,11 @@ impl Relay {
         let resolver = Resolver::open(&config, 1, &registry).unwrap();
         let server = Server::bind(Parts {
             listeners: vec![listener],
-            policy: Live::new(Policy::new(
-                Admission::new(vec![inbound]),
-                router.with_hostname(mail::Domain::parse("relay.test").unwrap()),
-            )),
+            policy: setup.policy(),
             resolver,
             filters: Arc::default(),
             return_paths: auth::ReturnPaths::default(),
+            authenticator: None,
             spool: spool.clone(),
             accepted: sender,
             logins: Authenticator::open(&setup.accounts, clock.clone(), &registry).unwrap(),
