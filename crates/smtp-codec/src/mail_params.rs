@@ -154,7 +154,11 @@ fn hold_for(value: Option<&str>) -> Read {
 }
 
 fn hold_until(value: Option<&str>) -> Read {
-    let at = value.and_then(Timestamp::from_rfc3339);
+    // A next hop is told whole seconds, and is not to let it go too soon.
+    let at = value.and_then(Timestamp::from_rfc3339).and_then(|at| {
+        let up = Timestamp::from_millis(at.as_millis().div_ceil(1000).saturating_mul(1000));
+        Timestamp::from_rfc3339(&up.rfc3339()).filter(|read| *read == up)
+    });
     at.map(|at| MailParam::Hold(Hold::Until(at))).ok_or(ParamError::HoldUntil)
 }
 

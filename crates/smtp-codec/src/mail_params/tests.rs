@@ -32,6 +32,7 @@ fn values_are_read() {
     check("HOLDFOR=86400", MailParam::Hold(Hold::For(86_400)));
     let at = Timestamp::from_millis(1_795_286_760_000);
     check("HOLDUNTIL=2026-11-21T18:46:00Z", MailParam::Hold(Hold::Until(at)));
+    check("HOLDUNTIL=2026-11-21T18:45:59.001Z", MailParam::Hold(Hold::Until(at)));
     check("BY=120;R", by(120, ByMode::Return, false));
     check("BY=+120;nT", by(120, ByMode::Notify, true));
     check("BY=-5;N", by(-5, ByMode::Notify, false));
@@ -64,6 +65,7 @@ fn what_is_wrong_is_said() {
         ("HOLDFOR=-1", E::HoldFor),
         ("HOLDFOR=1000000000", E::HoldFor),
         ("HOLDUNTIL=tomorrow", E::HoldUntil),
+        ("HOLDUNTIL=9999-12-31T23:59:59.5Z", E::HoldUntil),
         ("BY=120", E::DeliverBy),
         ("BY=0;R", E::DeliverBy),
         ("BY=-1;R", E::DeliverBy),
