@@ -71,6 +71,7 @@ async fn round(spool: &Spool, content: &Bytes) {
                     recipients: Vec::new(),
                     is_finished: true,
                     report: None,
+                    tally: None,
                 };
                 spool.settle(settlement).await.unwrap();
             })

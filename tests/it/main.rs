@@ -27,6 +27,8 @@ mod corpus;
 #[cfg(test)]
 mod corrupt;
 #[cfg(test)]
+mod daily_limits;
+#[cfg(test)]
 mod disk_full;
 #[cfg(test)]
 mod dkim;

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::connectors::{
     Action, Change, ChangeKind, Changes, Connector, Connectors, Direction, Edit, ExportFormat,
-    FieldChange, Fields, Reloaded, Run, Trial,
+    FieldChange, Fields, Reloaded, Run, Trial, Usage,
 };
 pub use self::domains::{DnsRecord, DomainAdvice, DomainCheck, DomainReport, Grade, Party};
 pub use self::trial::{TrialStep, Tried};

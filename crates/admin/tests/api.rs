@@ -95,6 +95,7 @@ impl Relay for Fake {
             enabled: true,
             file: PathBuf::from("/x.toml"),
             fields: serde_json::Map::new(),
+            usage: None,
         };
         Ok(Connectors { connectors: vec![connector] })
     }

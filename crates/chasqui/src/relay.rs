@@ -241,7 +241,14 @@ impl Relay for Operated {
     }
 
     async fn connectors(&self) -> Result<view::Connectors, Failure> {
-        self.reloading.connectors().await
+        let mut listed = self.reloading.connectors().await?;
+        let limits = self.asked(self.queue.summary(0)).await?.limits;
+        for connector in &mut listed.connectors {
+            let is_it = |line: &&queue::LimitLine| *line.connector == *connector.name;
+            let is_outbound = connector.direction == view::Direction::Outbound;
+            connector.usage = limits.iter().find(is_it).filter(|_| is_outbound).map(usage);
+        }
+        Ok(listed)
     }
 
     async fn examine(&self, domain: String) -> Result<view::DomainReport, Failure> {
@@ -266,6 +273,15 @@ impl Relay for Operated {
 
     async fn reload(&self) -> Result<view::Reloaded, Failure> {
         self.reloading.reload().await
+    }
+}
+
+fn usage(line: &queue::LimitLine) -> view::Usage {
+    view::Usage {
+        sent_today: line.sent_today,
+        daily_max: line.daily_max,
+        full_until: line.full_until.map(|at| at.to_string()),
+        is_spilling: line.is_spilling,
     }
 }
 
@@ -358,7 +374,7 @@ fn recipient(shown: queue::ShownRecipient) -> view::Recipient {
             destination,
             tries: Some(u32::from(tries)),
             next_try_at: Some(next_try_at.to_string()),
-            reply: last.map(Into::into),
+            reply: last.or(shown.waits_for).map(Into::into),
         },
         RecipientState::Settled { fate, reply, .. } => view::Recipient {
             address,

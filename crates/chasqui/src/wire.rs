@@ -353,6 +353,7 @@ name = \"applications\"
 networks = [\"127.0.0.0/8\"]
 [[outbound]]
 name = \"internet\"
+daily_messages_max = 1000
 [resolver]
 servers = [\"127.0.0.1:9\"]
 [admin]

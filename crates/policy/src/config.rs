@@ -21,8 +21,8 @@ pub use mechanism::Mechanism;
 pub use moment::Moment;
 pub use networks::networks;
 pub use outbound::{
-    ClientCertificate, Limits, OutboundConnector, Protocol, ReturnPath, SmartHost, Timeouts,
-    TlsLevel, TlsVersion,
+    ClientCertificate, Limits, OnLimit, OutboundConnector, Protocol, ReturnPath, SmartHost,
+    Timeouts, TlsLevel, TlsVersion,
 };
 pub use rewrite::{Rewrite, RewriteError};
 pub use rule::{

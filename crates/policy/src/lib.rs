@@ -26,7 +26,7 @@ pub use from_filter::is_sender_pattern;
 pub use live::{Live, Policy};
 pub use message::{Decision, first_from};
 pub use nearest::{Missed, Nearest};
-pub use router::{NoRoute, Router, RouterError};
+pub use router::{Fullness, NoRoute, Router, RouterError};
 pub use rules::{
     AuthResults, Ending, Facts, Judgement, Known, LineError, MemberError, Members, Refusal,
     RuleProblem, Rules, Verdict, first_mailbox,

@@ -3,6 +3,8 @@
 use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use mail::{Address, Destination, Domain, EnhancedStatus, Recipient, Reply};
 
@@ -25,6 +27,9 @@ pub struct Router {
     /// Those of `*`.
     others: Claims,
     hostname: Option<Domain>,
+    /// By the place of their connector: whether its mail goes another way, as it is at its limit. The one thing that
+    /// changes; the queue says it.
+    full: Arc<[AtomicBool]>,
 }
 
 /// The connectors that take the domains of one pattern, by their places: the first is asked first.
@@ -34,6 +39,15 @@ struct Claims {
     all: Vec<usize>,
     /// The first that takes mail whatever its From, without a rule that names it.
     plain: Option<usize>,
+}
+
+/// Whether a connector has room for more mail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fullness {
+    /// It is at its limit.
+    Full,
+    /// It has room.
+    Room,
 }
 
 /// No enabled outbound connector takes this recipient.
@@ -131,6 +145,7 @@ impl Router {
             below: HashMap::new(),
             others: Claims::default(),
             hostname: None,
+            full: Arc::default(),
         };
         for connector in connectors {
             router.push(connector)?;
@@ -139,6 +154,7 @@ impl Router {
         for claims in exact.values_mut().chain(below.values_mut()).chain([others]) {
             claims.settle(connectors);
         }
+        router.full = router.connectors.iter().map(|_| AtomicBool::new(false)).collect();
         Ok(router)
     }
 
@@ -160,16 +176,48 @@ impl Router {
     }
 
     /// The destination of a recipient of a message that was taken: by the connector that was chosen then, if it is
-    /// still there and enabled, else as [`Self::route`].
+    /// still there and carries mail, else as [`Self::route`]. By another one if that one is [full](Self::set_full).
     ///
     /// # Errors
     /// When no enabled connector takes it.
     pub fn route_of(&self, recipient: &Recipient) -> Result<Destination, NoRoute> {
-        let via = recipient.via.as_deref().and_then(|name| self.connector(name));
-        match via.filter(|connector| connector.enabled) {
-            Some(connector) => Ok(destination(connector, self.domain_of(&recipient.address)?)),
-            None => self.route(&recipient.address),
+        let domain = self.domain_of(&recipient.address)?;
+        let via = recipient.via.as_deref().and_then(|name| self.place(name));
+        let via = via.filter(|place| {
+            self.connectors.get(*place).is_some_and(OutboundConnector::carries_mail)
+        });
+        let plain = || self.levels(&domain).find_map(|claims| claims.plain);
+        let chosen = via.or_else(plain);
+        let place = match chosen {
+            Some(place) if self.is_full(place) => self.instead(&domain).or(chosen),
+            _ => chosen,
+        };
+        self.to(place, domain)
+    }
+
+    /// Says whether mail for the connector called `name` is to go another way for now, where there is one.
+    pub fn set_full(&self, name: &str, is_full: Fullness) {
+        if let Some(full) = self.place(name).and_then(|place| self.full.get(place)) {
+            full.store(is_full == Fullness::Full, Ordering::Relaxed);
         }
+    }
+
+    fn is_full(&self, place: usize) -> bool {
+        self.full.get(place).is_some_and(|full| full.load(Ordering::Relaxed))
+    }
+
+    /// The connector that takes mail for `domain` in place of a full one.
+    fn instead(&self, domain: &Domain) -> Option<usize> {
+        let others = self.levels(domain).flat_map(|claims| claims.all.iter().copied());
+        others.into_iter().find(|place| {
+            let connector = self.connectors.get(*place);
+            let is_plain = connector.is_some_and(is_plain);
+            is_plain && !self.is_full(*place)
+        })
+    }
+
+    fn place(&self, name: &str) -> Option<usize> {
+        self.connectors.iter().position(|connector| connector.name == name)
     }
 
     /// The connector for a recipient of mail whose header says it is from `from`: of the most specific recipient
@@ -293,7 +341,7 @@ impl Router {
                 connector: connector.name.clone(),
                 pattern: pattern.clone(),
             })?;
-            if connector.enabled {
+            if connector.carries_mail() {
                 self.claims(parsed).all.push(place);
             }
         }
@@ -320,12 +368,14 @@ impl Claims {
         };
         self.all.sort_by_key(rank);
         self.all.dedup();
-        let is_plain = |connector: &OutboundConnector| {
-            connector.from_filter.is_empty() && !connector.is_transport_rule_scoped
-        };
         let mut all = self.all.iter().copied();
         self.plain = all.find(|place| connectors.get(*place).is_some_and(is_plain));
     }
+}
+
+/// Whether a connector takes mail whatever its From, without a rule that names it.
+const fn is_plain(connector: &OutboundConnector) -> bool {
+    connector.from_filter.is_empty() && !connector.is_transport_rule_scoped
 }
 
 fn parse(pattern: &str) -> Option<Pattern> {
@@ -530,6 +580,47 @@ mod tests {
             let connector =
                 OutboundConnector { tls, implicit_tls: true, ..connector("a", &["*"], &[]) };
             assert_eq!(Router::new(vec![connector]).is_ok(), want, "{tls:?}");
+        }
+    }
+
+    /// What is full sends its mail to the next one that has room, as long as there is one.
+    #[test]
+    fn a_full_connector_spills_to_the_next_that_has_room() {
+        let with = |name: &str, domain: &str, priority| OutboundConnector {
+            priority,
+            ..connector(name, &[domain], &[])
+        };
+        let filtered = OutboundConnector {
+            from_filter: vec!["own.example".to_owned()],
+            ..with("filtered", "*", 1)
+        };
+        let all =
+            vec![with("a", "x.example", 1), with("b", "x.example", 2), with("c", "*", 3), filtered];
+        let router = Router::new(all).unwrap();
+        let recipient = Recipient::from(Address::parse("a@x.example").unwrap());
+        let goes = || router.route_of(&recipient).unwrap().connector().to_owned();
+        for (name, want) in [("", "a"), ("a", "b"), ("b", "c"), ("c", "a")] {
+            router.set_full(name, Fullness::Full);
+            assert_eq!(goes(), want, "{name}");
+        }
+        router.set_full("b", Fullness::Room);
+        assert_eq!(goes(), "b");
+        let via = Recipient { via: Some("filtered".into()), ..recipient.clone() };
+        assert_eq!(router.route_of(&via).unwrap().connector(), "filtered");
+        router.set_full("filtered", Fullness::Full);
+        assert_eq!(router.route_of(&via).unwrap().connector(), "b");
+    }
+
+    /// `OC_22`: in test mode a connector carries no mail.
+    #[test]
+    fn oc_22_a_connector_in_test_mode_takes_no_mail() {
+        let tested =
+            OutboundConnector { test_mode: true, ..connector("tested", &["x.example"], &[]) };
+        let router = Router::new(vec![tested, connector("all", &["*"], &[])]).unwrap();
+        let recipient = Recipient::from(Address::parse("a@x.example").unwrap());
+        let via = Recipient { via: Some("tested".into()), ..recipient.clone() };
+        for recipient in [recipient, via] {
+            assert_eq!(router.route_of(&recipient).unwrap().connector(), "all");
         }
     }
 

@@ -5,6 +5,7 @@
 //! **Never** holds content, opens a socket, or forgets a message that the spool still has.
 //! RFC 5321 §4.5.4, §6.1.
 
+mod allowances;
 mod config;
 mod entries;
 mod ids;
@@ -23,8 +24,8 @@ mod work;
 pub use config::{Config, RetryConnect, RetryReply};
 pub use party::Party;
 pub use request::{
-    Cancelled, DestinationLine, Gone, Handle, Line, Listing, Look, Parties, Request, Selection,
-    Shown, ShownRecipient, Summary,
+    Cancelled, DestinationLine, Gone, Handle, LimitLine, Line, Listing, Look, Parties, Request,
+    Selection, Shown, ShownRecipient, Summary,
 };
 pub use schedule::State;
 pub use service::{Parts, run};

@@ -1,6 +1,7 @@
 //! The queue's metrics.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use dsn::Action;
@@ -14,6 +15,7 @@ use crate::shared::NO_ROUTE;
 /// Handles, by event.
 #[derive(Debug)]
 pub(crate) struct Metrics {
+    registry: Arc<Registry>,
     ready: Gauge,
     resting: Gauge,
     in_flight: Gauge,
@@ -42,7 +44,7 @@ pub(crate) struct Stages {
 
 impl Metrics {
     /// Makes the handles; connectors come from the settings, so their number is bounded.
-    pub(crate) fn register(registry: &Registry, router: &Router) -> Self {
+    pub(crate) fn register(registry: &Arc<Registry>, router: &Router) -> Self {
         let gauge = |name, help| registry.gauge(name, help, &[]);
         let state = |state| {
             let help = "Messages at a destination, by how they stand: ready, resting until a later try, in flight.";
@@ -71,6 +73,7 @@ impl Metrics {
             registry.counter("queue_attempts_total", help, &[("connector", connector)])
         };
         Self {
+            registry: Arc::clone(registry),
             ready: state("ready"),
             resting: state("resting"),
             in_flight: state("in_flight"),
@@ -158,5 +161,15 @@ impl Metrics {
         set(&self.in_flight, summary.in_flight);
         set(&self.destinations, summary.destinations_total);
         self.oldest.set(oldest.as_secs_f64());
+        for line in &summary.limits {
+            // Connectors with limits are few, and come and go with the settings.
+            let labels = [("connector", &*line.connector)];
+            let help = "Messages that a connector with a daily limit has sent since 00:00 UTC.";
+            let sent = self.registry.gauge("connector_sent_today", help, &labels);
+            set(&sent, usize::try_from(line.sent_today).unwrap_or(usize::MAX));
+            let help = "1 while a connector is at one of its limits, so that mail waits or goes another way.";
+            let full = self.registry.gauge("connector_limit_reached", help, &labels);
+            set(&full, line.full_until.is_some().into());
+        }
     }
 }

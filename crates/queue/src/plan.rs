@@ -143,7 +143,8 @@ impl Plan {
             let RecipientState::Waiting { tries, next_try_at, ref last, is_told } = *state else {
                 continue;
             };
-            if is_ours(recipient) {
+            // What was tried here was ours then, wherever it would go by now.
+            if outcome.is_some() || is_ours(recipient) {
                 let waiting = Waiting { tries, next_try_at, last: last.as_deref(), is_told };
                 plan.take((place, recipient, waiting), outcome, known, facts);
             } else {

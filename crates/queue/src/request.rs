@@ -122,6 +122,8 @@ pub struct ShownRecipient {
     pub destination: Option<Destination>,
     /// How it stands there; none if it is settled.
     pub state: Option<State>,
+    /// What its destination rests for, if it rests.
+    pub waits_for: Option<Box<str>>,
     /// Whether it rests because the sender wants the message to go out later (RFC 4865).
     pub is_held: bool,
 }
@@ -154,6 +156,23 @@ pub struct Summary {
     pub destinations: Vec<DestinationLine>,
     /// Whether the scan of the spool at the start is still going on, so that there may be more.
     pub is_recovering: bool,
+    /// The connectors with limits, by name.
+    pub limits: Vec<LimitLine>,
+}
+
+/// How much a connector with limits has sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LimitLine {
+    /// Its name.
+    pub connector: Box<str>,
+    /// Messages sent since 00:00 UTC; counted only if there is a daily limit.
+    pub sent_today: u64,
+    /// How many it may send in a day.
+    pub daily_max: Option<u64>,
+    /// Until when it takes no more, if it does not now.
+    pub full_until: Option<Timestamp>,
+    /// Whether its mail goes another way for now.
+    pub is_spilling: bool,
 }
 
 /// One destination in figures.

@@ -15,14 +15,15 @@ use std::time::{Duration, Instant};
 use channel::{Receiver, Sender, TrySendError};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use mail::{Accepted, Attempt, AttemptEnd, Domain, MessageId};
-use policy::Live;
-use schedule::{Backoff, Due, Entry, Schedule, Settings};
+use mail::{Accepted, Attempt, AttemptEnd, Destination, Domain, MessageId};
+use policy::{Fullness, Live};
+use schedule::{After, Backoff, Due, End, Entry, Schedule, Settings};
 use spool::{Health, Spool};
 use telemetry::Registry;
 use tokio::sync::{oneshot, watch};
 use units::{Clock, ClockStep, ClockSteps, Span};
 
+use crate::allowances::{Allowances, Room};
 use crate::config::Config;
 use crate::entries::{Maker, Now};
 use crate::ids::Ids;
@@ -86,9 +87,13 @@ const SHOW_WAIT: Duration = Duration::from_secs(5);
 pub async fn run(parts: Parts, stop: watch::Receiver<bool>) {
     let now = parts.clock.now();
     let terms = Terms::from(&parts.config);
+    let spool = parts.spool.clone();
+    // Without an answer the counts of today begin anew.
+    let tallies = tokio::task::spawn_blocking(move || spool.tallies()).await.unwrap_or_default();
     let queue = Queue {
         schedule: Schedule::new(settings(&parts), now),
         maker: Maker { terms, rest_max: rest_max(&parts.config) },
+        allowances: Allowances::new(tallies),
         metrics: Metrics::register(&parts.registry, &parts.policy.load().router),
         works_max: parts.config.attempts_in_flight_max.max(1),
         shared: Arc::new(Shared {
@@ -175,6 +180,7 @@ struct Queue {
     metrics: Metrics,
     maker: Maker,
     schedule: Schedule,
+    allowances: Allowances,
     /// None once the queue stops.
     attempts: Option<Sender<Attempt>>,
     /// Whether delivery had no room for an attempt.
@@ -204,6 +210,7 @@ impl Queue {
         loop {
             let now = self.now();
             self.look_at_clock(now);
+            self.allowances.look(&self.shared.policy.load(), now);
             // First, as what it sends on its way is handed out now.
             self.search(now);
             self.hand_out(now);
@@ -379,7 +386,7 @@ impl Queue {
         {
             if due.destination.connector() == NO_ROUTE {
                 self.end_without_route(&due, now);
-            } else {
+            } else if self.has_room(&due, now) {
                 self.hand_to_delivery(due);
             }
         }
@@ -391,13 +398,49 @@ impl Queue {
         match attempts.try_send(Attempt { id, destination, tries, received_at }) {
             Ok(()) => {}
             Err(TrySendError::Full(attempt)) => {
+                self.allowances.put_back(attempt.destination.connector());
                 self.schedule.put_back(attempt.id, &attempt.destination);
                 self.is_full = true;
             }
             Err(TrySendError::Closed(attempt)) => {
                 // Delivery has ended before the queue was told to.
+                self.allowances.put_back(attempt.destination.connector());
                 self.schedule.put_back(attempt.id, &attempt.destination);
                 self.attempts = None;
+            }
+        }
+    }
+
+    /// Whether the connector's limits leave room for one more message; if not, it waits or goes another way.
+    fn has_room(&mut self, due: &Due, now: Now) -> bool {
+        let Due { id, destination, .. } = due;
+        match self.allowances.ask(destination.connector(), now) {
+            Room::Free => return true,
+            Room::None { spills: true, .. } => self.spill(due, now),
+            Room::None { until, why, .. } => {
+                self.schedule.put_back(*id, destination);
+                self.schedule.hold(destination, why, until, now.instant);
+            }
+        }
+        false
+    }
+
+    /// Lets the mail of a full connector go another way, this message first.
+    fn spill(&mut self, due: &Due, now: Now) {
+        let Due { id, destination, .. } = due;
+        let name = destination.connector();
+        self.allowances.spill(name);
+        self.shared.policy.load().router.set_full(name, Fullness::Full);
+        self.schedule.end(*id, destination, End::NotTried, now.instant);
+        self.schedule.settle(*id, destination, After::Remove, now.instant);
+        self.begin(Work::Review(*id));
+    }
+
+    /// Lets rest what a full connector has still got, as there is no other way for it.
+    fn hold_full(&mut self, destinations: Vec<Destination>, now: Now) {
+        for destination in destinations {
+            if let Some((until, why)) = self.allowances.spilling(destination.connector(), now) {
+                self.schedule.hold(&destination, why, until, now.instant);
             }
         }
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mail::{Accepted, Destination, MessageId, Recipient, Timestamp};
-use spool::{LoadError, SettleError, Settlement, Times};
+use spool::{LoadError, SettleError, Settlement, Tally, Times};
 
 use crate::entries::Found;
 use crate::plan::{Facts, Known, Plan};
@@ -29,6 +29,8 @@ pub(crate) struct Settle {
     pub(crate) destination: Destination,
     pub(crate) facts: Facts,
     pub(crate) waits: Waits,
+    /// What is counted with it.
+    pub(crate) tally: Option<Box<Tally>>,
     /// What is to be written, once that is known. It stays the same when it has to be written again:
     /// the first time may have succeeded although it failed, and the message be gone.
     pub(crate) ready: Option<Ready>,
@@ -93,8 +95,9 @@ impl Work {
         match self {
             Self::Settle(settle) => settle.carry_out(&shared).await,
             Self::Finish(id) => {
+                let (recipients, is_finished) = (Vec::new(), true);
                 let settlement =
-                    Settlement { id, recipients: Vec::new(), is_finished: true, report: None };
+                    Settlement { id, recipients, is_finished, report: None, tally: None };
                 match shared.spool.settle(settlement).await {
                     Ok(_) => Done::Finished(id),
                     Err(error) => again(self, &error),
@@ -119,7 +122,12 @@ impl Settle {
         facts: Facts,
         waits: Waits,
     ) -> Self {
-        Self { id, destination, facts, waits, ready: None }
+        Self { id, destination, facts, waits, tally: None, ready: None }
+    }
+
+    /// Counts with it.
+    pub(crate) fn counting(self, tally: Option<Box<Tally>>) -> Self {
+        Self { tally, ..self }
     }
 
     async fn carry_out(mut self: Box<Self>, shared: &Shared) -> Done {
@@ -167,7 +175,8 @@ impl Settle {
             Told::Nothing | Told::Dropped => None,
         };
         let (recipients, is_finished) = (plan.changes.clone(), plan.is_finished);
-        let settlement = Settlement { id: self.id, recipients, is_finished, report };
+        let (id, tally) = (self.id, self.tally.clone());
+        let settlement = Settlement { id, recipients, is_finished, report, tally };
         let (received_at, is_exact) = (stored.received_at, moments.are_exact());
         Ok(Ready { settlement, plan, received_at, is_exact, is_report_dropped })
     }

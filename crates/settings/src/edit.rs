@@ -163,6 +163,7 @@ pub fn connectors(main: &Path) -> Result<Vec<Connector>, LoadError> {
         direction: listed.direction,
         name: listed.name,
         fields: listed.fields,
+        usage: None,
     };
     Ok(listed(&settings).into_iter().map(connector).collect())
 }

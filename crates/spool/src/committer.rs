@@ -111,6 +111,7 @@ impl Committer {
                     recipients: Vec::new(),
                     is_finished: true,
                     report: None,
+                    tally: None,
                     answer: None,
                     freed: None,
                 })),

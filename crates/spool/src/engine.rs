@@ -22,10 +22,13 @@ pub(crate) enum Family {
     Progress,
     /// Family letter and key → a record that could not be read.
     Aside,
+    /// Name → how many of something were counted on a day.
+    Tally,
 }
 
 impl Family {
-    pub(crate) const ALL: [Self; 4] = [Self::Envelope, Self::Body, Self::Progress, Self::Aside];
+    pub(crate) const ALL: [Self; 5] =
+        [Self::Envelope, Self::Body, Self::Progress, Self::Aside, Self::Tally];
 
     /// The name in the database, which is also the label of `corrupt_total`.
     pub(crate) const fn name(self) -> &'static str {
@@ -34,6 +37,7 @@ impl Family {
             Self::Body => "body",
             Self::Progress => "progress",
             Self::Aside => "aside",
+            Self::Tally => "tally",
         }
     }
 
@@ -140,7 +144,11 @@ impl Engine {
         let open = |strictness| {
             let mut options = options(strictness);
             options.create_if_missing(false);
-            DB::open_cf_descriptors_read_only(&options, path, families(strictness), false)
+            // One that an earlier version made may lack some.
+            let there = DB::list_cf(&options, path)?;
+            let is_there = |it: &ColumnFamilyDescriptor| there.iter().any(|name| name == it.name());
+            let families = families(strictness).into_iter().filter(is_there);
+            DB::open_cf_descriptors_read_only(&options, path, families, false)
         };
         let db = open(Strictness::Full).or_else(|_| open(Strictness::Lenient))?;
         Ok(Self {
@@ -281,7 +289,7 @@ fn open_with(path: &Path, strictness: Strictness) -> Result<DB, EngineError> {
     Ok(DB::open_cf_descriptors(&options, path, families(strictness))?)
 }
 
-fn families(strictness: Strictness) -> [ColumnFamilyDescriptor; 4] {
+fn families(strictness: Strictness) -> [ColumnFamilyDescriptor; Family::ALL.len()] {
     let cache = rocksdb::Cache::new_lru_cache(BLOCK_CACHE_OCTETS);
     Family::ALL.map(|family| {
         let mut options = family_options(family, &cache);

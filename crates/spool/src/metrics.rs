@@ -21,7 +21,7 @@ pub(crate) struct Metrics {
     finished: Counter,
     warm_hits: Counter,
     warm_misses: Counter,
-    corrupt: [(Family, Counter); 4],
+    corrupt: [(Family, Counter); Family::ALL.len()],
 }
 
 impl Metrics {

@@ -12,6 +12,7 @@ pub(crate) mod directions;
 pub(crate) mod envelope;
 pub(crate) mod extent;
 pub(crate) mod progress;
+pub(crate) mod tally;
 pub(crate) mod wishes;
 
 const VERSION: u8 = 1;
@@ -29,6 +30,7 @@ pub(crate) enum Kind {
     Envelope = 1,
     Progress = 2,
     Aside = 3,
+    Tally = 4,
 }
 
 /// Why a record cannot be used.

@@ -10,7 +10,7 @@ use crate::engine::Family;
 use crate::error::{CommitError, SettleError};
 use crate::prepared::Prepared;
 use crate::record::extent::Extent;
-use crate::state::RecipientState;
+use crate::state::{RecipientState, Tally};
 
 /// One wish.
 #[derive(Debug)]
@@ -39,6 +39,7 @@ pub(crate) struct Settle {
     pub(crate) recipients: Vec<(u32, RecipientState)>,
     pub(crate) is_finished: bool,
     pub(crate) report: Option<Prepared>,
+    pub(crate) tally: Option<Box<Tally>>,
     /// None once it has been answered.
     pub(crate) answer: Option<oneshot::Sender<Result<Option<Claim>, SettleError>>>,
     /// What an earlier try that may have succeeded was about to free.

@@ -23,10 +23,11 @@ use crate::keeper::{Keeper, Stop};
 use crate::metrics::Metrics;
 use crate::place::{Accounts, Counts, Health, Place};
 use crate::record::extent::CONTENT_OCTETS_MAX;
+use crate::record::tally;
 use crate::request::{Claim, Request, Settle};
 use crate::segments::Segments;
 use crate::shared::Shared;
-use crate::state::{Recovered, Recovery, Report, Settlement};
+use crate::state::{Recovered, Recovery, Report, Settlement, Tally};
 use crate::stored::{self, Stored};
 use crate::warm::Warm;
 use crate::writer::Writer;
@@ -129,6 +130,26 @@ impl Spool {
         Ok(Self { inner: Arc::new(inner) })
     }
 
+    /// What was counted with settlements, by name. Blocks. A count that cannot be read begins anew.
+    pub fn tallies(&self) -> Vec<Tally> {
+        let engine = &self.inner.shared.engine;
+        let page = scan::page(engine, Family::Tally, &[], None, usize::MAX);
+        let page = page.unwrap_or_else(|error| {
+            tracing::warn!(%error, "counts of earlier days cannot be read");
+            scan::Page::default()
+        });
+        let decoded = page.rows.iter().filter_map(|(key, value)| {
+            let decoded = tally::decode(value, key);
+            if let Err(error) = &decoded {
+                let name = String::from_utf8_lossy(key);
+                self.inner.shared.metrics.corrupt_found(Family::Tally);
+                tracing::warn!(%name, %error, "a count cannot be read, it begins anew");
+            }
+            decoded.ok()
+        });
+        decoded.collect()
+    }
+
     /// Hands over every message that was there when the spool was opened, oldest first, until `each`
     /// breaks off. Blocks. Content is not read. Called again after an error, it goes on where it was.
     ///
@@ -180,7 +201,7 @@ impl Spool {
     /// May be repeated: settling what is settled does nothing, and a report that was stored although
     /// the call failed is returned instead of a second one.
     pub async fn settle(&self, settlement: Settlement) -> Result<Option<Accepted>, SettleError> {
-        let Settlement { id, recipients, is_finished, report } = settlement;
+        let Settlement { id, recipients, is_finished, report, tally } = settlement;
         let deadline = tokio::time::Instant::now() + self.inner.commit_wait_max;
         let has_report = report.is_some();
         let failed = |words: &str| {
@@ -194,7 +215,7 @@ impl Spool {
             };
             let (answer, answered) = oneshot::channel();
             let answer = Some(answer);
-            let settle = Settle { id, recipients, is_finished, report, answer, freed: None };
+            let settle = Settle { id, recipients, is_finished, report, tally, answer, freed: None };
             let sent = self.inner.send(Request::Settle(settle)).await;
             sent.map_err(|()| failed("the spool is closing"))?;
             let claim = answered.await.map_err(|_| failed("the spool is closing"))??;

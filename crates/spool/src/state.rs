@@ -119,6 +119,8 @@ pub struct Settlement {
     pub is_finished: bool,
     /// A message to store in the same write, such as the DSN about this one.
     pub report: Option<Report>,
+    /// What is counted with it.
+    pub tally: Option<Box<Tally>>,
 }
 
 /// A message that the relay itself wrote.
@@ -130,4 +132,25 @@ pub struct Report {
     pub content: Bytes,
     /// When it was written.
     pub received_at: Timestamp,
+}
+
+/// How many of something were counted on a day. Written twice, or in another order, the largest count of the last day
+/// written stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tally {
+    /// Of what.
+    pub name: Box<str>,
+    /// On which day, counted from the first of 1970.
+    pub day: u64,
+    /// How many by now.
+    pub count: u64,
+}
+
+impl Tally {
+    /// Takes over what `other` of the same name says, if it is of another day or says more.
+    pub fn take(&mut self, other: &Self) {
+        if other.day != self.day || other.count > self.count {
+            (self.day, self.count) = (other.day, other.count);
+        }
+    }
 }

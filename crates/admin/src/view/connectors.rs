@@ -53,6 +53,34 @@ pub struct Connector {
     pub file: PathBuf,
     /// Every field, with its default where the file says nothing.
     pub fields: Fields,
+    /// How much it has sent, if it has limits and a relay runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usage: Option<Usage>,
+}
+
+/// How much a connector with limits has sent.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Usage {
+    /// Messages since 00:00 UTC; counted only if there is a daily limit.
+    pub sent_today: u64,
+    /// How many it may send in a day.
+    pub daily_max: Option<u64>,
+    /// Until when it takes no more, if it is at a limit.
+    pub full_until: Option<String>,
+    /// Whether its mail goes another way for now.
+    pub is_spilling: bool,
+}
+
+impl fmt::Display for Usage {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(max) = self.daily_max {
+            write!(out, "{} of {max} sent today", self.sent_today)?;
+        }
+        let Some(until) = &self.full_until else { return Ok(()) };
+        let comma = if self.daily_max.is_some() { ", " } else { "" };
+        let what = if self.is_spilling { "mail goes another way" } else { "mail waits" };
+        write!(out, "{comma}{what} until {until}")
+    }
 }
 
 /// All connectors, the inbound ones first, each in the order of the settings.

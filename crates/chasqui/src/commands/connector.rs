@@ -52,20 +52,26 @@ async fn show(which: &ConnectorWhich) -> Result {
     for (field, value) in &found.fields {
         table.add_row([field.clone(), value.to_string()]);
     }
+    let usage = found.usage.as_ref().map(|usage| format!("\n{usage}")).unwrap_or_default();
     let state = if found.enabled { "" } else { ", disabled" };
     let file = found.file.display();
-    output::line(format!("{} connector {}{state}, in {file}\n{table}", found.direction, found.name))
+    output::line(format!(
+        "{} connector {}{state}, in {file}\n{table}{usage}",
+        found.direction, found.name
+    ))
 }
 
 fn list_text(all: &[Connector]) -> String {
     if all.is_empty() {
         return "there are no connectors".to_owned();
     }
-    let mut table = output::table(["direction", "name", "enabled", "file"]);
+    let mut table = output::table(["direction", "name", "enabled", "limits", "file"]);
     for one in all {
         let enabled = if one.enabled { "yes" } else { "no" };
         let file = one.file.display().to_string();
-        table.add_row([one.direction.to_string(), one.name.clone(), enabled.to_owned(), file]);
+        let usage = one.usage.as_ref().map(ToString::to_string).unwrap_or_default();
+        let direction = one.direction.to_string();
+        table.add_row([direction, one.name.clone(), enabled.to_owned(), usage, file]);
     }
     table.to_string()
 }
@@ -250,7 +256,14 @@ mod tests {
 
     fn connector(direction: Direction, name: &str) -> Connector {
         let fields = Fields::new();
-        Connector { direction, name: name.to_owned(), enabled: true, file: "x".into(), fields }
+        Connector {
+            direction,
+            name: name.to_owned(),
+            enabled: true,
+            file: "x".into(),
+            fields,
+            usage: None,
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use units::Span;
+use units::{Rate, Span};
 
 use crate::config::login::Login;
 
@@ -67,6 +67,17 @@ pub struct OutboundConnector {
     /// then takes one round trip instead of two. Turn it off for hosts that do it badly; a message with
     /// `BODY=BINARYMIME` then cannot go there.
     pub chunking: bool,
+    /// Whether no mail goes this way yet: only `chasqui connector test` uses it, until this is turned off.
+    pub test_mode: bool,
+    /// Messages that go this way in a day of UTC at most, each counted once for a destination when a host has taken it. The
+    /// count is kept over restarts. Left out, there is no limit.
+    pub daily_messages_max: Option<u32>,
+    /// Messages that are tried this way in a time at most, such as `"600/1h"`. Begins anew at each start. Left out, there
+    /// is no limit.
+    #[schemars(with = "Option<String>")]
+    pub rate_max: Option<Rate>,
+    /// What becomes of mail for which `daily_messages_max` or `rate_max` leaves no room.
+    pub on_limit: OnLimit,
     /// What is asked of one destination at most.
     pub limits: Limits,
     /// How long each step of a session may take (RFC 5321 §4.5.3.2).
@@ -95,6 +106,10 @@ impl Default for OutboundConnector {
             client_certificate: None,
             return_path: ReturnPath::default(),
             chunking: true,
+            test_mode: false,
+            daily_messages_max: None,
+            rate_max: None,
+            on_limit: OnLimit::default(),
             limits: Limits::default(),
             timeouts: Timeouts::default(),
         }
@@ -102,6 +117,11 @@ impl Default for OutboundConnector {
 }
 
 impl OutboundConnector {
+    /// Whether mail goes this way at all.
+    pub const fn carries_mail(&self) -> bool {
+        self.enabled && !self.test_mode
+    }
+
     /// Whether it logs in, and only behind TLS.
     pub fn login_needs_tls(&self) -> bool {
         self.login.as_ref().is_some_and(|login| !login.login_without_tls)
@@ -122,6 +142,18 @@ pub enum ReturnPath {
     /// One of ours for each message and recipient, that also says which they are: the log names what came back. Each
     /// recipient gets a transaction of its own. Of a sender of more than some 35 octets only the address is kept, as by `srs`.
     Verp,
+}
+
+/// What becomes of mail that finds a connector at its limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum OnLimit {
+    /// It waits until there is room again.
+    #[default]
+    Defer,
+    /// It goes by the next connector for the recipient's domain that has room and neither a From filter nor
+    /// `is_transport_rule_scoped`; without one it waits.
+    Spill,
 }
 
 /// What is spoken with a next hop.

@@ -321,3 +321,17 @@ fn a_time_that_the_sender_set_is_kept() {
     let seen = Plan::new(known(&silent, ByMode::Notify, true, LATER), &done(false), |_| true);
     assert_eq!(events(&seen), []);
 }
+
+/// The connectors may change while a message is under way: what a host took is not sent again.
+#[test]
+fn what_was_tried_counts_wherever_it_would_go_by_now() {
+    let states = [RecipientState::fresh(NOW)];
+    let envelope = envelope(&["c@y.example"]);
+    let taken = facts(Answer::Each(vec![outcome(0, Fate::Delivered, 250)]));
+    let plan = planned(&envelope, &states, &taken, YOUNG);
+    assert!(plan.is_finished);
+    assert_eq!(plan.steps.len(), 1);
+    let refused = facts(Answer::Each(vec![outcome(0, Fate::Deferred, 451)]));
+    assert!(planned(&envelope, &states, &refused, YOUNG).waits_until.is_some());
+    assert!(planned(&envelope, &states, &facts(Answer::Each(vec![])), YOUNG).touches_nobody());
+}

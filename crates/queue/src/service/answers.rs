@@ -27,7 +27,12 @@ impl Queue {
             }
             Request::Show { id, reply } => {
                 let states = self.schedule.entries_of(id);
-                let states = states.map(|it| (it.destination.clone(), it.state)).collect();
+                let standing = |it: schedule::EntryView<'_>| Standing {
+                    destination: it.destination.clone(),
+                    state: it.state,
+                    waits_for: it.last_failure.map(|reply| reply.to_string().into()),
+                };
+                let states = states.map(standing).collect();
                 let shared = Arc::clone(&self.shared);
                 self.answers.push(Box::pin(async move {
                     drop(reply.send(shown(&shared, id, states).await));
@@ -60,19 +65,30 @@ impl Queue {
             destinations_total: self.schedule.places_len(),
             destinations: Vec::new(),
             is_recovering: self.is_recovering,
+            limits: self.allowances.lines(self.now()),
         }
     }
 }
 
-async fn shown(shared: &Shared, id: MessageId, states: Vec<(Destination, State)>) -> Option<Shown> {
+/// How a message stands at a destination.
+struct Standing {
+    destination: Destination,
+    state: State,
+    waits_for: Option<Box<str>>,
+}
+
+async fn shown(shared: &Shared, id: MessageId, states: Vec<Standing>) -> Option<Shown> {
     let stored = shared.spool.load(id).await.ok()?;
     let now = Now::of(&shared.clock).wall;
     let policy = shared.policy.hold();
     let recipient = |(recipient, written): (&mail::Recipient, RecipientState)| {
         let destination = policy.router.route_of(recipient).ok();
         let at = routed(&policy.router, recipient);
-        let state = states.iter().find(|(it, _)| *it == at).map(|(_, state)| *state);
-        let state = state.filter(|_| written.is_waiting());
+        let standing = states.iter().find(|it| it.destination == at);
+        let standing = standing.filter(|_| written.is_waiting());
+        let state = standing.map(|it| it.state);
+        let resting = standing.filter(|it| it.state == State::Resting);
+        let waits_for = resting.and_then(|it| it.waits_for.clone());
         let is_held = match written {
             RecipientState::Waiting { tries, .. } => {
                 state == Some(State::Resting) && is_held(&stored.envelope, tries, now)
@@ -80,7 +96,7 @@ async fn shown(shared: &Shared, id: MessageId, states: Vec<(Destination, State)>
             RecipientState::Settled { .. } => false,
         };
         let address = recipient.address.clone();
-        ShownRecipient { address, written, destination, state, is_held }
+        ShownRecipient { address, written, destination, state, waits_for, is_held }
     };
     let recipients = stored.envelope.recipients.iter().zip(stored.recipients.clone());
     Some(Shown {

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mail::{AttemptEnd, Destination, EnhancedStatus, MessageId, Outcome, Reply, Timestamp};
+use mail::{AttemptEnd, Destination, EnhancedStatus, Fate, MessageId, Outcome, Reply, Timestamp};
 use schedule::{After, Due, End, Ended, Leaving, Why};
 
 use super::{Queue, TROUBLE_WAIT};
@@ -19,8 +19,14 @@ impl Queue {
     pub(super) fn attempt_ended(&mut self, end: AttemptEnd, now: Now) {
         let AttemptEnd { attempt, outcome, connect_wait, transmit_wait } = end;
         let (id, destination) = (attempt.id, attempt.destination);
+        let mut tally = None;
         let (how, answer) = match outcome {
-            Outcome::Answered(outcomes) => (End::Answered, Answer::Each(outcomes)),
+            Outcome::Answered(outcomes) => {
+                if outcomes.iter().any(|it| it.fate == Fate::Delivered) {
+                    tally = self.allowances.sent(destination.connector(), now);
+                }
+                (End::Answered, Answer::Each(outcomes))
+            }
             Outcome::Unreachable { reply, peer } => {
                 (End::Unreachable(reply.clone()), Answer::All { reply: Some(reply), peer })
             }
@@ -28,6 +34,7 @@ impl Queue {
                 (End::Hindered, Answer::All { reply: Some(reply), peer: None })
             }
             Outcome::Missing => {
+                self.allowances.ended(destination.connector());
                 if self.schedule.end(id, &destination, End::NotTried, now.instant).is_some() {
                     self.drop_missing(id, &destination, now);
                 }
@@ -36,12 +43,14 @@ impl Queue {
         };
         self.metrics.attempt_ended(destination.connector());
         let Some(ended) = self.schedule.end(id, &destination, how, now.instant) else {
+            self.allowances.ended(destination.connector());
             tracing::warn!(message = %id, destination = %destination, "stray end of an attempt");
             return;
         };
         let facts = facts(answer, ended, (now, self.grace(attempt.received_at)));
         let waits = Waits { connect: connect_wait, transmit: transmit_wait };
-        self.begin(Work::Settle(Box::new(Settle::new((id, destination), facts, waits))));
+        let settle = Settle::new((id, destination), facts, waits).counting(tally);
+        self.begin(Work::Settle(Box::new(settle)));
     }
 
     /// Ends the try of a message that no connector takes: it waits for the settings to be mended.
@@ -116,13 +125,16 @@ impl Queue {
             Done::Finished(id) => self.end_work(id),
             Done::Found(found) => {
                 let entries = self.maker.found(&found, &self.shared.policy.load().router, now);
+                let destinations = entries.iter().map(|it| it.destination.clone()).collect();
                 self.add(found.id, entries, now);
+                self.hold_full(destinations, now);
                 self.end_work(found.id);
             }
             Done::Gone(work, error) => {
                 let id = work.id();
                 tracing::warn!(message = %id, %error, "message dropped from the queue");
                 if let Work::Settle(settle) = &work {
+                    self.allowances_end(settle);
                     self.drop_missing(id, &settle.destination, now);
                 }
                 self.end_work(id);
@@ -139,6 +151,7 @@ impl Queue {
 
     fn settled(&mut self, settled: Settled, now: Now) {
         settled.log();
+        self.allowances_end(&settled.settle);
         let connector = settled.settle.destination.connector();
         for step in &settled.plan.steps {
             self.metrics.recipient_ended(connector, step.status);
@@ -162,6 +175,13 @@ impl Queue {
         if let Some(report) = settled.report {
             self.metrics.report_written(settled.plan.action());
             self.accept(&report, now);
+        }
+    }
+
+    /// What was tried is under way no more.
+    fn allowances_end(&mut self, settle: &Settle) {
+        if settle.facts.is_tried {
+            self.allowances.ended(settle.destination.connector());
         }
     }
 

@@ -735,7 +735,8 @@ async fn what_the_spool_has_no_more_is_dropped() {
     let mut relay = Relay::start(folder.path(), &clock(), Shape::default());
     let id = relay.accept("a@a.example", &["b@x.example", "b@y.example"]).await;
     let (one, other) = (relay.attempt().await, relay.attempt().await);
-    let gone = spool::Settlement { id, recipients: vec![], is_finished: true, report: None };
+    let gone =
+        spool::Settlement { id, recipients: vec![], is_finished: true, report: None, tally: None };
     relay.spool.settle(gone).await.unwrap();
     relay.end(one, Outcome::Missing).await;
     relay.end(other, answered(&[(0, Fate::Deferred), (1, Fate::Deferred)])).await;

@@ -128,6 +128,23 @@ impl Schedule {
         Some(Ended { tries, next_try: self.instant(due), is_cancelled })
     }
 
+    /// Lets a destination rest until `until`, though nothing is wrong with it: it takes no more before, for this reason.
+    /// What is past its deadline there leaves.
+    pub fn hold(&mut self, destination: &Destination, reply: Reply, until: Instant, now: Instant) {
+        let Some(key) = self.destinations.get(destination) else { return };
+        let (now, until) = (self.millis(now), self.millis_up(until));
+        let place = &mut self.places[key];
+        if matches!(place.health, Health::Rest(_)) {
+            return;
+        }
+        place.last_failure = Some(Box::new(reply));
+        let until = until.max(now.saturating_add(1));
+        place.health = Health::Rest(until);
+        self.timers.insert_place(until, key);
+        self.touch(key);
+        self.begin_to_look(key, now);
+    }
+
     fn set_deadline(&mut self, key: u32, (deadline, is_exact): (Instant, bool)) {
         self.clear_deadline(key);
         let deadline = self.millis_up(deadline);

@@ -159,6 +159,35 @@ fn a_delivered_message_leaves_nothing_behind() {
 }
 
 #[test]
+fn a_destination_that_is_held_rests_without_a_failure() {
+    let now = start();
+    let mut schedule = Schedule::new(settings(), now);
+    let (a, full) = (to("a.example"), Reply::new(451, None, "enough for today"));
+    schedule.add(entry(1, &a, now), now);
+    schedule.add(Entry { deadline: now + 5 * MINUTE, ..entry(2, &a, now) }, now);
+    let mut at = now;
+    for _ in 0..2 {
+        let due = schedule.next_due(at).unwrap();
+        schedule.put_back(due.id, &a);
+        schedule.hold(&a, full.clone(), at + 10 * MINUTE, at);
+        check(&schedule);
+        assert_eq!(schedule.next_due(at), None);
+        let view = schedule.entries_of(id(1)).next().unwrap();
+        assert_eq!((view.state, view.tries, view.last_failure), (State::Resting, 0, Some(&full)));
+        at += 10 * MINUTE;
+        assert_eq!(schedule.next_wake(), Some(at));
+    }
+    // What is past its deadline left with the second rest.
+    let leaving = schedule.next_leaving().unwrap();
+    assert_eq!((leaving.id, leaving.why), (id(2), Why::Late(Some(full))));
+    assert_eq!(schedule.next_leaving(), None);
+    assert_eq!(schedule.next_due(at).unwrap().id, id(1));
+    schedule.end(id(1), &a, End::Answered, at).unwrap();
+    schedule.settle(id(1), &a, After::Remove, at);
+    check(&schedule);
+}
+
+#[test]
 fn a_4yz_reply_rests_the_message_and_not_its_destination() {
     let now = start();
     let mut schedule = Schedule::new(settings(), now);

@@ -146,7 +146,7 @@ fn connector(direction: Direction, name: &str, set: Value) -> Connector {
     fields.extend(set);
     fields.retain(|_, value| !value.is_null());
     let file = PathBuf::new();
-    Connector { direction, name: name.to_owned(), enabled: true, file, fields }
+    Connector { direction, name: name.to_owned(), enabled: true, file, fields, usage: None }
 }
 
 type Effect = (Direction, String, Fields);

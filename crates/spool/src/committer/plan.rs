@@ -7,10 +7,11 @@ use mail::MessageId;
 use crate::engine::{Change, Durability, Engine, EngineError, Family};
 use crate::record::aside::Aside;
 use crate::record::envelope::{Message, Place};
-use crate::record::progress;
+use crate::record::{progress, tally};
 use crate::request::{Freed, Request, SetAside, Settle};
 use crate::scan;
 use crate::shared::Shared;
+use crate::state::Tally;
 
 /// One batch, and what its success means for each request in it.
 #[derive(Debug)]
@@ -25,6 +26,8 @@ pub(super) struct Plan {
     witness: Option<MessageId>,
     /// Keys of progress that the batch writes: a message that ends in the same batch leaves none of them.
     noted: HashMap<MessageId, Vec<Vec<u8>>>,
+    /// What is counted, by name.
+    tallies: HashMap<Box<str>, Tally>,
 }
 
 impl Plan {
@@ -36,6 +39,7 @@ impl Plan {
             messages: 0,
             witness: None,
             noted: HashMap::new(),
+            tallies: HashMap::new(),
         };
         let mut finished = HashSet::new();
         for request in group {
@@ -54,13 +58,38 @@ impl Plan {
                     if let Some(report) = &it.report {
                         plan.store(report);
                     }
+                    if let Some(tally) = &it.tally {
+                        plan.count(shared, tally)?;
+                    }
                 }
                 Request::SetAside(it) => freed = plan.set_aside(shared, it)?,
                 Request::Tick(_) | Request::Close => {}
             }
             plan.freed.push(freed);
         }
+        for tally in plan.tallies.values() {
+            let key = tally.name.as_bytes().to_vec();
+            plan.changes.push(Change::Put(Family::Tally, key, tally::encode(tally).into()));
+        }
         Ok(plan)
+    }
+
+    /// Notes a count, unless more is known already: settlements come in any order.
+    fn count(&mut self, shared: &Shared, tally: &Tally) -> Result<(), EngineError> {
+        if let Some(known) = self.tallies.get_mut(&tally.name) {
+            known.take(tally);
+            return Ok(());
+        }
+        let key = tally.name.as_bytes();
+        let stored = match shared.engine.get(Family::Tally, key) {
+            Ok(record) => record.and_then(|record| tally::decode(&record, key).ok()),
+            Err(EngineError::Corrupt(_)) => None,
+            Err(error) => return Err(error),
+        };
+        let mut known = stored.unwrap_or_else(|| tally.clone());
+        known.take(tally);
+        self.tallies.insert(tally.name.clone(), known);
+        Ok(())
     }
 
     fn store(&mut self, prepared: &crate::prepared::Prepared) {

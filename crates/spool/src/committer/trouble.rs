@@ -123,6 +123,7 @@ fn removal(id: MessageId, freed: Freed) -> Request {
         recipients: Vec::new(),
         is_finished: true,
         report: None,
+        tally: None,
         answer: None,
         freed: Some(freed),
     })

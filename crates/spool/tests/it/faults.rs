@@ -136,6 +136,7 @@ async fn a_report_in_doubt_is_stored_once() {
                 content: content(400, seed),
                 received_at: Timestamp::from_millis(9),
             }),
+            tally: None,
         };
         bench.faults.fail_nth_and_fill(n);
         let error = spool.settle(settlement(7)).await.unwrap_err();

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use mail::Timestamp;
-use spool::{RecipientState, RecoverError, Report, Settlement};
+use spool::{RecipientState, RecoverError, Report, Settlement, Tally};
 
 use crate::support::{
     Bench, Found, NOW, content, database, delivered, envelope, files, finish, left, note, read,
@@ -79,6 +79,7 @@ async fn a_report_and_the_end_of_its_message_are_one() {
             recipients: vec![(0, delivered())],
             is_finished: true,
             report: Some(report),
+            tally: None,
         };
         let accepted = spool.settle(settlement).await.unwrap().unwrap();
         assert_eq!(accepted.octets, octets as u64);
@@ -211,4 +212,22 @@ async fn a_long_scan_tells_the_progress_of_each_and_can_be_stopped() {
     let found: Vec<_> = found.into_iter().map(|it| (it.id, it.waiting)).collect();
     assert_eq!(found, want);
     assert_eq!(spool.counts().messages, MESSAGES as u64);
+}
+
+/// What is counted with settlements is there after a start; the largest count of a day stands, whatever the order.
+#[tokio::test]
+async fn counts_are_kept_with_settlements() {
+    let mut bench = Bench::new();
+    let spool = bench.open();
+    let count = |name: &str, day, count| Tally { name: name.into(), day, count };
+    for (name, day, so_many) in [("a", 1, 9), ("a", 2, 1), ("a", 2, 3), ("a", 2, 2), ("b", 2, 7)] {
+        let id = store(&spool, &content(100, 1)).await.unwrap().id;
+        let tally = Some(Box::new(count(name, day, so_many)));
+        spool.settle(Settlement { tally, ..finish(id) }).await.unwrap();
+    }
+    let want = [count("a", 2, 3), count("b", 2, 7)];
+    assert_eq!(spool.tallies(), want);
+    drop(spool);
+    let (spool, found, _) = bench.reopen();
+    assert_eq!((spool.tallies(), found.len()), (want.to_vec(), 0));
 }

@@ -204,15 +204,21 @@ pub(crate) fn waiting(tries: u16) -> RecipientState {
 }
 
 pub(crate) fn note(id: MessageId, recipients: Vec<(u32, RecipientState)>) -> Settlement {
-    Settlement { id, recipients, is_finished: false, report: None }
+    Settlement { id, recipients, is_finished: false, report: None, tally: None }
 }
 
 pub(crate) fn finish(id: MessageId) -> Settlement {
-    Settlement { id, recipients: vec![(0, delivered())], is_finished: true, report: None }
+    Settlement {
+        id,
+        recipients: vec![(0, delivered())],
+        is_finished: true,
+        report: None,
+        tally: None,
+    }
 }
 
 /// The database itself, while no spool has it open.
 pub(crate) fn database(bench: &Bench) -> rocksdb::DB {
-    let families = ["default", "envelope", "body", "progress", "aside"];
+    let families = ["default", "envelope", "body", "progress", "aside", "tally"];
     rocksdb::DB::open_cf(&rocksdb::Options::default(), bench.database(), families).unwrap()
 }

@@ -82,6 +82,8 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("outbound.login.token.client_id", "\"chasqui\""),
     ("outbound.login.token.client_secret_file", "\"/etc/chasqui/client.secret\""),
     ("outbound.login.token.refresh_token_file", "\"/var/lib/chasqui/refresh.token\""),
+    ("outbound.daily_messages_max", "10000"),
+    ("outbound.rate_max", "\"600/1h\""),
     ("outbound.tls_name", "\"*.partner.example\""),
     ("outbound.ca_file", "\"/etc/chasqui/partner-ca.pem\""),
     ("outbound.client_certificate.certificate", "\"/etc/chasqui/relay.example.com.pem\""),

@@ -1,0 +1,345 @@
+//! How much more mail connectors may take: so many messages in a day, and in a time.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use mail::{EnhancedStatus, Reply, Timestamp};
+use policy::config::OnLimit;
+use policy::{Fullness, Policy};
+use spool::Tally;
+use units::Rate;
+
+use crate::entries::Now;
+use crate::request::LimitLine;
+
+const DAY: Duration = Duration::from_hours(24);
+/// Mail that waits for room is looked at so often, as some may be too old meanwhile.
+const LOOK_EVERY: Duration = Duration::from_mins(10);
+/// When there may be room again once what is under way has ended.
+const SOON: Duration = Duration::from_secs(1);
+/// Too much mail for now (RFC 3463 §3.5).
+const CONGESTED: EnhancedStatus = EnhancedStatus::new(4, 4, 5);
+
+/// What the connectors with limits have sent. Without such connectors it costs nothing.
+#[derive(Debug, Default)]
+pub(crate) struct Allowances {
+    /// The policy whose limits these are.
+    generation: Option<u64>,
+    limits: HashMap<Box<str>, Limit>,
+    /// Of all connectors that have limits, or had them.
+    counts: HashMap<Box<str>, Count>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Limit {
+    daily_max: Option<u64>,
+    rate_max: Option<Rate>,
+    then: OnLimit,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Count {
+    /// In days since 1970.
+    day: u64,
+    /// Messages taken by a host on that day.
+    sent: u64,
+    /// Messages handed to delivery whose end is not written down yet.
+    under_way: u64,
+    window_began: Option<Instant>,
+    /// Messages handed to delivery since then.
+    tried: u64,
+    /// Whether its mail goes another way at present.
+    is_spilling: bool,
+}
+
+/// Whether a connector may take one more message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Room {
+    /// It may, and that is counted.
+    Free,
+    /// Not before.
+    None {
+        until: Instant,
+        why: Reply,
+        /// Whether it may go another way instead.
+        spills: bool,
+    },
+}
+
+impl Allowances {
+    /// Begins with what was counted before.
+    pub(crate) fn new(tallies: Vec<Tally>) -> Self {
+        let count = |tally: Tally| {
+            let Tally { name, day, count } = tally;
+            (name, Count { day, sent: count, ..Count::default() })
+        };
+        Self { counts: tallies.into_iter().map(count).collect(), ..Self::default() }
+    }
+
+    /// Goes by the limits of `policy`, and lets mail go by a connector again that has room again.
+    pub(crate) fn look(&mut self, policy: &Policy, now: Now) {
+        let router = &policy.router;
+        let is_new = self.generation != Some(policy.generation());
+        if is_new {
+            self.generation = Some(policy.generation());
+            self.limits = router.connectors().iter().filter_map(limit).collect();
+            for name in self.limits.keys() {
+                self.counts.entry(name.clone()).or_default();
+            }
+        }
+        for (name, limit) in &self.limits {
+            let Some(count) = self.counts.get_mut(name) else { continue };
+            count.roll(limit, now);
+            if count.is_spilling {
+                count.is_spilling =
+                    limit.then == OnLimit::Spill && count.lack(name, limit, now).is_some();
+                let is_full = if count.is_spilling { Fullness::Full } else { Fullness::Room };
+                router.set_full(name, is_full);
+            }
+        }
+    }
+
+    /// Whether a message may go by the connector called `name` now; if so it counts as under way.
+    pub(crate) fn ask(&mut self, name: &str, now: Now) -> Room {
+        let Some((limit, count)) = self.limits.get(name).zip(self.counts.get_mut(name)) else {
+            return Room::Free;
+        };
+        count.roll(limit, now);
+        let Some((until, why)) = count.lack(name, limit, now) else {
+            count.under_way = count.under_way.saturating_add(1);
+            count.tried = count.tried.saturating_add(1);
+            return Room::Free;
+        };
+        let later = |wait| now.instant.checked_add(wait).unwrap_or(now.instant);
+        // What is under way goes by where its way was then: it must have ended before ways change.
+        let spills = limit.then == OnLimit::Spill && count.under_way == 0;
+        let is_soon = limit.then == OnLimit::Spill && !spills;
+        let until = until.min(later(if is_soon { SOON } else { LOOK_EVERY }));
+        Room::None { until, why, spills }
+    }
+
+    /// A message that was to go was not handed on.
+    pub(crate) fn put_back(&mut self, name: &str) {
+        if let Some(count) = self.counts.get_mut(name) {
+            count.tried = count.tried.saturating_sub(1);
+        }
+        self.ended(name);
+    }
+
+    /// The end of a message that was under way is written down.
+    pub(crate) fn ended(&mut self, name: &str) {
+        if let Some(count) = self.counts.get_mut(name) {
+            count.under_way = count.under_way.saturating_sub(1);
+        }
+    }
+
+    /// Counts a message that a host has taken; gives what is to be written down with its end.
+    pub(crate) fn sent(&mut self, name: &str, now: Now) -> Option<Box<Tally>> {
+        let limit = self.limits.get(name).filter(|limit| limit.daily_max.is_some())?;
+        let count = self.counts.get_mut(name)?;
+        count.roll(limit, now);
+        count.sent = count.sent.saturating_add(1);
+        Some(Box::new(Tally { name: name.into(), day: count.day, count: count.sent }))
+    }
+
+    /// Mail goes another way from now on, as long as there is no room.
+    pub(crate) fn spill(&mut self, name: &str) {
+        if let Some(count) = self.counts.get_mut(name) {
+            count.is_spilling = true;
+        }
+    }
+
+    /// Why the connector called `name` sends its mail another way, if it does; and until when.
+    pub(crate) fn spilling(&self, name: &str, now: Now) -> Option<(Instant, Reply)> {
+        let (limit, count) = self.limits.get(name).zip(self.counts.get(name))?;
+        let (until, why) = count.lack(name, limit, now).filter(|_| count.is_spilling)?;
+        let latest = now.instant.checked_add(LOOK_EVERY).unwrap_or(now.instant);
+        Some((until.min(latest), why))
+    }
+
+    /// What operators are told, by name.
+    pub(crate) fn lines(&self, now: Now) -> Vec<LimitLine> {
+        let line = |name: &str, limit: &Limit| {
+            let mut count = self.counts.get(name).copied().unwrap_or_default();
+            count.roll(limit, now);
+            let lack = count.lack(name, limit, now);
+            LimitLine {
+                connector: name.into(),
+                sent_today: count.sent,
+                daily_max: limit.daily_max,
+                full_until: lack.map(|(until, _)| now.wall_of(until)),
+                is_spilling: count.is_spilling,
+            }
+        };
+        let mut lines: Vec<_> = self.limits.iter().map(|(name, limit)| line(name, limit)).collect();
+        lines.sort_by(|one, other| one.connector.cmp(&other.connector));
+        lines
+    }
+}
+
+/// The limits of a connector, if it has any.
+fn limit(connector: &policy::config::OutboundConnector) -> Option<(Box<str>, Limit)> {
+    let (rate_max, then) = (connector.rate_max, connector.on_limit);
+    let daily_max = connector.daily_messages_max.map(u64::from);
+    let has_any = daily_max.is_some() || rate_max.is_some();
+    has_any.then(|| (connector.name.as_str().into(), Limit { daily_max, rate_max, then }))
+}
+
+impl Count {
+    /// Begins anew with each day and each window.
+    fn roll(&mut self, limit: &Limit, now: Now) {
+        let today = day(now.wall);
+        if self.day != today {
+            (self.day, self.sent) = (today, 0);
+        }
+        let is_over = |began: Instant, rate: Rate| {
+            now.instant.saturating_duration_since(began) >= rate.window().as_duration()
+        };
+        let is_new = match (limit.rate_max, self.window_began) {
+            (Some(rate), Some(began)) => is_over(began, rate),
+            (Some(_), None) => true,
+            (None, _) => false,
+        };
+        if is_new {
+            (self.window_began, self.tried) = (Some(now.instant), 0);
+        }
+    }
+
+    /// Why there is no room, and until when; after [`Self::roll`].
+    fn lack(&self, name: &str, limit: &Limit, now: Now) -> Option<(Instant, Reply)> {
+        let reply = |words: String| Reply::new(451, Some(CONGESTED), words);
+        if let Some(max) = limit.daily_max {
+            let words = || {
+                reply(format!(
+                    "connector {name} has sent the {max} messages that it may in a day; what is left waits until 00:00 UTC"
+                ))
+            };
+            if self.sent >= max {
+                let next = Timestamp::from_millis(day_begins(self.day.saturating_add(1)));
+                return Some((now.instant_of(next), words()));
+            }
+            if self.sent.saturating_add(self.under_way) >= max {
+                return Some((now.instant.checked_add(SOON)?, words()));
+            }
+        }
+        let (rate, began) = (limit.rate_max?, self.window_began?);
+        let until = began.checked_add(rate.window().as_duration())?;
+        (self.tried >= rate.units() && until > now.instant).then(|| {
+            let words = format!("connector {name} may send {rate} and has; what is left waits");
+            (until, reply(words))
+        })
+    }
+}
+
+/// Days since 1970.
+fn day(at: Timestamp) -> u64 {
+    at.as_millis() / millis(DAY)
+}
+
+fn day_begins(day: u64) -> u64 {
+    day.saturating_mul(millis(DAY))
+}
+
+fn millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use policy::config::OutboundConnector;
+    use policy::{Admission, Router};
+    use units::Clock;
+
+    use super::*;
+
+    fn policy(daily: Option<u32>, rate: Option<&str>, on_limit: OnLimit) -> Policy {
+        let connector = OutboundConnector {
+            name: "a".to_owned(),
+            daily_messages_max: daily,
+            rate_max: rate.map(|rate| rate.parse().unwrap()),
+            on_limit,
+            ..OutboundConnector::default()
+        };
+        Policy::new(Admission::new(Vec::new()), Router::new(vec![connector]).unwrap())
+    }
+
+    /// An hour before midnight.
+    fn late() -> (Clock, u64) {
+        let day = 20_000;
+        (Clock::manual(day_begins(day + 1) - 3_600_000), day)
+    }
+
+    #[test]
+    fn a_day_has_so_many_messages_and_the_next_one_again() {
+        let (clock, day) = late();
+        let policy = policy(Some(3), None, OnLimit::Defer);
+        let tally = |count| Tally { name: "a".into(), day, count };
+        let mut allowances = Allowances::new(vec![tally(1)]);
+        let now = || Now::of(&clock);
+        allowances.look(&policy, now());
+        assert_eq!(allowances.ask("other", now()), Room::Free);
+        for _ in 0..2 {
+            assert_eq!(allowances.ask("a", now()), Room::Free);
+        }
+        // Two are under way: whether there is room is known once they have ended.
+        let Room::None { until, spills, .. } = allowances.ask("a", now()) else { panic!() };
+        assert_eq!((until - clock.now(), spills), (SOON, false));
+        allowances.ended("a");
+        assert_eq!(allowances.ask("a", now()), Room::Free);
+        assert_eq!(allowances.sent("a", now()), Some(Box::new(tally(2))));
+        assert_eq!(allowances.sent("a", now()), Some(Box::new(tally(3))));
+        (0..2).for_each(|_| allowances.ended("a"));
+        let Room::None { until, why, .. } = allowances.ask("a", now()) else { panic!() };
+        assert_eq!(until - clock.now(), LOOK_EVERY);
+        assert!(why.to_string().starts_with("451 4.4.5 connector a has sent the 3"), "{why}");
+        let line = &allowances.lines(now())[0];
+        assert_eq!((line.sent_today, line.daily_max), (3, Some(3)));
+        assert_eq!(line.full_until.map(Timestamp::as_millis), Some(day_begins(day + 1)));
+        clock.advance(Duration::from_secs(3601));
+        assert_eq!(allowances.ask("a", now()), Room::Free);
+        assert_eq!(allowances.sent("a", now()).unwrap().count, 1);
+    }
+
+    #[test]
+    fn a_rate_begins_anew_with_each_window() {
+        let (clock, _) = late();
+        let mut allowances = Allowances::default();
+        let now = || Now::of(&clock);
+        allowances.look(&policy(None, Some("2/1m"), OnLimit::Defer), now());
+        for _ in 0..2 {
+            (0..2).for_each(|_| assert_eq!(allowances.ask("a", now()), Room::Free));
+            clock.advance(Duration::from_secs(20));
+            let Room::None { until, .. } = allowances.ask("a", now()) else { panic!() };
+            assert_eq!((until - clock.now()).as_secs(), 40);
+            clock.advance(Duration::from_secs(40));
+        }
+        assert_eq!(allowances.sent("a", now()), None, "only days are written down");
+        // What was not handed on is not counted.
+        assert_eq!(allowances.ask("a", now()), Room::Free);
+        allowances.put_back("a");
+        (0..2).for_each(|_| assert_eq!(allowances.ask("a", now()), Room::Free));
+        assert_ne!(allowances.ask("a", now()), Room::Free);
+    }
+
+    #[test]
+    fn mail_spills_once_nothing_is_under_way_and_comes_back_the_next_day() {
+        let (clock, _) = late();
+        let policy = policy(Some(1), None, OnLimit::Spill);
+        let mut allowances = Allowances::default();
+        let now = || Now::of(&clock);
+        allowances.look(&policy, now());
+        assert_eq!(allowances.ask("a", now()), Room::Free);
+        allowances.sent("a", now()).unwrap();
+        let spills = |room| matches!(room, Room::None { spills: true, .. });
+        assert!(!spills(allowances.ask("a", now())));
+        allowances.ended("a");
+        assert!(spills(allowances.ask("a", now())));
+        allowances.spill("a");
+        allowances.look(&policy, now());
+        assert!(allowances.spilling("a", now()).is_some());
+        clock.advance(Duration::from_secs(3601));
+        allowances.look(&policy, now());
+        assert!(allowances.spilling("a", now()).is_none());
+        assert_eq!(allowances.ask("a", now()), Room::Free);
+    }
+}
