@@ -303,12 +303,13 @@ fn text_of<'a>(block: &'a Value, name: &str) -> &'a str {
 
 /// RFC 3461 §5.2.2: a next hop without DSN tells nobody of success, so the relay says that it was passed on.
 #[test]
-fn success_is_reported_as_relayed_where_the_next_hop_has_no_dsn() {
+fn oc_13_oc_14_success_is_reported_as_relayed_where_the_next_hop_has_no_dsn() {
     let sink = Sink::start();
     let relay = Relay::towards(sink.address());
     let recipients = [
         "<bo@receiver.example> NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;first+2Bname@receiver.example",
         "<quiet@receiver.example> NOTIFY=FAILURE",
+        "<never@receiver.example> NOTIFY=NEVER",
         "<usual@receiver.example>",
     ];
     submit_with(&relay, "RET=FULL ENVID=order+2B4711", &recipients, &letter("relayed", 600));
@@ -329,7 +330,7 @@ fn success_is_reported_as_relayed_where_the_next_hop_has_no_dsn() {
 
 /// A next hop with DSN is told all that the sender asked for, and tells the sender itself.
 #[test]
-fn what_is_asked_for_goes_on_to_a_next_hop_with_dsn() {
+fn oc_13_what_is_asked_for_goes_on_to_a_next_hop_with_dsn() {
     let sink = Sink::start();
     sink.set_extensions(&["PIPELINING", "8BITMIME", "ENHANCEDSTATUSCODES", "DSN"]);
     let relay = Relay::towards(sink.address());
@@ -344,9 +345,26 @@ fn what_is_asked_for_goes_on_to_a_next_hop_with_dsn() {
     sink.assert_clean();
 }
 
+/// A failure is reported with the names that the sender gave to the recipient and to the envelope.
+#[test]
+fn oc_13_a_failure_is_told_with_orcpt_and_envid() {
+    let sink = Sink::scripted(refusing("nobody@", "550 5.1.1 not here"));
+    let relay = Relay::towards(sink.address());
+    let recipient = "<nobody@receiver.example> NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;first+2Bname@receiver.example";
+    submit_with(&relay, "ENVID=order+2B4711", &[recipient], &letter("failed", 300));
+    let report = wait_for("a report", || reports(&sink).pop());
+    let blocks = check_report(&report, "ana@sender.example");
+    assert_eq!(blocks.len(), 1, "{blocks:?}");
+    assert_eq!(text_of(&blocks[0], "final-recipient"), "rfc822; nobody@receiver.example");
+    assert_eq!(text_of(&blocks[0], "original-recipient"), "rfc822; first+name@receiver.example");
+    assert_eq!(text_of(&blocks[0], "status"), "5.1.1");
+    let value = read(&report);
+    assert_eq!(value["status"][0]["original-envelope-id"], "order+4711", "{value}");
+}
+
 /// NOTIFY=NEVER and a NOTIFY without FAILURE keep the relay silent; the log says why.
 #[test]
-fn a_sender_that_wants_no_report_gets_none() {
+fn oc_14_a_sender_that_wants_no_report_gets_none() {
     let sink = Sink::scripted(refusing("nobody@", "550 5.1.1 not here"));
     sink.set_extensions(&["PIPELINING", "ENHANCEDSTATUSCODES", "DSN"]);
     let relay = Relay::towards(sink.address());

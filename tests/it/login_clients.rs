@@ -70,7 +70,7 @@ print("done")
 "#;
 
 #[test]
-fn python_smtplib_logs_in() {
+fn ee_03_python_smtplib_logs_in_and_sends_as_its_senders() {
     let (sink, accounts) = (Sink::start(), Accounts::new());
     let relay = Relay::start(accounts.settings(&sink));
     let mut command = Command::new("python3");

@@ -35,9 +35,10 @@ fn text(received: &Received) -> String {
 
 /// The filter decides, then the priority, then the name; what is not active is never used.
 #[test]
-fn da_01_02_04_05_06_07_the_from_filter_and_the_priority_choose_the_connector() {
-    let [any, second, domain, address, off] = std::array::from_fn(|_| Sink::start());
-    let settings = with_way(without_way_out(), "any", &any, "priority = 5");
+fn da_01_da_02_da_04_da_05_da_06_da_07_the_from_filter_and_the_priority_choose_the_connector() {
+    let [any, equal, second, domain, address, off] = std::array::from_fn(|_| Sink::start());
+    let settings = with_way(without_way_out(), "equal", &equal, "priority = 5");
+    let settings = with_way(settings, "any", &any, "priority = 5");
     let settings = with_way(settings, "second", &second, "priority = 6");
     let filter = "from_filter = [\"own.example\", \"two.example\"]";
     let settings = with_way(settings, "domain", &domain, filter);
@@ -63,7 +64,7 @@ fn da_01_02_04_05_06_07_the_from_filter_and_the_priority_choose_the_connector() 
     assert_eq!(recipients(&address), set(&["r0@x.example"]));
     assert_eq!(recipients(&domain), set(&["r1@x.example", "r2@x.example"]));
     assert_eq!(recipients(&any), set(&["r3@x.example", "r4@x.example"]));
-    assert_eq!(off.connections() + second.connections(), 0);
+    assert_eq!(off.connections() + second.connections() + equal.connections(), 0);
     // DA-04: what fits is left as it is.
     let sales = address.accepted();
     assert_eq!(text(&sales[0]).as_bytes(), letter("Sales <sales@OWN.example>", ""));

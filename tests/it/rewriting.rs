@@ -10,9 +10,9 @@ use crate::harness::sink::{Act, Received, Sink, Stage, say};
 use crate::harness::smtp::{Reply, Smtp};
 use crate::harness::wait::{wait_for, wait_until};
 
-/// EE-17: the suffix is taken off, the message is certified, and the sender hears of the recipient by the name it gave.
+/// The suffix is taken off, the message is certified, and the sender hears of the recipient by the name it gave.
 #[test]
-fn a_recipient_under_the_suffix_is_certified() {
+fn ee_17_a_recipient_under_the_suffix_is_certified() {
     let sink = Sink::start();
     sink.set_extensions(&["PIPELINING", "8BITMIME", "DSN"]);
     let settings = Settings::towards(sink.address());
@@ -219,9 +219,9 @@ fn what_rewriting_lacks_is_told() {
     }
 }
 
-/// DA-17: each recipient has a return path of its own in the alias domain, which says what came back and to whom it goes.
+/// Each recipient has a return path of its own in the alias domain, which says what came back and to whom it goes.
 #[test]
-fn a_bounce_says_which_message_and_recipient_it_is_about() {
+fn da_17_a_bounce_says_which_message_and_recipient_it_is_about() {
     let (folder, sink) = (tempfile::tempdir().expect("a folder"), Sink::start());
     let relay = relay_with_return_paths(folder.path(), &sink, "verp");
     let recipients = ["bo@dest.example", "cy@dest.example", "dan@other.example"];

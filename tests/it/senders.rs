@@ -78,7 +78,7 @@ fn ee_10_a_validation_probe_is_told_apart_from_a_fault() {
 }
 
 #[test]
-fn oc_02_03_04_domains_are_taken_from_their_addresses_only() {
+fn oc_02_oc_03_oc_04_domains_are_taken_from_their_addresses_only() {
     let sink = Sink::start();
     let settings = Settings::towards(sink.address())
         .set("inbound", Vec::<toml::Value>::new())
