@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use crate::harness::accounts::write_secret;
+use crate::harness::dns::{Dns, Record};
 use crate::harness::letter::letter;
 use crate::harness::relay::Relay;
 use crate::harness::settings::Settings;
@@ -268,4 +269,62 @@ fn the_relays_own_reports_go_to_the_sender() {
     let received = sink.wait_accepted(2);
     let report = received.iter().find(|message| message.sender.is_empty()).expect("a report");
     assert_eq!(report.recipients, ["ana@sender.example"]);
+}
+
+/// A customer's From is replaced where the customer's domain would have the mail refused, and stays where it would not.
+#[test]
+fn da_09_a_protected_from_of_somebody_else_is_replaced_or_refused() {
+    let dns = Dns::start(&[
+        ("_dmarc.strict.example", Record::Txt("v=DMARC1; p=reject".to_owned())),
+        ("_dmarc.soft.example", Record::Txt("v=DMARC1; p=none".to_owned())),
+        ("_dmarc.broken.example", Record::Failure),
+    ]);
+    let sink = Sink::start();
+    let start = |what: &str| {
+        let settings = Settings::towards(sink.address())
+            .set("resolver.servers", vec![dns.address().to_string()])
+            .set("rewrite.default_from", "tickets")
+            .set("rewrite.alias_domain", "own.example")
+            .set("rewrite.foreign_from", what);
+        Relay::start(settings.push("domain", "name = \"org.example\""))
+    };
+    let content = |from: &str| format!("From: Carla <{from}>\r\nSubject: x\r\n\r\nBody\r\n");
+    let relay = start("replace-protected");
+    let route = |more: &[&str]| {
+        let words = ["route", "--from", "c@strict.example", "--to", "a@x.example"];
+        relay.cli_json(&[&words[..], more].concat())
+    };
+    assert_eq!(route(&[])["needs_dmarc_of"], "strict.example");
+    assert_eq!(route(&["--dmarc", "reject"])["from"], "tickets@own.example");
+    assert_eq!(route(&["--dmarc", "none"])["from"], "c@strict.example");
+    let mut session = relay.session();
+    let mut send = |from: &str| {
+        let reply = session.deliver("app@own.example", &["a@x.example"], content(from).as_bytes());
+        format!("{} {}", reply.code, reply.text())
+    };
+    for from in ["c@strict.example", "c@soft.example", "c@none.example", "c@mail.org.example"] {
+        assert!(send(from).starts_with("250"), "{from}");
+    }
+    let reply = send("c@broken.example");
+    assert!(reply.starts_with("451 4.4.3 the DMARC policy of broken.example"), "{reply}");
+    let all = sink.wait_accepted(4);
+    let header_of = |from: &str| {
+        let texts = all.iter().map(|it| String::from_utf8_lossy(&it.content).into_owned());
+        texts.into_iter().find(|it| it.contains(from)).unwrap()
+    };
+    let replaced = header_of("c@strict.example");
+    assert!(replaced.contains("From: \"Carla\" <tickets@own.example>"), "{replaced}");
+    assert!(replaced.contains("Reply-To: \"Carla\" <c@strict.example>"), "{replaced}");
+    for from in ["c@soft.example", "c@none.example", "c@mail.org.example"] {
+        assert!(header_of(from).contains(&format!("From: Carla <{from}>")));
+    }
+    let relay = start("refuse-protected");
+    let mut session = relay.session();
+    let reply = session.deliver(
+        "app@own.example",
+        &["a@x.example"],
+        content("c@strict.example").as_bytes(),
+    );
+    assert_eq!(reply.code, 550);
+    assert!(reply.text().contains("lets nobody else send in its name"), "{reply:?}");
 }

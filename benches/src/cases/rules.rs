@@ -48,6 +48,7 @@ fn judge(input: &'static str, rules: fn() -> Rules, sender: &'static str, header
                 class: None,
                 now: Timestamp::from_millis(1_795_286_760_000),
                 auth: None,
+                from_domain: None,
             };
             black_box(rules.judge(black_box(&facts)));
         }

@@ -166,6 +166,20 @@ pub struct Route {
     /// The subject.
     #[arg(long, value_name = "TEXT")]
     pub subject: Option<String>,
+    /// The DMARC policy of the domain in From, where `foreign_from` asks for it.
+    #[arg(long, value_name = "POLICY", value_enum)]
+    pub dmarc: Option<Dmarc>,
+}
+
+/// A DMARC policy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Dmarc {
+    /// Or no record.
+    None,
+    /// Mail of others is put aside.
+    Quarantine,
+    /// Mail of others is refused.
+    Reject,
 }
 
 /// `explain-connection`.

@@ -13,6 +13,12 @@ pub(crate) fn admission(settings: &Settings) -> Admission {
     Admission::new(settings.inbound.clone()).with_verified(&verified)
 }
 
+/// The domains whose mail nobody else's owner has a say in.
+fn own_domains(settings: &Settings) -> Vec<Domain> {
+    let named = settings.domain.iter().map(|it| &it.name);
+    named.chain(&settings.rewrite.alias_domain).filter_map(|it| Domain::parse(it).ok()).collect()
+}
+
 /// All of it; reads the files of groups.
 ///
 /// # Errors
@@ -29,7 +35,9 @@ pub(crate) fn policy(settings: &Settings, hostname: &Domain) -> Result<Policy, V
     let (Ok(router), Ok(rules)) = (router, rules) else { return Err(findings) };
     let policy = Policy::new(admission(settings), router.with_hostname(hostname.clone()));
     match policy.with_rules(rules).with_rewrite(&settings.rewrite) {
-        Ok(policy) if findings.is_empty() => Ok(policy),
+        Ok(policy) if findings.is_empty() => {
+            Ok(policy.with_foreign_from(settings.rewrite.foreign_from, own_domains(settings)))
+        }
         _ => Err(findings),
     }
 }

@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 use mail::{Address, Recipient, ReversePath, Timestamp};
 use policy::config::Expect;
-use policy::{Decision, Facts, Policy, Who, first_from};
+use policy::{Decision, Facts, Policy, Protection, Who, first_from};
 use units::Clock;
 
 /// The message and who hands it over.
@@ -21,6 +21,8 @@ pub(crate) struct Trial<'a> {
     pub(crate) recipients: Vec<Recipient>,
     /// The header.
     pub(crate) header: Vec<u8>,
+    /// Whether the owner of the domain in From protects it, if that is known.
+    pub(crate) protection: Option<Protection>,
 }
 
 impl Trial<'_> {
@@ -51,12 +53,13 @@ impl Trial<'_> {
             sender,
             recipients,
             header: header.into_bytes(),
+            protection: None,
         })
     }
 
     /// What `policy` would do with it, with a word on every rule.
     pub(crate) fn decide(&self, policy: &Policy) -> Decision {
-        policy.explain(&Facts {
+        let facts = Facts {
             client: self.client.map(|it| it.address.to_canonical()),
             helo: "",
             listener: self.listener,
@@ -71,7 +74,15 @@ impl Trial<'_> {
             class: None,
             now: Timestamp::from_millis(Clock::system().unix_millis()),
             auth: None,
-        })
+            from_domain: None,
+        };
+        let decision = policy.explain(&facts);
+        match (&decision.needs, self.protection) {
+            (Some(domain), Some(known)) => {
+                policy.explain(&Facts { from_domain: Some((domain, known)), ..facts })
+            }
+            _ => decision,
+        }
     }
 
     /// Whom the header says it is from, by the time it leaves.
@@ -94,6 +105,8 @@ pub(crate) fn missed(policy: &Policy, expect: &Expect) -> Option<(&'static str, 
         Ok(trial) => trial,
         Err(error) => return Some(("from", format!("{error:#}"))),
     };
+    // What depends on the DNS is expected to go as usual.
+    let trial = Trial { protection: Some(Protection::Open), ..trial };
     let decision = trial.decide(policy);
     if let Some((reply, rule)) = &decision.refusal {
         let by = rule.as_ref().map(|rule| format!(" by rule `{rule}`")).unwrap_or_default();

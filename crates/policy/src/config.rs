@@ -24,7 +24,7 @@ pub use outbound::{
     ClientCertificate, Limits, OnLimit, OutboundConnector, Protocol, ReturnPath, SmartHost,
     Timeouts, TlsLevel, TlsVersion,
 };
-pub use rewrite::{Rewrite, RewriteError};
+pub use rewrite::{ForeignFrom, Rewrite, RewriteError};
 pub use rule::{
     Actions, AuthResult, Conditions, HeaderField, HeaderPatterns, HeaderWords, Mode, Reject, Rule,
     SenderAddressLocation, Severity, TimeOfDay, TimeWindow, Weekday,

@@ -10,6 +10,7 @@ pub mod config;
 mod admission;
 mod admit_mail;
 mod candidate;
+mod foreign;
 mod from_filter;
 mod live;
 mod message;
@@ -28,8 +29,8 @@ pub use message::{Decision, first_from};
 pub use nearest::{Missed, Nearest};
 pub use router::{Fullness, NoRoute, Router, RouterError};
 pub use rules::{
-    AuthResults, Ending, Facts, Judgement, Known, LineError, MemberError, Members, Refusal,
-    RuleProblem, Rules, Verdict, first_mailbox,
+    AuthResults, Ending, Facts, Judgement, Known, LineError, MemberError, Members, Protection,
+    Refusal, RuleProblem, Rules, Verdict, first_mailbox,
 };
 pub use sender::{Denied, Who};
 pub use suffix::SuffixError;

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use arc_swap::{ArcSwap, Guard};
 
-use mail::Address;
+use mail::{Address, Domain};
 
 use crate::admission::Admission;
-use crate::config::{Rewrite, RewriteError};
+use crate::config::{ForeignFrom, Rewrite, RewriteError};
+use crate::foreign::Foreign;
 use crate::router::Router;
 use crate::rules::Rules;
 
@@ -22,6 +23,8 @@ pub struct Policy {
     pub rules: Arc<Rules>,
     /// Who stands in the From of mail that no outbound connector takes otherwise.
     pub(crate) default_from: Option<Address>,
+    /// What is done with a From of somebody else.
+    pub(crate) foreign: Foreign,
     /// How many policies were in force before; what was made under another one is not to be trusted.
     generation: u64,
 }
@@ -29,7 +32,14 @@ pub struct Policy {
 impl Policy {
     /// A policy of these parts.
     pub fn new(admission: Admission, router: Router) -> Self {
-        Self { admission, router, rules: Arc::default(), default_from: None, generation: 0 }
+        Self {
+            admission,
+            router,
+            rules: Arc::default(),
+            default_from: None,
+            foreign: Foreign::default(),
+            generation: 0,
+        }
     }
 
     /// The same with rules.
@@ -45,6 +55,12 @@ impl Policy {
     pub fn with_rewrite(self, rewrite: &Rewrite) -> Result<Self, RewriteError> {
         let default_from = rewrite.address()?;
         Ok(Self { default_from, ..self })
+    }
+
+    /// The same with what is done with a From that is in none of `own`, nor below it.
+    #[must_use]
+    pub fn with_foreign_from(self, what: ForeignFrom, own: Vec<Domain>) -> Self {
+        Self { foreign: Foreign::new(what, own), ..self }
     }
 
     /// Tells this policy from those before and after it.

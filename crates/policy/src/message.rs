@@ -4,13 +4,14 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use mail::header::{Edit, FieldName, Header, apply};
-use mail::{Address, Directions, EnhancedStatus, Recipient, Reply};
+use mail::{Address, Directions, Domain, EnhancedStatus, Recipient, Reply};
 
+use crate::foreign;
 use crate::live::Policy;
 use crate::rules::{Facts, Judgement, Verdict, first_mailbox};
 
 /// What is decided about a message.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Decision {
     /// What the client is told, if the message is not taken, and the rule that wants it so, if one does.
     pub refusal: Option<(Reply, Option<Arc<str>>)>,
@@ -20,15 +21,19 @@ pub struct Decision {
     pub directions: Option<Box<Directions>>,
     /// What rules said.
     pub verdicts: Vec<Verdict>,
+    /// The domain of From of which it has to be known first whether its owner protects it; the rest says nothing then.
+    pub needs: Option<Domain>,
 }
 
+/// What was asked for could not be found out just now (RFC 3463 §3.5).
+const LOOK_UP_FAILED: EnhancedStatus = EnhancedStatus::new(4, 4, 3);
 /// Every message refused for its From.
 const FROM_REFUSED: EnhancedStatus = EnhancedStatus::new(5, 7, 1);
 
 impl Policy {
     /// Whether the header of a message must be known before it can be decided about.
     pub fn wants_header(&self) -> bool {
-        !self.rules.is_empty() || self.router.has_from_filters()
+        !self.rules.is_empty() || self.router.has_from_filters() || !self.foreign.is_idle()
     }
 
     /// Decides about a message.
@@ -46,8 +51,7 @@ impl Policy {
         let rules = judgement.acted().map(|rule| Box::from(&**rule)).collect();
         let Judgement { refusal, held, edits, class, certify, routes, added, copies, verdicts } =
             judgement;
-        let mut decision =
-            Decision { refusal: None, recipients: Vec::new(), directions: None, verdicts };
+        let mut decision = Decision { verdicts, ..Decision::default() };
         if let Some(refusal) = refusal {
             decision.refusal = Some((refusal.reply, Some(refusal.rule)));
             return decision;
@@ -65,7 +69,23 @@ impl Policy {
             let mut free = recipients.iter().filter(|(_, rule)| rule.is_none());
             free.all(|(it, _)| self.router.choose(&it.address, from).is_some())
         };
-        if !is_taken(from.as_ref()) {
+        let is_replaced = match self.foreign.look(from.as_ref(), facts) {
+            foreign::Verdict::Keep => false,
+            foreign::Verdict::Replace => true,
+            foreign::Verdict::Refuse(domain) => {
+                decision.refusal = Some((foreign_refused(&domain), None));
+                return decision;
+            }
+            foreign::Verdict::Later(domain) => {
+                decision.refusal = Some((foreign_unknown(&domain), None));
+                return decision;
+            }
+            foreign::Verdict::Ask(domain) => {
+                decision.needs = Some(domain);
+                return decision;
+            }
+        };
+        if is_replaced || !is_taken(from.as_ref()) {
             let Some(default) = self.default_from.as_ref().filter(|it| is_taken(Some(it))) else {
                 decision.refusal = Some((from_refused(from.as_ref(), facts), None));
                 return decision;
@@ -115,6 +135,18 @@ pub fn first_from(header: &[u8], edits: &[Edit]) -> Option<Address> {
     first_mailbox(&fields)
 }
 
+fn foreign_refused(domain: &Domain) -> Reply {
+    let words = format!(
+        "mail from {domain} is not passed on: its owner lets nobody else send in its name (DMARC)"
+    );
+    Reply::new(550, Some(FROM_REFUSED), words)
+}
+
+fn foreign_unknown(domain: &Domain) -> Reply {
+    let words = format!("the DMARC policy of {domain} could not be looked up; try again later");
+    Reply::new(451, Some(LOOK_UP_FAILED), words)
+}
+
 fn from_refused(from: Option<&Address>, facts: &Facts<'_>) -> Reply {
     let domains: Vec<_> = facts.recipients.iter().filter_map(|it| it.address.domain()).collect();
     let to = domains.first().map_or("its recipient", |domain| domain.as_str());
@@ -131,7 +163,7 @@ mod tests {
 
     use super::*;
     use crate::config::{OutboundConnector, Rewrite, Rule, SmartHost};
-    use crate::rules::{Known, Rules};
+    use crate::rules::{Known, Protection, Rules};
     use crate::{Admission, Router};
 
     fn connector(name: &str, filter: &[&str]) -> OutboundConnector {
@@ -160,7 +192,11 @@ mod tests {
     fn decide(policy: &Policy, header: &str, recipients: &[&str]) -> Decision {
         let recipients: Vec<_> =
             recipients.iter().map(|it| Recipient::from(Address::parse(it).unwrap())).collect();
-        policy.decide(&Facts {
+        policy.decide(&facts(header, &recipients))
+    }
+
+    fn facts<'a>(header: &'a str, recipients: &'a [Recipient]) -> Facts<'a> {
+        Facts {
             client: None,
             helo: "",
             listener: "",
@@ -169,13 +205,14 @@ mod tests {
             is_tls: false,
             certificate_names: &[],
             sender: &ReversePath::Null,
-            recipients: &recipients,
+            recipients,
             header: header.as_bytes(),
             octets: 0,
             class: None,
             now: Timestamp::from_millis(0),
             auth: None,
-        })
+            from_domain: None,
+        }
     }
 
     fn vias(decision: &Decision) -> Vec<Option<&str>> {
@@ -191,6 +228,54 @@ mod tests {
         assert_eq!((vias(&seen), &seen.directions), (vec![Some("sales")], &None));
         let seen = decide(&policy, "From: other@own.example\r\n\r\n", &["a@x.example"]);
         assert_eq!((vias(&seen), &seen.directions), (vec![None], &None));
+    }
+
+    /// DA-09.
+    #[test]
+    fn a_from_of_somebody_else_is_kept_replaced_or_refused() {
+        use Protection::{Open, Protected, Unknown};
+
+        use crate::config::ForeignFrom::{Keep, RefuseProtected, Replace, ReplaceProtected};
+
+        let own = || vec![Domain::parse("own.example").unwrap()];
+        let plain = || policy(vec![connector("any", &[])], &[], Some("app"));
+        let ask = |what, from: &str, known: Option<Protection>| {
+            let policy = plain().with_foreign_from(what, own());
+            let recipients = [Recipient::from(Address::parse("a@x.example").unwrap())];
+            let header = format!("From: Carla <{from}>\r\n\r\n");
+            let domain = Address::parse(from).unwrap().domain().unwrap();
+            let from_domain = known.map(|known| (&domain, known));
+            let decision = policy.decide(&Facts { from_domain, ..facts(&header, &recipients) });
+            let Decision { refusal, directions, needs, .. } = decision;
+            match (refusal, directions, needs) {
+                (Some((reply, _)), ..) => reply.to_string(),
+                (_, Some(directions), _) => directions.sender.unwrap().to_string(),
+                (.., Some(domain)) => format!("asks for {domain}"),
+                _ => "kept".to_owned(),
+            }
+        };
+        for (what, from, known, want) in [
+            (Keep, "c@else.example", Some(Protected), "kept"),
+            (Replace, "c@else.example", None, "app@own.example"),
+            (Replace, "c@own.example", None, "kept"),
+            (Replace, "c@sub.own.example", None, "kept"),
+            (Replace, "c@notown.example", None, "app@own.example"),
+            (ReplaceProtected, "c@else.example", None, "asks for else.example"),
+            (ReplaceProtected, "c@else.example", Some(Open), "kept"),
+            (ReplaceProtected, "c@else.example", Some(Protected), "app@own.example"),
+            (ReplaceProtected, "c@else.example", Some(Unknown), "451 4.4.3 the DMARC policy of"),
+            (RefuseProtected, "c@else.example", Some(Open), "kept"),
+            (
+                RefuseProtected,
+                "c@else.example",
+                Some(Protected),
+                "550 5.7.1 mail from else.example",
+            ),
+            (RefuseProtected, "c@own.example", None, "kept"),
+        ] {
+            let seen = ask(what, from, known);
+            assert!(seen.starts_with(want), "{what:?} {from} {known:?}: {seen}");
+        }
     }
 
     /// DA-08.

@@ -30,7 +30,7 @@ use crate::rules::view::View;
 use crate::rules::words::Scanner;
 
 pub use compile::Known;
-pub use facts::{AuthResults, Facts};
+pub use facts::{AuthResults, Facts, Protection};
 pub use header::first_mailbox;
 pub use judgement::{Ending, Judgement, Refusal, Verdict};
 pub use members::{LineError, MemberError, Members};

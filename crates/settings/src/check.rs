@@ -7,7 +7,7 @@ mod senders;
 use std::collections::BTreeMap;
 
 use mail::Domain;
-use policy::config::{Mechanism, OutboundConnector, ReturnPath, TlsLevel};
+use policy::config::{ForeignFrom, Mechanism, OutboundConnector, ReturnPath, TlsLevel};
 use policy::{Router, RouterError};
 use smtp_server::config::ConfigError;
 use tls::server::ClientCertificates;
@@ -30,6 +30,7 @@ pub(crate) fn check(settings: &Settings, places: &Places<'_>) -> Vec<Problem> {
     check.senders(settings);
     check.logins(settings);
     check.outbound(settings);
+    check.foreign_from(settings);
     check.return_paths(settings);
     check.mail_auth(settings);
     check.filters(settings);
@@ -227,6 +228,18 @@ impl Check<'_> {
                     "each domain belongs to one connector, and each host is a name or an address",
                 );
             }
+        }
+    }
+
+    /// What replaces a From must be there.
+    fn foreign_from(&mut self, settings: &Settings) {
+        let replaces = matches!(
+            settings.rewrite.foreign_from,
+            ForeignFrom::Replace | ForeignFrom::ReplaceProtected
+        );
+        if replaces && settings.rewrite.default_from.is_none() {
+            let way = [key("rewrite"), key("foreign_from")];
+            self.add(&way, "nothing could replace it", "set `default_from` in [rewrite]");
         }
     }
 

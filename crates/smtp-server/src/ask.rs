@@ -185,7 +185,7 @@ impl Connection {
                 };
                 let (octets, class) = (content.octets, said.class.as_deref());
                 let known = Known { header: &header, octets, class, auth: found.results };
-                self.decide(received, &known)?
+                self.decide(received, &known).await?
             }
             None => Decided::plain(received),
         };

@@ -13,7 +13,7 @@ impl Connection {
     ///
     /// # Errors
     /// What the client is told if the message is not taken.
-    pub(crate) fn decide(
+    pub(crate) async fn decide(
         &self,
         received: &server::Transaction,
         known: &Known<'_>,
@@ -35,8 +35,14 @@ impl Connection {
             class: known.class,
             now: Timestamp::from_millis(self.reception.clock.unix_millis()),
             auth: known.auth,
+            from_domain: None,
         };
-        let Decision { refusal, recipients, directions, verdicts } = policy.decide(&facts);
+        let mut decision = policy.decide(&facts);
+        if let Some(domain) = decision.needs.take() {
+            let protection = self.protection(&domain).await;
+            decision = policy.decide(&Facts { from_domain: Some((&domain, protection)), ..facts });
+        }
+        let Decision { refusal, recipients, directions, verdicts, .. } = decision;
         for verdict in &verdicts {
             self.log_rule(verdict, received);
         }

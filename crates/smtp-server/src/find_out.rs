@@ -1,11 +1,11 @@
 //! What mail authentication finds out about a message and its sender, and what its header says of it.
 
-use auth::finding::{DkimFinding, Evaluation, SpfFinding, Verdict};
-use auth::{Client, Content};
+use auth::finding::{DkimFinding, Evaluation, Policy, SpfFinding, Verdict};
+use auth::{Client, Content, LookupError};
 use mail::header::{Edit, FieldName, FieldValue, Header, Place, Which, apply};
-use mail::{Reply, ReversePath};
+use mail::{Domain, Reply, ReversePath};
 use policy::config::AuthResult;
-use policy::{Admitted, Answers, AuthResults, Lookup};
+use policy::{Admitted, Answers, AuthResults, Lookup, Protection};
 use smtp_session::server;
 
 use crate::connection::Connection;
@@ -118,6 +118,26 @@ impl Connection {
             content.header = apply(&content.header, &found.edits);
         }
         found
+    }
+
+    /// Whether the owner of a domain wants others kept from its name.
+    pub(crate) async fn protection(&self, domain: &Domain) -> Protection {
+        let Some(authenticator) = &self.reception.authenticator else {
+            return Protection::Unknown;
+        };
+        match authenticator.dmarc_policy(domain.as_str()).await {
+            Ok(Some(policy)) if policy.disposition() != Policy::None => Protection::Protected,
+            Ok(_) | Err(LookupError::BadName(_) | LookupError::NoName(_)) => Protection::Open,
+            Err(error) => {
+                tracing::warn!(
+                    session = %self.client.session,
+                    domain = %domain,
+                    %error,
+                    "DMARC policy not looked up"
+                );
+                Protection::Unknown
+            }
+        }
     }
 
     fn log_evaluation(&self, evaluation: &Evaluation) {

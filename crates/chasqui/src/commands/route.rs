@@ -4,11 +4,11 @@ use anyhow::anyhow;
 use mail::header::{Edit, Which};
 use mail::{Address, Domain, Recipient};
 use policy::config::OutboundConnector;
-use policy::{Decision, Ending, Policy, Standing, Verdict};
+use policy::{Decision, Ending, Policy, Protection, Standing, Verdict};
 use serde::Serialize;
 
 use super::explain_connection::{self, Admitted};
-use crate::arguments::{self, Client};
+use crate::arguments::{self, Client, Dmarc};
 use crate::failure::{Code, Failure, Result};
 use crate::trial::Trial;
 use crate::{decisions, look, output};
@@ -23,6 +23,8 @@ struct Route {
     refusal: Option<String>,
     /// The rule that wants it so.
     refused_by: Option<String>,
+    /// The domain whose DMARC policy decides, which `--dmarc` tells.
+    needs_dmarc_of: Option<String>,
     class: Option<String>,
     held: Option<String>,
     /// The From by the time it leaves.
@@ -99,6 +101,10 @@ fn said(route: &arguments::Route, policy: &Policy) -> Result<Route> {
         .map_err(|error| Failure::from(error).code(Code::Arguments))?;
     trial.client = client;
     trial.listener = listener.as_deref().unwrap_or_default();
+    trial.protection = route.dmarc.map(|policy| match policy {
+        Dmarc::None => Protection::Open,
+        Dmarc::Quarantine | Dmarc::Reject => Protection::Protected,
+    });
     trial.connector = inbound.as_ref().and_then(|it| it.connector.as_deref()).unwrap_or_default();
     let mut refused = Vec::new();
     trial.recipients.retain(|it| match policy.router.may_route(&it.address) {
@@ -128,6 +134,7 @@ fn outline(decision: &Decision, from: Option<&Address>) -> Route {
         rules: decision.verdicts.iter().map(verdict).collect(),
         refusal: reply.map(|reply| reply.to_string()),
         refused_by: rule.flatten().map(|rule| rule.to_string()),
+        needs_dmarc_of: decision.needs.as_ref().map(ToString::to_string),
         class: directions.and_then(|it| it.class.as_deref()).map(str::to_owned),
         held: directions.and_then(|it| it.held.as_deref()).map(str::to_owned),
         from: from.map(Address::to_string),
@@ -249,6 +256,9 @@ fn text(said: &Route) -> String {
         let by = said.refused_by.as_ref().map(|rule| format!(" by rule `{rule}`"));
         lines.push(format!("refused{}: {refusal}", by.unwrap_or_default()));
     }
+    lines.extend(said.needs_dmarc_of.as_ref().map(|domain| {
+        format!("the DMARC policy of {domain} decides; say with --dmarc what it is")
+    }));
     lines.extend(said.class.as_ref().map(|class| format!("class: {class}")));
     lines.extend(said.held.as_ref().map(|why| format!("held: {why}")));
     lines.extend(said.header.iter().map(|edit| format!("header: {edit}")));

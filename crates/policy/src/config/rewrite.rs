@@ -19,6 +19,11 @@ pub struct Rewrite {
     /// there, too, so that SPF and DMARC agree (RFC 7489 §3.1). Also the domain of what `return_path` of an `[[outbound]]`
     /// puts into MAIL FROM: its MX must lead here, since bounces come to it.
     pub alias_domain: Option<String>,
+    /// What is done with mail whose From is of somebody else, as when an application passes on what a customer wrote: of a
+    /// domain that is neither a `[[domain]]`, nor below one, nor `alias_domain`. Where the domain's owner wants DMARC to
+    /// keep others from its name (`p=quarantine` or `p=reject`), such mail does not arrive (RFC 9989 §7.4). While that
+    /// cannot be found out, mail is refused with 451 4.4.3.
+    pub foreign_from: ForeignFrom,
     /// A file of secrets that sign these return paths, one a line, each of 16 octets or more: the first one signs, all of
     /// them verify, so that a secret is replaced by one before it. Read at start and at reload. Needed once an
     /// `[[outbound]]` has a `return_path` other than `keep`.
@@ -32,10 +37,26 @@ impl Default for Rewrite {
         Self {
             default_from: None,
             alias_domain: None,
+            foreign_from: ForeignFrom::Keep,
             secrets_file: None,
             return_path_age_max: Span::hours(21 * 24),
         }
     }
+}
+
+/// What is done with a From of somebody else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum ForeignFrom {
+    /// It stays.
+    #[default]
+    Keep,
+    /// `default_from` replaces it where its owner has a strict policy.
+    ReplaceProtected,
+    /// Mail is refused with 550 5.7.1 where its owner has a strict policy.
+    RefuseProtected,
+    /// `default_from` always replaces it.
+    Replace,
 }
 
 /// Why a default From is none.

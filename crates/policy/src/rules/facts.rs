@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use mail::{Recipient, ReversePath, Timestamp};
+use mail::{Domain, Recipient, ReversePath, Timestamp};
 
 use crate::config::AuthResult;
 
@@ -37,6 +37,19 @@ pub struct Facts<'a> {
     pub now: Timestamp,
     /// What mail authentication found, if the message was evaluated.
     pub auth: Option<AuthResults>,
+    /// Whether the owner of a domain in From protects it, as far as somebody looked.
+    pub from_domain: Option<(&'a Domain, Protection)>,
+}
+
+/// What the owner of a domain wants done with mail of others in its name (RFC 9989).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protection {
+    /// Nothing.
+    Open,
+    /// It is to be put aside or refused.
+    Protected,
+    /// That could not be found out just now.
+    Unknown,
 }
 
 /// What mail authentication found.

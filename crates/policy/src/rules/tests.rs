@@ -68,6 +68,7 @@ impl Mail {
             class: self.class,
             now: Timestamp::from_rfc3339(self.now).unwrap(),
             auth: self.auth,
+            from_domain: None,
         }
     }
 }
