@@ -1,5 +1,12 @@
 //! Filters of others that the relay asks about mail.
 
+use std::fs;
+
+use testkit::daemon::opendkim::{Signer, opendkim};
+use testkit::daemon::rspamd::{GTUBE, rspamd};
+
+use crate::corpus::corpus_folder;
+use crate::dkim::verify;
 use crate::harness::hook::Hook;
 use crate::harness::relay::Relay;
 use crate::harness::settings::Settings;
@@ -8,8 +15,11 @@ use crate::harness::sink::Sink;
 const LETTER: &[u8] = b"From: a@own.example\r\nSubject: one\r\n\r\nBody.\r\n";
 
 fn with_hook(sink: &Sink, hook: &Hook, more: &str) -> Settings {
-    let address = hook.address();
-    let filter = format!("name = \"check\"\nkind = \"http\"\naddress = \"{address}\"\n{more}");
+    with_filter(sink, "http", hook.address(), more)
+}
+
+fn with_filter(sink: &Sink, kind: &str, address: &str, more: &str) -> Settings {
+    let filter = format!("name = \"check\"\nkind = \"{kind}\"\naddress = \"{address}\"\n{more}");
     Settings::towards(sink.address()).push("filter", &filter)
 }
 
@@ -127,4 +137,55 @@ fn a_dead_hook_fails_closed_or_open() {
         }
     }
     assert_eq!(sink.accepted().len(), 1);
+}
+
+/// The real rspamd refuses what it knows as spam, marks what may be, and what it adds arrives.
+#[test]
+fn rspamd_refuses_marks_and_adds() {
+    let (sink, daemon) = (Sink::start(), rspamd());
+    let address = format!("http://{}", daemon.address);
+    let relay = Relay::start(with_filter(&sink, "rspamd", &address, ""));
+    let letter = |line: &str| format!("From: a@own.example\r\nX-Tell: 1\r\n\r\n{line}\r\n");
+    let mut session = relay.session();
+    let spam = letter(&format!("X{GTUBE}"));
+    let reply = session.deliver("a@own.example", &["b@x.example"], spam.as_bytes());
+    assert_eq!((reply.code, reply.text()), (554, "5.7.1 Gtube pattern".into()));
+    relay.log_with("transaction refused");
+    relay.submit("a@own.example", &["b@x.example"], letter("plain").as_bytes());
+    let text = String::from_utf8(sink.wait_accepted(1).remove(0).content.to_vec()).unwrap();
+    // It has been told of the envelope, and its word on the header stands.
+    let told = text.lines().find_map(|line| line.strip_prefix("X-Told: ")).expect("a field");
+    assert!(
+        told.starts_with("127.0.0.1 ") && told.ends_with(" a@own.example b@x.example"),
+        "{told}"
+    );
+    assert!(text.ends_with("X-Last: it\r\n\r\nplain\r\n") && !text.contains("X-Tell"), "{text}");
+    let suspect = letter(&format!("Y{GTUBE}"));
+    relay.submit("a@own.example", &["b@x.example"], suspect.as_bytes());
+    let text = String::from_utf8(sink.wait_accepted(2).remove(1).content.to_vec()).unwrap();
+    assert!(text.contains("\r\nX-Spam: Yes\r\n"), "{text}");
+}
+
+/// The real opendkim signs as a milter, and its signature holds when the mail arrives.
+#[test]
+fn what_opendkim_signs_arrives_with_a_signature_that_holds() {
+    let key = fs::read_to_string(corpus_folder().join("keys/rsa.pkcs8.base64")).expect("a key");
+    let key = format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n", key.trim());
+    let daemon = opendkim(Signer { domain: "sender.example", selector: "rsa", key: &key });
+    let sink = Sink::start();
+    let address = format!("inet:{}", daemon.address);
+    let relay = Relay::start(with_filter(&sink, "milter", &address, ""));
+    let letter =
+        b"From: a@sender.example\r\nTo: b@x.example\r\nSubject: one\r\n folded\r\n\r\nBody.\r\n";
+    // Two in one session, which the milter has one connection for.
+    let mut session = relay.session();
+    for count in 1..=2 {
+        let reply = session.deliver("a@sender.example", &["b@x.example"], letter);
+        assert_eq!(reply.code, 250, "{reply:?}");
+        let content = sink.wait_accepted(count).remove(count - 1).content;
+        let text = String::from_utf8_lossy(&content);
+        assert_eq!(text.matches("DKIM-Signature: ").count(), 1, "{text}");
+        assert!(text.contains("d=sender.example;") && text.contains("s=rsa;"), "{text}");
+        assert_eq!(verify(&content), [true], "{text}");
+    }
 }

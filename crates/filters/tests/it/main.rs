@@ -3,12 +3,10 @@
     clippy::unwrap_used,
     clippy::panic,
     clippy::indexing_slicing,
-    clippy::print_stderr,
     reason = "a test may stop, and say why"
 )]
 
 mod chain;
-mod daemon;
 mod hook;
 mod limits;
 mod milter;

@@ -1,38 +1,20 @@
 //! The real opendkim signs by the milter protocol.
 
-use std::fs;
-use std::net::SocketAddr;
-use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
-
 use filters::config::{Config, Kind, Stage};
 use filters::facts::Facts;
 use filters::verdict::{Action, Change};
 use mail::header::{Edit, Header, Place, apply};
 use rcgen::{KeyPair, PKCS_RSA_SHA256};
+use testkit::daemon::Daemon;
+use testkit::daemon::opendkim::{Signer, opendkim};
 
-use crate::daemon::Daemon;
 use crate::world::{content, envelope, facts, one, recipient, sender, session};
 
 const LETTER: &str = "From: Alice <alice@example.com>\r\nTo: bob@example.net\r\nSubject: a\r\n folded one\r\n\r\nHello\r\n";
 
-fn prepare(folder: &Path, address: SocketAddr) -> Vec<String> {
-    let key = folder.join("key.pem");
-    fs::write(&key, KeyPair::generate_for(&PKCS_RSA_SHA256).unwrap().serialize_pem()).unwrap();
-    fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
-    let (port, key) = (address.port(), key.display());
-    let settings = format!(
-        "Syslog no\nBackground no\nMode s\nDomain example.com\nSelector sel\nKeyFile {key}\n\
-         Socket inet:{port}@127.0.0.1\nCanonicalization relaxed/simple\nInternalHosts 0.0.0.0/0\n\
-         UserID root\nRequireSafeKeys no\nDNSTimeout 1\n"
-    );
-    let file = folder.join("opendkim.conf");
-    fs::write(&file, settings).unwrap();
-    vec!["opendkim".to_owned(), "-f".to_owned(), "-x".to_owned(), file.display().to_string()]
-}
-
-async fn opendkim() -> (Daemon, Config) {
-    let daemon = Daemon::start("opendkim", prepare).await;
+fn signing() -> (Daemon, Config) {
+    let key = KeyPair::generate_for(&PKCS_RSA_SHA256).unwrap().serialize_pem();
+    let daemon = opendkim(Signer { domain: "example.com", selector: "sel", key: &key });
     let address = format!("inet:{}", daemon.address);
     let config =
         Config { name: "opendkim".to_owned(), kind: Kind::Milter, address, ..Config::default() };
@@ -57,7 +39,7 @@ fn is_signed(changes: &[Change], text: &str) {
 
 #[tokio::test]
 async fn each_message_of_a_session_is_signed() {
-    let (_daemon, config) = opendkim().await;
+    let (_daemon, config) = signing();
     let mut session = session(&one(config));
     assert_eq!(session.connect().await.action, Action::Continue);
     assert_eq!(session.helo("client.example").await.action, Action::Continue);
@@ -76,7 +58,7 @@ async fn each_message_of_a_session_is_signed() {
 
 #[tokio::test]
 async fn a_client_of_ipv6_or_none_is_understood() {
-    let (_daemon, config) = opendkim().await;
+    let (_daemon, config) = signing();
     let filters = one(config);
     for client in ["[2001:db8::7]:4711".parse().ok(), None] {
         let facts = Facts { client, ..facts() };
@@ -89,7 +71,7 @@ async fn a_client_of_ipv6_or_none_is_understood() {
 
 #[tokio::test]
 async fn a_message_is_signed_before_it_goes_out() {
-    let (_daemon, config) = opendkim().await;
+    let (_daemon, config) = signing();
     let filters = one(Config { stages: vec![Stage::Delivery], ..config });
     let to = vec![recipient("bob@example.net")];
     let verdict = filters.delivery(facts(), (sender(), to), content(LETTER)).await;

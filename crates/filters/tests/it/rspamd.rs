@@ -1,54 +1,12 @@
 //! The real rspamd, without a network, and answers that it would not give.
 
-use std::fs;
-use std::net::SocketAddr;
-use std::path::Path;
-
 use filters::config::{Config, Kind};
 use filters::verdict::Action;
 use mail::header::apply;
+use testkit::daemon::rspamd::{GTUBE, rspamd};
 
-use crate::daemon::Daemon;
 use crate::service::Service;
 use crate::world::{content, envelope, noted, one, said, session};
-
-const GTUBE: &str = "JS*C4JDBQADN1.NSBN3*2IDNEN*GTUBE-STANDARD-ANTI-UBE-TEST-EMAIL*C.34X";
-
-/// What it is told comes back in a field.
-const RULE: &str = r"
-rspamd_config:register_symbol({
-  name = 'TOLD', type = 'postfilter', flags = 'nostat',
-  callback = function(task)
-    if not task:get_header('X-Tell') then return end
-    local to = {}
-    for _, it in ipairs(task:get_recipients('smtp')) do table.insert(to, it.addr) end
-    local told = table.concat({tostring(task:get_from_ip()), task:get_helo(), task:get_hostname(),
-      task:get_user(), task:get_queue_id(), task:get_from('smtp')[1].addr, table.concat(to, ',')}, ' ')
-    task:set_milter_reply({
-      add_headers = {['X-Told'] = {value = told, order = 1}, ['X-Last'] = 'it'},
-      remove_headers = {['X-Tell'] = 0},
-    })
-  end
-})
-";
-
-fn prepare(folder: &Path, address: SocketAddr) -> Vec<String> {
-    let path = folder.display();
-    fs::write(folder.join("tld"), "com\nnet\nexample\n").unwrap();
-    fs::write(folder.join("rule.lua"), RULE).unwrap();
-    let settings = format!(
-        "options {{ pidfile = \"{path}/pid\"; tempdir = \"{path}\"; control_socket = \"{path}/control mode=0600\";
-           dns {{ nameserver = [\"127.0.0.1:9\"]; timeout = 0.1s; retransmits = 1; }}
-           filters = \"\"; url_tld = \"{path}/tld\"; disable_hyperscan = true; enable_test_patterns = true; }}
-         lua = \"{path}/rule.lua\";
-         logging {{ type = \"console\"; level = \"notice\"; }}
-         actions {{ reject = 15; add_header = 6; rewrite_subject = 8; subject = \"[spam] %s\"; }}
-         worker \"normal\" {{ bind_socket = \"{address}\"; count = 1; }}\n"
-    );
-    let file = folder.join("rspamd.conf");
-    fs::write(&file, settings).unwrap();
-    ["rspamd", "-f", "-i", "-c", &file.display().to_string()].map(str::to_owned).to_vec()
-}
 
 fn config(address: String) -> Config {
     Config { name: "rspamd".to_owned(), kind: Kind::Rspamd, address, ..Config::default() }
@@ -56,7 +14,7 @@ fn config(address: String) -> Config {
 
 #[tokio::test]
 async fn the_real_one_decides_and_changes() {
-    let daemon = Daemon::start("rspamd", prepare).await;
+    let daemon = rspamd();
     let filters = one(config(format!("http://{}", daemon.address)));
     let letter = |line: &str| format!("Subject: hi\r\nX-Tell: 1\r\n\r\n{line}\r\n");
     let told = "192.0.2.7 c.example client.example alice 00000000000000000000000000 alice@example.com bob@example.net";

@@ -1,42 +1,49 @@
-//! Real filters, started in folders of their own on ports that are free.
+//! Foreign programs, started in folders of their own on ports that are free (tests/packages.txt).
+#![expect(
+    clippy::missing_panics_doc,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "a test may stop here, and say why"
+)]
+
+pub mod opendkim;
+pub mod rspamd;
 
 use std::fs::{self, File};
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Child, Command, Stdio};
+use std::thread;
 use std::time::Duration;
 
 use tempfile::TempDir;
-use tokio::net::TcpStream;
-use tokio::process::{Child, Command};
 
 /// A running program; dropping it ends it and what it started, and it ends when the tests are killed.
 #[derive(Debug)]
-pub(crate) struct Daemon {
-    pub(crate) address: SocketAddr,
+pub struct Daemon {
+    /// Where it listens.
+    pub address: SocketAddr,
     folder: TempDir,
     child: Child,
 }
-
-/// Fills a program's folder for an address, and gives the command.
-type Prepare = fn(&Path, SocketAddr) -> Vec<String>;
 
 /// Long enough for anything that works, on a busy machine.
 const TRIES: usize = 4500;
 const STEP: Duration = Duration::from_millis(10);
 
 impl Daemon {
-    pub(crate) async fn start(name: &str, prepare: Prepare) -> Self {
+    /// Starts the program called `name` and waits until it listens; `prepare` fills its folder for an address, and gives
+    /// the command.
+    pub fn start(name: &str, prepare: impl Fn(&Path, SocketAddr) -> Vec<String>) -> Self {
         // No port can be kept for a foreign program: another one may take it first, so try again.
-        for _ in 0..5 {
-            if let Some(daemon) = Self::try_start(name, prepare).await {
-                return daemon;
-            }
-        }
-        panic!("no {name} could be started (tests/packages.txt; it needs root)")
+        let started = (0..5).find_map(|_| Self::try_start(name, &prepare));
+        started.unwrap_or_else(|| {
+            panic!("no {name} could be started (tests/packages.txt; it needs root)")
+        })
     }
 
-    async fn try_start(name: &str, prepare: Prepare) -> Option<Self> {
+    fn try_start(name: &str, prepare: impl Fn(&Path, SocketAddr) -> Vec<String>) -> Option<Self> {
         let folder = tempfile::Builder::new().prefix(&format!("chasqui-{name}-")).tempdir().ok()?;
         let address = TcpListener::bind("127.0.0.1:0").ok()?.local_addr().ok()?;
         let command = prepare(folder.path(), address);
@@ -47,14 +54,14 @@ impl Daemon {
         let child = tied.spawn().unwrap_or_else(|error| panic!("setpriv: {error}"));
         let mut daemon = Self { address, folder, child };
         for _ in 0..TRIES {
-            if TcpStream::connect(address).await.is_ok() {
+            if TcpStream::connect(address).is_ok() {
                 return Some(daemon);
             }
             if daemon.child.try_wait().ok()?.is_some() {
                 daemon.show_log();
                 return None;
             }
-            tokio::time::sleep(STEP).await;
+            thread::sleep(STEP);
         }
         None
     }
@@ -68,11 +75,11 @@ impl Daemon {
 impl Drop for Daemon {
     fn drop(&mut self) {
         // The whole group: rspamd has workers. `kill` as a program needs no unsafe.
-        if let Some(id) = self.child.id() {
-            let mut kill = std::process::Command::new("kill");
-            kill.args(["-KILL", "--", &format!("-{id}")]).stderr(Stdio::null()).status().ok();
-        }
-        if std::thread::panicking() {
+        let mut kill = Command::new("kill");
+        kill.args(["-KILL", "--", &format!("-{}", self.child.id())]).stderr(Stdio::null());
+        kill.status().ok();
+        self.child.wait().ok();
+        if thread::panicking() {
             self.show_log();
         }
     }
