@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::harness::letter::behind_trace;
 use crate::harness::relay::Relay;
 use crate::harness::settings::Settings;
-use crate::harness::sink::{Received, Sink};
+use crate::harness::sink::{Act, Received, Sink, Stage};
 use crate::harness::wait::wait_until;
 
 /// Settings without an outbound connector; those of the test come behind.
@@ -160,7 +160,7 @@ fn ee_13_the_sender_of_a_rule_is_that_of_the_header_the_envelope_or_either() {
     ] {
         let sink = Sink::start();
         let rule = format!(
-            "name = \"mark\"\nsender_address_location = \"{location}\"\n\
+            "name = \"apart\"\nsender_address_location = \"{location}\"\n\
              when = {{ sender = [\"alice@own.example\"] }}\n\
              then = {{ add_header = [{{ name = \"X-Mark\", value = \"yes\" }}] }}"
         );
@@ -220,4 +220,30 @@ fn a_rule_that_cannot_be_is_refused_by_name() {
     let said = format!("{}{}", checked.stderr, checked.stdout);
     assert!(!checked.status.success(), "{said}");
     assert!(said.contains("rule.then.route") && said.contains("nowhere"), "{said}");
+}
+
+/// Each class has its own way and its own connections: bulk mail that cannot move holds no other mail back.
+#[test]
+fn da_15_a_class_that_is_stuck_does_not_hold_another_back() {
+    let (bulk, prompt) = (Sink::start(), Sink::start());
+    bulk.set_script(|event| if event.stage == Stage::Mail { Act::Stall } else { Act::Go });
+    let settings = with_way(without_way_out(), "prompt", &prompt, "");
+    let settings = with_way(settings, "bulk", &bulk, "is_transport_rule_scoped = true")
+        .push(
+            "rule",
+            "name = \"mark\"\nwhen = { header_contains = [{ name = \"Precedence\", words = [\"bulk\"] }] }\n\
+             then = { set_class = \"bulk\", route = \"bulk\" }",
+        );
+    let relay = Relay::start(settings);
+    let news = letter("news@own.example", "Precedence: bulk\r\n");
+    for _ in 0..200 {
+        relay.submit("news@own.example", &["a@x.example"], &news);
+    }
+    bulk.wait_command("MAIL", 1);
+    for number in 0..5 {
+        relay.submit("shop@own.example", &["a@x.example"], &letter("shop@own.example", ""));
+        prompt.wait_accepted(number + 1);
+    }
+    assert!(bulk.accepted().is_empty());
+    assert_eq!(relay.cli_json(&["status"])["spool"]["messages"], 200);
 }

@@ -26,9 +26,10 @@ pub struct Actions {
     pub add_recipients: Vec<String>,
     /// Addresses that get the message too and of which senders hear nothing (`NOTIFY=NEVER`), such as an archive.
     pub copy_to: Vec<String>,
-    /// The class of traffic that the message belongs to from now on.
+    /// The class of traffic that is kept with the message. Rules that ask for a `class` see what a filter gave, not this;
+    /// `route` beside it gives the class connections of its own.
     pub set_class: Option<String>,
-    /// Whether a receipt is made for each delivery.
+    /// Whether the message is certified: that is kept with it and logged. Receipts are not made yet.
     pub certify: bool,
 }
 
