@@ -20,18 +20,18 @@ const SESSION: &[u8] = b"ehlo client.test\r\nmail from:<ana@sender.example>\r\nr
 const HANDSHAKES: &str = "chasqui_reception_tls_handshakes_total";
 
 /// A private authority, as a company has one.
-struct Authority {
-    pem: String,
-    issuer: Issuer<'static, KeyPair>,
+pub(crate) struct Authority {
+    pub(crate) pem: String,
+    pub(crate) issuer: Issuer<'static, KeyPair>,
 }
 
 /// A client's files.
-struct Client {
-    certificate: PathBuf,
-    key: PathBuf,
+pub(crate) struct Client {
+    pub(crate) certificate: PathBuf,
+    pub(crate) key: PathBuf,
 }
 
-fn params(name: &str) -> CertificateParams {
+pub(crate) fn params(name: &str) -> CertificateParams {
     let mut params = CertificateParams::new(vec![]).expect("no names");
     params.distinguished_name = rcgen::DistinguishedName::new();
     params.distinguished_name.push(DnType::CommonName, name);
@@ -39,7 +39,7 @@ fn params(name: &str) -> CertificateParams {
 }
 
 impl Authority {
-    fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         let key = KeyPair::generate().expect("a key");
         let mut params = params(name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -48,7 +48,7 @@ impl Authority {
     }
 
     /// A certificate for `names` in files of `folder`.
-    fn issue(
+    pub(crate) fn issue(
         &self,
         (folder, file): (&Path, &str),
         names: &[&str],
@@ -71,16 +71,20 @@ impl Authority {
 }
 
 /// A relay with one TLS listener, where no address relays.
-struct Case {
-    relay: Relay,
-    sink: Sink,
-    server: Certificate,
+pub(crate) struct Case {
+    pub(crate) relay: Relay,
+    pub(crate) sink: Sink,
+    pub(crate) server: Certificate,
     authority: Authority,
-    folder: tempfile::TempDir,
+    pub(crate) folder: tempfile::TempDir,
 }
 
 impl Case {
-    fn start(asked: &str, names: &[&str], turn: impl FnOnce(Settings) -> Settings) -> Self {
+    pub(crate) fn start(
+        asked: &str,
+        names: &[&str],
+        turn: impl FnOnce(Settings) -> Settings,
+    ) -> Self {
         let sink = Sink::start();
         let folder = tempfile::tempdir().expect("a folder");
         let server = Certificate::write(folder.path());
@@ -100,7 +104,7 @@ impl Case {
     }
 
     /// A session of OpenSSL's client; it may show a certificate.
-    fn talk(&self, client: Option<&Client>, words: &[&str]) -> Output {
+    pub(crate) fn talk(&self, client: Option<&Client>, words: &[&str]) -> Output {
         let mut command = Command::new("openssl");
         let server = self.relay.smtp().to_string();
         command.args(["s_client", "-connect", &server, "-starttls", "smtp", "-ign_eof"]);
@@ -111,7 +115,7 @@ impl Case {
         run(command, SESSION)
     }
 
-    fn issue(&self, file: &str, names: &[&str]) -> Client {
+    pub(crate) fn issue(&self, file: &str, names: &[&str]) -> Client {
         self.authority.issue((self.folder.path(), file), names, |_| {})
     }
 }
@@ -306,93 +310,6 @@ fn the_name_that_a_client_asks_for_chooses_the_certificate() {
         let plain = |text: &str| text.replace(" = ", "=");
         assert!(plain(&output.stdout).contains(&plain(issuer)), "{name}: {output:?}");
     }
-}
-
-/// A smart host's name is in a certificate whose chain leads to a root that the client trusts, as with a public authority.
-#[test]
-fn ee_01_starttls_is_offered_with_a_certificate_for_the_listeners_name() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let root = Authority::new("Public Root");
-    let key = KeyPair::generate().expect("a key");
-    let mut middle = params("Public Middle");
-    middle.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let pem = middle.signed_by(&key, &root.issuer).expect("a certificate").pem();
-    let middle = Authority { pem, issuer: Issuer::new(middle, key) };
-    let own = middle.issue((folder.path(), "own"), &["smart.host.example"], |_| {});
-    let leaf = fs::read_to_string(&own.certificate).expect("a file");
-    fs::write(&own.certificate, leaf + &middle.pem).expect("a file");
-    let trusted = folder.path().join("trusted.pem");
-    fs::write(&trusted, &root.pem).expect("a file");
-    let case = Case::start("no", &[], |it| {
-        it.set("listener.0.certificate", own.certificate.display().to_string())
-            .set("listener.0.key", own.key.display().to_string())
-    });
-    let offer = case.relay.session().expect("EHLO outlook.test", 250);
-    assert!(offer.lines.iter().any(|line| line == "STARTTLS"), "{offer:?}");
-    let trusted = trusted.display().to_string();
-    for (name, is_good) in [("smart.host.example", true), ("other.host.example", false)] {
-        let words = ["-CAfile", &trusted, "-servername", name, "-verify_hostname", name];
-        let output = case.talk(None, &[&words[..], &["-verify_return_error"]].concat());
-        assert_eq!(output.stdout.contains("Verify return code: 0 (ok)"), is_good, "{output:?}");
-        assert_eq!(output.stdout.contains("250 2.1.0"), is_good, "{output:?}");
-    }
-}
-
-/// As .NET's `SmtpClient` does it: STARTTLS with a client certificate, no login, one command at a time.
-const SMTPLIB: &str = r#"
-import smtplib, ssl, sys
-port, source, trusted = sys.argv[1:4]
-trust = ssl.create_default_context(cafile=trusted)
-if len(sys.argv) > 4:
-    trust.load_cert_chain(*sys.argv[4:])
-with smtplib.SMTP("127.0.0.1", int(port), "client.test", source_address=(source, 0)) as server:
-    server.starttls(context=trust)
-    to = ["bo@receiver.example", "cy@receiver.example"]
-    try:
-        assert server.sendmail("ana@sender.example", to, b"Subject: x\r\n\r\nbody\r\n") == {}
-        print("sent")
-    except smtplib.SMTPRecipientsRefused as refused:
-        print(refused.recipients["bo@receiver.example"])
-"#;
-
-impl Case {
-    /// A session of Python's client from `source`; gives what became of its message.
-    fn send_from(&self, source: &str, client: Option<&Client>) -> String {
-        let mut command = Command::new("python3");
-        command.args(["-c", SMTPLIB, &self.relay.smtp().port().to_string(), source]);
-        command.arg(&self.server.certificate);
-        if let Some(client) = client {
-            command.arg(&client.certificate).arg(&client.key);
-        }
-        run(command, b"").succeeded().trim().to_owned()
-    }
-}
-
-#[test]
-fn oc_15_a_certificate_without_a_login_sends_to_two_recipients() {
-    let case = Case::start("ask", &["mail.partner.example"], |it| it);
-    let client = case.issue("good", &["mail.partner.example"]);
-    assert_eq!(case.send_from("127.0.0.1", Some(&client)), "sent");
-    let received = case.sink.wait_accepted(1).remove(0);
-    assert_eq!(received.recipients, ["bo@receiver.example", "cy@receiver.example"]);
-    assert_eq!(received.sender, "ana@sender.example");
-}
-
-/// Who comes from another address each time is known by its certificate, and not by its address.
-#[test]
-fn oc_20_an_address_may_change_where_the_certificate_stays() {
-    let case = Case::start("ask", &["mail.partner.example"], |settings| {
-        settings.push("inbound", "name = \"office\"\nnetworks = [\"127.0.0.5\"]")
-    });
-    let client = case.issue("good", &["mail.partner.example"]);
-    for source in ["127.0.0.5", "127.0.0.6", "127.0.0.7"] {
-        assert_eq!(case.send_from(source, Some(&client)), "sent", "{source}");
-    }
-    assert_eq!(case.send_from("127.0.0.5", None), "sent");
-    let refused = case.send_from("127.0.0.6", None);
-    assert!(refused.contains("550") && refused.contains("denied for 127.0.0.6"), "{refused}");
-    case.relay.log_with("nearest is connector office, with another address");
-    assert_eq!(case.sink.wait_accepted(4).len(), 4);
 }
 
 /// A second session is resumed, and still knows its client.

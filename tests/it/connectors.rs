@@ -12,6 +12,7 @@ use crate::harness::relay::Relay;
 use crate::harness::settings::Settings;
 use crate::harness::sink::Sink;
 use crate::harness::smtp::{Reply, Smtp};
+use crate::harness::tls::Certificate;
 use crate::harness::wait::{PATIENCE, wait_until};
 
 /// One request over the private socket.
@@ -264,6 +265,79 @@ fn oc_10_connectors_come_from_powershell_and_go_there() {
     fs::write(file, "New-InboundConnector -Name a -EFSkipLastIP $true").unwrap();
     let refused = relay.cli(&["connector", "import", file, "--yes"]);
     assert!(refused.stderr.contains("-EFSkipLastIP has no effect here"), "{refused:?}");
+}
+
+/// Each further field of Exchange has an effect or is refused by name, with words.
+#[test]
+fn oc_22_each_field_of_exchange_counts_or_is_refused() {
+    let sink = Sink::start();
+    let own = "name = \"own.example\"\nverified = true";
+    let folder = tempfile::tempdir().unwrap();
+    let certificate = Certificate::write(folder.path()).certificate.display().to_string();
+    let settings = settings(&sink)
+        .push("domain", own)
+        .set("listener.0.tls", "starttls")
+        .set("listener.0.certificate", certificate.clone())
+        .set("listener.0.key", folder.path().join("key.pem").display().to_string())
+        .set("listener.0.client_certificates", "ask")
+        .set("listener.0.client_authorities", certificate);
+    let relay = Relay::start(settings);
+    let file = relay.folder().join("connectors.ps1");
+    let import = |text: &str| {
+        fs::write(&file, text).unwrap();
+        relay.cli(&["connector", "import", file.to_str().unwrap(), "--yes"])
+    };
+    let inbound = "New-InboundConnector -Name in -ConnectorType OnPremises";
+    let outbound = "New-OutboundConnector -Name out -ConnectorType Partner";
+    for (words, refused) in [
+        (
+            format!("{inbound} -AssociatedAcceptedDomains own.example"),
+            "-AssociatedAcceptedDomains has no effect here: a connector takes mail for all domains",
+        ),
+        (format!("{inbound} -EFSkipIPs 192.0.2.1"), "-EFSkipIPs has no effect here: there is no"),
+        (
+            format!("{inbound} -SenderDomains own.example -RestrictDomainsToCertificate $true"),
+            "restrict_domains_to_certificate",
+        ),
+        (format!("{outbound} -TlsSettings Some"), "-TlsSettings is none of EncryptionOnly,"),
+        (format!("{outbound} -TlsDomain a.example"), "-TlsDomain has an effect only with"),
+        (format!("{outbound} -UseMXRecord $false"), "-UseMXRecord does not go with"),
+        (format!("{outbound} -UseMXRecord $true -SmartHosts 192.0.2.1"), "-UseMXRecord does not"),
+        (format!("{outbound} -CloudServicesMailEnabled $true"), "no outbound connector has it"),
+        (format!("{outbound} -TestMode perhaps"), "-TestMode is neither $true nor $false"),
+    ] {
+        let said = import(&words);
+        assert!(!said.status.success() && said.stderr.contains(refused), "{words}: {said:?}");
+    }
+    assert_eq!(relay.cli_json(&["connector", "list"]).as_array().unwrap().len(), 2);
+
+    let said = import(&format!(
+        "{inbound} -SenderDomains own.example -TlsSenderCertificateName mail.own.example \
+         -RestrictDomainsToCertificate $true -AssociatedAcceptedDomains @() -EFSkipIPs @()\n\
+         {outbound} -RecipientDomains partner.example -SmartHosts mx.partner.example \
+         -UseMXRecord $false -IsTransportRuleScoped $true -TlsSettings DomainValidation \
+         -TlsDomain '*.partner.example' -TestMode $true"
+    ));
+    assert!(said.status.success(), "{said:?}");
+    for parameter in ["AssociatedAcceptedDomains", "EFSkipIPs"] {
+        assert!(said.stderr.contains(&format!("-{parameter} is so anyway")), "{said:?}");
+    }
+    let field = |connector: &str, name: &str| {
+        relay.cli_json(&["connector", "show", connector])["fields"][name].take()
+    };
+    for (connector, name, want) in [
+        ("in", "sender_domains", json!(["own.example"])),
+        ("in", "certificate_names", json!(["mail.own.example"])),
+        ("in", "restrict_domains_to_certificate", json!(true)),
+        ("out", "recipient_domains", json!(["partner.example"])),
+        ("out", "is_transport_rule_scoped", json!(true)),
+        ("out", "tls", json!("verify")),
+        ("out", "tls_name", json!("*.partner.example")),
+        ("out", "test_mode", json!(true)),
+    ] {
+        assert_eq!(field(connector, name), want, "{connector} {name}");
+    }
+    assert_eq!(field("out", "hosts")[0]["host"], "mx.partner.example");
 }
 
 /// Who may only look is told so, and it is written down.

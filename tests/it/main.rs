@@ -15,6 +15,8 @@ mod harness;
 #[cfg(test)]
 mod bound_logins;
 #[cfg(test)]
+mod client_certificates;
+#[cfg(test)]
 mod client_tls;
 #[cfg(test)]
 mod command_line;

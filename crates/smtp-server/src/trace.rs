@@ -1,6 +1,6 @@
 //! The `Received` field that the relay puts on top of a message.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Display, Write as _};
 use std::net::IpAddr;
 
 use mail::{Address, Domain, MessageId, Priority, Timestamp};
@@ -17,6 +17,8 @@ pub(crate) struct Received<'a> {
     pub(crate) protocol: Protocol,
     /// TLS version and cipher suite.
     pub(crate) tls: Option<&'a str>,
+    /// The inbound connector that lets the client relay.
+    pub(crate) connector: Option<&'a str>,
     /// The message's id here.
     pub(crate) id: MessageId,
     /// The recipient if there is but one; with several, each would learn of the others
@@ -97,9 +99,12 @@ impl Received<'_> {
         // Writing to a String cannot fail.
         write!(field, "\r\n\tby {} with {}", self.hostname, self.protocol.name()).ok();
         if let Some(tls) = self.tls {
-            write!(field, "\r\n\t({})", comment(tls)).ok();
+            write!(field, "\r\n\t({})", Comment(tls)).ok();
         }
         write!(field, "\r\n\tid {}", self.id).ok();
+        if let Some(connector) = self.connector {
+            write!(field, " (connector {})", Comment(connector)).ok();
+        }
         // A recipient beyond ASCII needs SMTPUTF8, without which the header must stay ASCII.
         if let Some(to) = self.recipient.filter(|to| to.is_ascii() || self.protocol.is_utf8()) {
             write!(field, "\r\n\tfor <{to}>").ok();
@@ -119,7 +124,7 @@ impl Received<'_> {
         if is_name {
             write!(field, "{} ({client})", self.helo).ok();
         } else {
-            write!(field, "{client} (helo {})", comment(self.helo)).ok();
+            write!(field, "{client} (helo {})", Comment(self.helo)).ok();
         }
     }
 }
@@ -127,8 +132,8 @@ impl Received<'_> {
 /// RFC 5321 §4.1.3.
 struct Literal(IpAddr);
 
-impl std::fmt::Display for Literal {
-    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl Display for Literal {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0.to_canonical() {
             IpAddr::V4(address) => write!(out, "[{address}]"),
             IpAddr::V6(address) => write!(out, "[IPv6:{address}]"),
@@ -138,10 +143,16 @@ impl std::fmt::Display for Literal {
 
 /// Text that may stand in a comment (RFC 5322 §3.2.2): visible ASCII, nothing that ends it, no more
 /// than fits a line.
-fn comment(text: &str) -> String {
-    const OCTETS_MAX: usize = 200;
-    let is_plain = |c: char| (c == ' ' || c.is_ascii_graphic()) && !matches!(c, '(' | ')' | '\\');
-    text.chars().take(OCTETS_MAX).map(|c| if is_plain(c) { c } else { '?' }).collect()
+struct Comment<'a>(&'a str);
+
+impl Display for Comment<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const OCTETS_MAX: usize = 200;
+        let is_plain =
+            |c: char| (c == ' ' || c.is_ascii_graphic()) && !matches!(c, '(' | ')' | '\\');
+        let mut shown = self.0.chars().take(OCTETS_MAX);
+        shown.try_for_each(|c| out.write_char(if is_plain(c) { c } else { '?' }))
+    }
 }
 
 #[cfg(test)]
@@ -155,6 +166,7 @@ mod tests {
             hostname: "relay.example.com",
             protocol,
             tls: (protocol == Protocol::Esmtps).then_some("TLSv1.3 TLS_AES_256_GCM_SHA384"),
+            connector: to.map(|_| "app (a)"),
             id: MessageId::new(0, 0),
             recipient: to,
             priority: None,
@@ -171,7 +183,7 @@ mod tests {
             "Received: from client.example.org ([192.0.2.1])\r\n\
              \tby relay.example.com with ESMTPS\r\n\
              \t(TLSv1.3 TLS_AES_256_GCM_SHA384)\r\n\
-             \tid 00000000000000000000000000\r\n\
+             \tid 00000000000000000000000000 (connector app ?a?)\r\n\
              \tfor <to@example.net>;\r\n\
              \tSat, 21 Nov 2026 18:46:00 +0000\r\n"
         );

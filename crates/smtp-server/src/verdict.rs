@@ -103,6 +103,7 @@ impl Connection {
             hostname: &self.reception.settings.hostname,
             protocol,
             tls: self.client.tls.as_deref(),
+            connector: self.client.connector.as_deref(),
             id: writer.id(),
             recipient,
             priority: transaction.wishes.priority,

@@ -116,9 +116,6 @@ impl Given {
         if let Some(hosts) = hosts.filter(|hosts| !hosts.is_empty()) {
             self.give("SmartHosts", "hosts", hosts.into());
         }
-        if let Some(by_mx) = self.own.get("use_mx_record").filter(|it| it.is_boolean()).cloned() {
-            self.give("UseMXRecord", "use_mx_record", by_mx);
-        }
         let name = self.own.get("tls_name").and_then(Value::as_str).map(str::to_owned);
         match (self.own.get("tls").and_then(Value::as_str), name.filter(|it| is_told(it))) {
             (Some("encrypt"), _) => self.give("TlsSettings", "tls", "EncryptionOnly".into()),

@@ -179,7 +179,7 @@ impl Taking<'_> {
         match self.one.direction {
             Direction::Inbound => self.certificate(&known),
             Direction::Outbound => {
-                self.hosts(&known);
+                self.hosts();
                 self.tls();
             }
         }
@@ -195,7 +195,8 @@ impl Taking<'_> {
             if is_nothing(value) {
                 self.note(&format!("-{name} is so anyway"));
             } else {
-                self.refuse(name, "has no effect here");
+                let direction = self.one.direction;
+                self.refuse(name, &format!("has no effect here: no {direction} connector has it"));
             }
             return;
         }
@@ -276,7 +277,7 @@ impl Taking<'_> {
         }
     }
 
-    fn hosts(&mut self, known: &Fields) {
+    fn hosts(&mut self) {
         let hosts = match self.said("SmartHosts") {
             Some(Value::Array(items)) => texts(items),
             Some(one) => texts(std::slice::from_ref(one)),
@@ -291,10 +292,11 @@ impl Taking<'_> {
         }
         let stated =
             self.one.parameters.iter().rfind(|(it, _)| it.eq_ignore_ascii_case("UseMXRecord"));
-        let Some(by_mx) = stated.and_then(|(_, value)| flag(value)) else { return };
-        if known.contains_key("use_mx_record") {
-            self.fields.insert("use_mx_record".to_owned(), by_mx.into());
-        } else if by_mx != is_empty {
+        let Some((_, stated)) = stated.filter(|(_, value)| !value.is_null()) else { return };
+        let Some(by_mx) = flag(stated) else {
+            return self.refuse("UseMXRecord", "is neither $true nor $false");
+        };
+        if by_mx != is_empty {
             self.refuse(
                 "UseMXRecord",
                 "does not go with -SmartHosts: mail goes by MX if there are none",

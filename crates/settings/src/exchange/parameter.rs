@@ -78,7 +78,10 @@ const INBOUND: [Parameter; 15] = [
     of("TlsSenderCertificateName", Own),
     of("RestrictDomainsToIPAddresses", Field("restrict_domains_to_ip_addresses", Kind::Flag)),
     of("RestrictDomainsToCertificate", Field("restrict_domains_to_certificate", Kind::Flag)),
-    of("AssociatedAcceptedDomains", Field("associated_accepted_domains", Kind::Texts)),
+    of(
+        "AssociatedAcceptedDomains",
+        Nothing("a connector takes mail for all domains; a rule may say otherwise by recipient"),
+    ),
     of("EFSkipIPs", Nothing(NO_FILTERING)),
     of("EFSkipLastIP", Nothing(NO_FILTERING)),
     of("EFSkipMailGateway", Nothing(NO_FILTERING)),
