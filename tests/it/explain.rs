@@ -67,7 +67,10 @@ fn route_tells_what_each_rule_does() {
     assert_eq!((&rules[1]["name"], &rules[1]["ending"]), (&"stop".into(), &"passed".into()));
     assert_eq!((&said["class"], &said["inbound"]["connector"]), (&"bulk".into(), &"tests".into()));
     let way = &said["recipients"][0];
-    assert_eq!((&way["connector"], &way["why"]), (&"bulk".into(), &"a rule sends it there".into()));
+    assert_eq!(
+        (&way["connector"], &way["why"]),
+        (&"bulk".into(), &"a rule or its X-Chasqui-Connector field sends it there".into())
+    );
     assert_eq!(way["next_hops"][0], "the MX of x.example port 25");
     assert_eq!(ask("a@own.example", "Other")["recipients"][0]["connector"], "next-hop");
     let said = ask("evil@own.example", "Other");

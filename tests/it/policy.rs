@@ -115,6 +115,75 @@ fn da_08_a_from_that_no_connector_takes_is_replaced() {
     );
 }
 
+/// A message names its connector, which is used whatever the priority, or the message is refused with the reason.
+#[test]
+fn da_03_a_message_names_its_connector() {
+    let (first, other) = (Sink::start(), Sink::start());
+    let settings = without_way_out()
+        .set("inbound.0.names_connector", true)
+        .set("inbound.0.cloud_services_mail_enabled", false);
+    let settings = with_way(settings, "first", &first, "priority = 1");
+    let filters = "recipient_domains = [\"x.example\"]\nfrom_filter = [\"own.example\"]";
+    let settings = with_way(settings, "other", &other, &format!("{filters}\npriority = 9"));
+    let settings = with_way(settings, "off", &other, "enabled = false");
+    let settings = with_way(settings, "rules", &other, "is_transport_rule_scoped = true");
+    let exact = "recipient_domains = [\"x.example\"]\nfrom_filter = [\"a@own.example\"]";
+    let settings = with_way(settings, "exact", &first, exact);
+    let relay = Relay::start(settings);
+    let deliver = |from: &str, to: &str, more: &str| {
+        let reply = relay.session().deliver("s@own.example", &[to], &letter(from, more));
+        format!("{} {}", reply.code, reply.text())
+    };
+    let own = "a@own.example";
+    // By itself it goes by `exact`.
+    assert!(deliver(own, "b@x.example", "").starts_with("250 "));
+    first.wait_accepted(1);
+    let field = "x-chasqui-connector:  other \r\n";
+    assert!(deliver(own, "b@x.example", field).starts_with("250 "));
+    let got = text(&other.wait_accepted(1)[0]);
+    assert_eq!(got, format!("From: {own}\r\nTo: a@x.example\r\nSubject: one\r\n\r\nBody.\r\n"));
+    for (from, to, name, want) in [
+        (own, "b@x.example", "off", "off cannot take mail for b@x.example: it is disabled"),
+        (
+            own,
+            "b@x.example",
+            "rules",
+            "rules cannot take mail for b@x.example: only rules send mail",
+        ),
+        (own, "b@y.example", "other", "other cannot take mail for b@y.example: the domain is not"),
+        (
+            "b@two.example",
+            "b@x.example",
+            "other",
+            "other cannot take mail for b@x.example: the From",
+        ),
+        (own, "b@x.example", "none", "names no outbound connector of this relay"),
+        (
+            own,
+            "b@x.example",
+            "first\r\nX-Chasqui-Connector: other",
+            "names more than one connector",
+        ),
+    ] {
+        let reply = deliver(from, to, &format!("X-Chasqui-Connector: {name}\r\n"));
+        let want = format!("550 5.7.1 X-Chasqui-Connector: {want}");
+        assert!(reply.starts_with(&want), "{reply}");
+    }
+    assert_eq!((first.accepted().len(), other.accepted().len()), (1, 1));
+}
+
+/// Whose inbound connector does not let it name one is not heard, and its header stays.
+#[test]
+fn da_03_a_name_means_nothing_to_others() {
+    let (first, other) = (Sink::start(), Sink::start());
+    let settings = with_way(without_way_out(), "first", &first, "");
+    let relay = Relay::start(with_way(settings, "other", &other, "priority = 99"));
+    let field = "X-Chasqui-Connector: other\r\n";
+    relay.submit("s@own.example", &["b@x.example"], &letter("a@own.example", field));
+    assert!(text(&first.wait_accepted(1)[0]).contains(field));
+    assert!(other.accepted().is_empty());
+}
+
 /// A connector for rules alone takes nothing by itself, what a rule sends there, or all if the rule says so.
 #[test]
 fn ee_12_a_connector_scoped_by_rules_takes_what_a_rule_sends_there() {

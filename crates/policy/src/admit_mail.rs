@@ -98,6 +98,11 @@ impl Admission {
         self.is_one(connector, |it| it.cloud_services_mail_enabled == Some(false))
     }
 
+    /// Whether a connector's mail may name the outbound connector that it leaves by.
+    pub fn names_connector(&self, connector: &str) -> bool {
+        self.is_one(connector, |it| it.names_connector)
+    }
+
     fn is_one(&self, connector: &str, has: impl Fn(&InboundConnector) -> bool) -> bool {
         self.enabled().any(|(it, _)| has(it) && it.name == connector)
     }

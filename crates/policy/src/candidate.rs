@@ -84,6 +84,19 @@ impl Router {
         };
         ranks.into_iter().map(stands).collect()
     }
+
+    /// Why a connector cannot take a recipient of mail whose header says it is from `from`, whatever the others would
+    /// do; none if it can.
+    pub(crate) fn obstacle(
+        &self,
+        name: &str,
+        recipient: &Address,
+        from: Option<&Address>,
+    ) -> Option<Standing> {
+        let (connector, filter) = self.filtered().find(|(it, _)| it.name == name)?;
+        let domain = self.domain_of(recipient).ok();
+        rank(connector, domain.as_ref(), filter.fit(from)).err()
+    }
 }
 
 fn rank<'a>(

@@ -90,6 +90,10 @@ pub struct InboundConnector {
     /// Whether fields that speak inside the organisation are kept: `X-MS-Exchange-Organization-*`,
     /// `X-MS-Exchange-CrossPremises-*`, `X-Chasqui-*`. `false` removes them. Left out, no header is looked at for them, and they stay.
     pub cloud_services_mail_enabled: Option<bool>,
+    /// Whether a message may name the outbound connector that it leaves by, in a header field `X-Chasqui-Connector: NAME`. That
+    /// one is used whatever the priority, and the field is removed. Mail that it cannot take is refused with 550 5.7.1: it is
+    /// disabled or not there, left to rules, or its `recipient_domains` or `from_filter` do not fit.
+    pub names_connector: bool,
 }
 
 /// A way in that needs no list of clients.
@@ -133,6 +137,7 @@ impl Default for InboundConnector {
             auth: None,
             checks_mail_auth: false,
             cloud_services_mail_enabled: None,
+            names_connector: false,
         }
     }
 }

@@ -25,7 +25,7 @@ pub use admit_mail::{Admitted, Answers, Lookup};
 pub use candidate::{Candidate, Standing};
 pub use from_filter::is_sender_pattern;
 pub use live::{Live, Policy};
-pub use message::{Decision, first_from};
+pub use message::{CONNECTOR_FIELD, Decision, first_from};
 pub use nearest::{Missed, Nearest};
 pub use router::{Fullness, NoRoute, Router, RouterError};
 pub use rules::{

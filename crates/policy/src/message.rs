@@ -1,13 +1,18 @@
 //! What becomes of a message whose content has come: what rules do with it, and which way each recipient goes.
 
+mod named;
+
 use std::collections::HashSet;
 use std::sync::Arc;
 
 use mail::header::{Edit, FieldName, Header, apply};
 use mail::{Address, Directions, Domain, EnhancedStatus, Recipient, Reply};
 
+pub use named::CONNECTOR_FIELD;
+
 use crate::foreign;
 use crate::live::Policy;
+use crate::message::named::{Named, WAY_REFUSED};
 use crate::rules::{Facts, Judgement, Verdict, first_mailbox};
 
 /// What is decided about a message.
@@ -27,8 +32,6 @@ pub struct Decision {
 
 /// What was asked for could not be found out just now (RFC 3463 §3.5).
 const LOOK_UP_FAILED: EnhancedStatus = EnhancedStatus::new(4, 4, 3);
-/// Every message refused for its From.
-const FROM_REFUSED: EnhancedStatus = EnhancedStatus::new(5, 7, 1);
 
 impl Policy {
     /// Whether the header of a message must be known before it can be decided about.
@@ -59,10 +62,11 @@ impl Policy {
         let mut edits = edits;
         let mut from = first_from(facts.header, &edits);
         let mut sender = None;
-        let named = routes.into_iter().chain(std::iter::repeat(None));
-        let all = facts.recipients.iter().cloned().zip(named);
+        let ruled = routes.into_iter().chain(std::iter::repeat(None));
+        let mut recipients: Vec<_> = facts.recipients.iter().cloned().zip(ruled).collect();
+        let named = Named::read(self, facts, &mut recipients);
         let further = added.into_iter().chain(copies).map(|recipient| (recipient, None));
-        let mut recipients: Vec<_> = all.chain(further).collect();
+        recipients.extend(further);
         let mut seen = HashSet::new();
         recipients.retain(|(it, _)| seen.insert(it.address.clone()));
         let is_taken = |from: Option<&Address>| {
@@ -92,6 +96,13 @@ impl Policy {
             };
             edits.extend(self.rules.rewritten(facts, default));
             (from, sender) = (Some(default.clone()), Some(default.clone()));
+        }
+        match named.map(|it| it.removal(&self.router, &recipients, from.as_ref())).transpose() {
+            Ok(removal) => edits.extend(removal),
+            Err(reply) => {
+                decision.refusal = Some((reply, None));
+                return decision;
+            }
         }
         decision.recipients = recipients
             .into_iter()
@@ -139,7 +150,7 @@ fn foreign_refused(domain: &Domain) -> Reply {
     let words = format!(
         "mail from {domain} is not passed on: its owner lets nobody else send in its name (DMARC)"
     );
-    Reply::new(550, Some(FROM_REFUSED), words)
+    Reply::new(550, Some(WAY_REFUSED), words)
 }
 
 fn foreign_unknown(domain: &Domain) -> Reply {
@@ -154,7 +165,7 @@ fn from_refused(from: Option<&Address>, facts: &Facts<'_>) -> Reply {
         Some(from) => format!("no way out for mail from {from} to {to}"),
         None => format!("no way out for mail without an address in From to {to}"),
     };
-    Reply::new(550, Some(FROM_REFUSED), words)
+    Reply::new(550, Some(WAY_REFUSED), words)
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use auth::finding::{DkimFinding, Evaluation, Policy, SpfFinding, Verdict};
 use auth::{Client, Content, LookupError};
-use mail::header::{Edit, FieldName, FieldValue, Header, Place, Which, apply};
+use mail::header::{Edit, Field, FieldName, FieldValue, Header, Place, Which, apply};
 use mail::{Domain, Reply, ReversePath};
 use policy::config::AuthResult;
 use policy::{Admitted, Answers, AuthResults, Lookup, Protection};
@@ -98,9 +98,11 @@ impl Connection {
         let connector = self.client.connector.as_deref().unwrap_or_default();
         let strips = policy.admission.strips_internal_fields(connector);
         let checks = policy.admission.checks_mail_auth(connector);
+        let names_connector = policy.admission.names_connector(connector);
+        let spared = names_connector.then_some(policy::CONNECTOR_FIELD);
         drop(policy);
         if strips {
-            found.edits.extend(internal_fields(&content.header));
+            found.edits.extend(internal_fields(&content.header, spared));
         }
         if checks && let Some(authenticator) = self.reception.authenticator.clone() {
             let client = self.asking(&received.helo, &received.sender);
@@ -156,10 +158,11 @@ impl Connection {
     }
 }
 
-/// Removes each field that speaks inside an organisation.
-fn internal_fields(header: &[u8]) -> Vec<Edit> {
+/// Removes each field that speaks inside an organisation, but for the one that policy still asks for, and removes.
+fn internal_fields(header: &[u8], spared: Option<&str>) -> Vec<Edit> {
     let mut names: Vec<FieldName> = Vec::new();
-    for field in &Header::read(header).fields {
+    let is_spared = |field: &Field<'_>| spared.is_some_and(|name| field.is(name));
+    for field in Header::read(header).fields.iter().filter(|field| !is_spared(field)) {
         let lower = field.name().to_ascii_lowercase();
         let is_internal = INTERNAL.iter().any(|start| lower.starts_with(start));
         let name = is_internal.then(|| std::str::from_utf8(&lower).ok()).flatten();

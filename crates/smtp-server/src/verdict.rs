@@ -135,7 +135,10 @@ impl Connection {
     fn wants_header(&self) -> bool {
         let policy = self.reception.policy.load();
         let connector = self.client.connector.as_deref().unwrap_or_default();
-        policy.wants_header() || policy.admission.strips_internal_fields(connector)
+        let admission = &policy.admission;
+        policy.wants_header()
+            || admission.strips_internal_fields(connector)
+            || admission.names_connector(connector)
     }
 
     fn question_refused(&mut self, question: &Question, reply: &Reply) {

@@ -193,7 +193,11 @@ fn way(policy: &Policy, recipient: &Recipient, from: Option<&Address>) -> Way {
     };
     let name = destination.connector();
     let chosen = policy.router.choose(address, from).is_some_and(|it| it.name == name);
-    let why = if chosen { why(policy, address, from) } else { "a rule sends it there".to_owned() };
+    let why = if chosen {
+        why(policy, address, from)
+    } else {
+        "a rule or its X-Chasqui-Connector field sends it there".to_owned()
+    };
     let connector = policy.router.connector(name);
     let hosts = connector.map_or(&[][..], |it| &it.hosts).iter();
     let mut next_hops: Vec<_> =
@@ -232,8 +236,8 @@ fn others(policy: &Policy, address: &Address, from: Option<&Address>, name: &str
     let others = all.filter(|it| it.connector.name != name).map(|it| Other {
         connector: it.connector.name.clone(),
         why: match it.standing {
-            // It would, had no rule spoken.
-            Standing::Chosen => "a rule sends the mail elsewhere",
+            // It would, had nobody spoken for another.
+            Standing::Chosen => "a rule or its X-Chasqui-Connector field sends the mail elsewhere",
             standing => standing.as_str(),
         },
     });
