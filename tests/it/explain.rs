@@ -35,11 +35,17 @@ fn ee_11_no_mail_goes_to_a_disabled_connector_and_route_says_so() {
     let hosts = format!("hosts = [{{ host = \"{}\", port = {} }}]", address.ip(), address.port());
     let own = "recipient_domains = [\"x.example\"]\ntls = \"none\"";
     let connector = format!("name = \"off\"\nenabled = false\n{own}\n{hosts}");
-    let relay = Relay::start(Settings::towards(any.address()).push("outbound", &connector));
+    let settings = Settings::towards(any.address())
+        .set("outbound.0.source_addresses", vec!["127.0.0.1".to_owned()])
+        .set("outbound.0.daily_messages_max", 1000)
+        .set("outbound.0.rate_max", "600/1h");
+    let relay = Relay::start(settings.push("outbound", &connector));
     let said = relay.cli_json(&["route", "--from", "a@own.example", "--to", "b@x.example"]);
     let way = &said["recipients"][0];
     assert_eq!(way["connector"], "next-hop", "{said}");
     assert_eq!(names(&way["others"]), [("off", "it is disabled")]);
+    let limits = (&way["daily_messages_max"], &way["rate_max"], &way["source_addresses"][0]);
+    assert_eq!(limits, (&1000.into(), &"600/1h".into(), &"127.0.0.1".into()));
     assert_eq!(way["next_hops"][0], format!("127.0.0.1 port {}", any.address().port()));
     relay.submit("a@own.example", &["b@x.example"], b"From: a@own.example\r\n\r\nBody.\r\n");
     any.wait_accepted(1);

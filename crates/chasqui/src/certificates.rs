@@ -10,6 +10,9 @@ use tls::server::Config;
 use tls::{CertificateError, Description};
 use units::Clock;
 
+/// A certificate that ends within this time is warned of: three weeks.
+const SOON_SECONDS: u64 = 21 * 24 * 3600;
+
 /// Tries every certificate, key, root and password file that the settings name.
 pub(crate) fn findings(settings: &Settings) -> Vec<Finding> {
     let mut findings = Vec::new();
@@ -67,10 +70,23 @@ pub(crate) fn findings(settings: &Settings) -> Vec<Finding> {
 
 /// Certificates that nobody takes any more. They do not stop the relay: what needs none of them goes on.
 pub(crate) fn expired(settings: &Settings, now_seconds: u64) -> Vec<Finding> {
-    let words = |shown: &Description| {
+    ends(settings, |shown| {
         let ends = &shown.ends;
         shown.is_over(now_seconds).then(|| format!("the certificate expired on {ends} ({shown})"))
-    };
+    })
+}
+
+/// Certificates that soon nobody takes any more.
+pub(crate) fn expiring(settings: &Settings, now_seconds: u64) -> Vec<Finding> {
+    ends(settings, |shown| {
+        let is_soon = shown.is_over(now_seconds.saturating_add(SOON_SECONDS));
+        let is_near = is_soon && !shown.is_over(now_seconds);
+        is_near.then(|| format!("the certificate expires on {} ({shown})", shown.ends))
+    })
+}
+
+/// What `words` says of the certificates that others are shown.
+fn ends(settings: &Settings, words: impl Fn(&Description) -> Option<String>) -> Vec<Finding> {
     let mut findings = Vec::new();
     let mut found = |section, number, key, words: Option<String>| {
         findings.extend(words.map(|words| {
@@ -80,11 +96,11 @@ pub(crate) fn expired(settings: &Settings, now_seconds: u64) -> Vec<Finding> {
     for (number, listener) in settings.listener.iter().enumerate() {
         let shown =
             listener.certificate.as_deref().and_then(|path| tls::first_described(path).ok());
-        found("listener", number, "certificate", shown.flatten().as_ref().and_then(words));
+        found("listener", number, "certificate", shown.flatten().as_ref().and_then(&words));
     }
     for (number, outbound) in settings.outbound.iter().enumerate() {
         let shown = Handshakes::look(outbound).ok().flatten();
-        found("outbound", number, "client_certificate", shown.as_ref().and_then(words));
+        found("outbound", number, "client_certificate", shown.as_ref().and_then(&words));
     }
     findings
 }
@@ -173,6 +189,11 @@ mod tests {
             "{said}"
         );
         assert!(lines[1].contains("(it is for relay.test, issued by "), "{said}");
+        // These end with the year 4095.
+        let settings = settings::load(&file).unwrap();
+        assert_eq!(expiring(&settings, 67_089_254_400).len(), 2);
+        assert_eq!(expiring(&settings, 1_800_000_000), []);
+        assert_eq!(expiring(&settings, 100_000_000_000), []);
     }
 
     #[test]

@@ -30,9 +30,20 @@ pub(crate) fn decisions(settings: &Settings) -> Vec<Finding> {
     }
 }
 
-/// What works, and not as whoever wrote it may think: rules that can never apply.
+/// What works, and not as whoever wrote it may think, or not for long: rules that can never apply, certificates that end.
 pub(crate) fn odd(settings: &Settings) -> Vec<Finding> {
-    rules::compiled(settings).map(|rules| rules::odd(&rules)).unwrap_or_default()
+    let now_seconds = Clock::system().unix_millis() / 1000;
+    let mut findings = certificates::expiring(settings, now_seconds);
+    let Ok(rules) = rules::compiled(settings) else { return findings };
+    findings.extend(rules::odd(&rules));
+    let checks = settings.inbound.iter().any(|inbound| inbound.enabled && inbound.checks_mail_auth);
+    if rules.wants_authentication() && !checks {
+        let words =
+            "a rule asks for results of SPF, DKIM or DMARC, and no connector has them checked";
+        let finding = Finding::in_section("rule", "when", words);
+        findings.push(finding.hint("set `checks_mail_auth = true` on an [[inbound]] connector"));
+    }
+    findings
 }
 
 /// Tries what filters are asked with.

@@ -46,7 +46,7 @@ struct Rule {
 }
 
 /// The way of one recipient.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 struct Way {
     address: String,
     /// What the client is told at RCPT, if it is not taken.
@@ -54,9 +54,13 @@ struct Way {
     connector: Option<String>,
     why: Option<String>,
     next_hops: Vec<String>,
+    /// Where connections come from; empty: as the system chooses.
+    source_addresses: Vec<String>,
     tls: Option<String>,
     connections_max: Option<u32>,
     recipients_per_transaction_max: Option<u32>,
+    daily_messages_max: Option<u32>,
+    rate_max: Option<String>,
     /// The other connectors, and why it is none of them.
     others: Vec<Other>,
 }
@@ -175,13 +179,8 @@ fn no_way(policy: &Policy, address: &Address, reply: String) -> Way {
     Way {
         address: address.to_string(),
         refusal: Some(reply),
-        connector: None,
-        why: None,
-        next_hops: Vec::new(),
-        tls: None,
-        connections_max: None,
-        recipients_per_transaction_max: None,
         others: others(policy, address, None, ""),
+        ..Way::default()
     }
 }
 
@@ -211,10 +210,17 @@ fn way(policy: &Policy, recipient: &Recipient, from: Option<&Address>) -> Way {
         connector: Some(name.to_owned()),
         why: Some(why),
         next_hops,
+        source_addresses: connector
+            .map_or(&[][..], |it| &it.source_addresses)
+            .iter()
+            .map(ToString::to_string)
+            .collect(),
         tls: connector.map(|it| format!("{:?}", it.tls).to_lowercase()),
         connections_max: connector.map(|it| it.limits.connections_max),
         recipients_per_transaction_max: connector
             .map(|it| it.limits.recipients_per_transaction_max),
+        daily_messages_max: connector.and_then(|it| it.daily_messages_max),
+        rate_max: connector.and_then(|it| Some(it.rate_max?.to_string())),
         others: others(policy, address, from, name),
     }
 }
@@ -286,12 +292,17 @@ fn way_text(way: &Way) -> Vec<String> {
     if !way.next_hops.is_empty() {
         lines.push(format!("  next hops: {}", way.next_hops.join(", ")));
     }
+    if !way.source_addresses.is_empty() {
+        lines.push(format!("  from {} in turn", way.source_addresses.join(", ")));
+    }
     lines.extend(way.tls.as_ref().map(|tls| format!("  TLS: {tls}")));
     lines.extend(way.connections_max.zip(way.recipients_per_transaction_max).map(
         |(connections, recipients)| {
             format!("  at most {connections} connections, {recipients} recipients a transaction")
         },
     ));
+    lines.extend(way.daily_messages_max.map(|most| format!("  at most {most} messages a day")));
+    lines.extend(way.rate_max.as_ref().map(|most| format!("  at most {most} messages")));
     let others = way.others.iter();
     lines.extend(others.map(|other| format!("  not `{}`: {}", other.connector, other.why)));
     lines
