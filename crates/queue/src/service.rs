@@ -6,7 +6,7 @@ mod looking;
 mod search;
 mod settling;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -108,6 +108,7 @@ pub async fn run(parts: Parts, stop: watch::Receiver<bool>) {
         is_full: false,
         working: FuturesUnordered::new(),
         behind: HashMap::new(),
+        unreviewed: HashSet::new(),
         works: 0,
         again: Vec::new(),
         again_at: now,
@@ -189,6 +190,8 @@ struct Queue {
     working: FuturesUnordered<Pending<Done>>,
     /// For each message with work under way or to be done again: the work that waits behind it.
     behind: HashMap<MessageId, VecDeque<Work>>,
+    /// Messages whose ways are to be found anew once what is under way of them has ended; no more than attempts.
+    unreviewed: HashSet<MessageId>,
     /// How many pieces of work there are, wherever they stand.
     works: usize,
     works_max: usize,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mail::{AttemptEnd, Destination, EnhancedStatus, Fate, MessageId, Outcome, Reply, Timestamp};
-use schedule::{After, Due, End, Ended, Leaving, Why};
+use schedule::{After, Due, End, Ended, Leaving, State, Why};
 
 use super::{Queue, TROUBLE_WAIT};
 use crate::entries::Now;
@@ -123,6 +123,11 @@ impl Queue {
                 self.end_work(id);
             }
             Done::Finished(id) => self.end_work(id),
+            Done::Found(found) if self.is_under_way(found.id) => {
+                // Ways may have changed since it set out: what goes by another one now is not sent by both.
+                self.unreviewed.insert(found.id);
+                self.end_work(found.id);
+            }
             Done::Found(found) => {
                 let entries = self.maker.found(&found, &self.shared.policy.load().router, now);
                 let destinations = entries.iter().map(|it| it.destination.clone()).collect();
@@ -168,7 +173,9 @@ impl Queue {
         let after = settled.plan.waits_until.map_or(After::Remove, keep);
         self.schedule.settle(id, destination, after, now.instant);
         let is_misrouted = settled.plan.touches_nobody();
-        if !settled.plan.is_finished && (is_misrouted || self.schedule.open_entries(id) == 0) {
+        let is_owed = !self.is_under_way(id) && self.unreviewed.remove(&id);
+        let is_elsewhere = is_misrouted || is_owed || self.schedule.open_entries(id) == 0;
+        if !settled.plan.is_finished && is_elsewhere {
             // The spool knows of a recipient that waits, the schedule does not, or elsewhere: its way has changed.
             self.begin(Work::Review(id));
         }
@@ -176,6 +183,11 @@ impl Queue {
             self.metrics.report_written(settled.plan.action());
             self.accept(&report, now);
         }
+    }
+
+    /// Whether something of a message is being tried, or its outcome written down.
+    fn is_under_way(&self, id: MessageId) -> bool {
+        self.schedule.entries_of(id).any(|entry| entry.state == State::InFlight)
     }
 
     /// What was tried is under way no more.
@@ -191,6 +203,7 @@ impl Queue {
         self.metrics.message_missing();
         self.schedule.settle(id, destination, After::Remove, now.instant);
         self.schedule.forget(id);
+        self.unreviewed.remove(&id);
     }
 
     /// Does again what the spool could not do.

@@ -1,6 +1,7 @@
 //! The queue over a real spool, with the test in delivery's place and a clock that stands still.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test may stop")]
 
+mod limits;
 mod wishes;
 
 use std::collections::BTreeMap;
@@ -45,6 +46,8 @@ struct Shape {
     attempts_max: usize,
     transactions_max: usize,
     domains: Vec<String>,
+    /// Outbound connectors besides the one for `domains`.
+    further: Vec<OutboundConnector>,
 }
 
 impl Default for Shape {
@@ -54,6 +57,7 @@ impl Default for Shape {
             attempts_max: 100,
             transactions_max: 1000,
             domains: vec!["*".to_owned()],
+            further: Vec::new(),
         }
     }
 }
@@ -86,7 +90,7 @@ impl Relay {
             spool: spool.clone(),
             policy: Live::new(Policy::new(
                 Admission::new(Vec::new()),
-                Router::new(vec![connector]).unwrap(),
+                Router::new([vec![connector], shape.further].concat()).unwrap(),
             )),
             clock: clock.clone(),
             random_seed: 3,

@@ -1,0 +1,63 @@
+//! Connectors with limits, whose mail goes another way once they are full.
+
+use policy::config::OnLimit;
+
+use super::*;
+
+fn connector(name: &str, domain: &str) -> OutboundConnector {
+    OutboundConnector {
+        name: name.to_owned(),
+        recipient_domains: vec![domain.to_owned()],
+        on_limit: OnLimit::Spill,
+        ..OutboundConnector::default()
+    }
+}
+
+async fn delivered(relay: &mut Relay, to: &str, by: &str) {
+    relay.accept("a@a.example", &[to]).await;
+    let attempt = relay.attempt().await;
+    assert_eq!(attempt.destination.connector(), by, "{to}");
+    relay.end(attempt, answered(&[(0, Fate::Delivered)])).await;
+    relay.until("its end to be written", |it| it.ready == 0 && it.in_flight <= 1).await;
+}
+
+/// A message has a recipient under way by another way than its own, which opens again; then the way of its other
+/// recipient is full. What is under way is not sent a second time.
+#[tokio::test]
+async fn what_is_under_way_is_not_sent_by_a_way_that_opens_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let hourly = OutboundConnector {
+        rate_max: Some("1/1h".parse().unwrap()),
+        ..connector("a", "x.example")
+    };
+    let daily = OutboundConnector { daily_messages_max: Some(2), ..connector("b", "y.example") };
+    let shape = Shape { further: vec![hourly, daily], ..Shape::default() };
+    let mut relay = Relay::start(folder.path(), &clock(), shape);
+    delivered(&mut relay, "r@x.example", "a").await;
+    delivered(&mut relay, "r@y.example", "b").await;
+    delivered(&mut relay, "r@x.example", "internet").await;
+
+    relay.accept("a@a.example", &["one@x.example", "two@y.example"]).await;
+    let mut both = [relay.attempt().await, relay.attempt().await];
+    both.sort_by(|one, two| one.destination.connector().cmp(two.destination.connector()));
+    let [by_b, under_way] = both;
+    assert_eq!(
+        (by_b.destination.connector(), under_way.destination.connector()),
+        ("b", "internet")
+    );
+    relay.end(by_b, answered(&[(1, Fate::Deferred)])).await;
+    relay.until("one that rests", |it| (it.resting, it.in_flight) == (1, 1)).await;
+    delivered(&mut relay, "r@y.example", "b").await;
+
+    // Now `a` has room again, and `b` has none for the recipient that is due.
+    relay.advance(Duration::from_hours(1));
+    relay.no_attempt().await;
+    relay.no_attempt().await;
+    relay.end(under_way, answered(&[(0, Fate::Delivered)])).await;
+    let last = relay.attempt().await;
+    assert_eq!(last.destination.connector(), "internet");
+    relay.end(last, answered(&[(1, Fate::Delivered)])).await;
+    relay.until_empty().await;
+    relay.no_attempt().await;
+    relay.stop().await;
+}
