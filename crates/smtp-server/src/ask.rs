@@ -7,7 +7,7 @@ use filters::facts::{Content, Facts, Login};
 use filters::verdict::{Action, Change, ContentVerdict, Note};
 use mail::header::{Edit, Place, Which, apply};
 use mail::{MessageId, Recipient, Reply, ReversePath};
-use smtp_session::server::{self, Question, Session};
+use smtp_session::server::{self, Question};
 
 use crate::client::Plain;
 use crate::connection::Connection;
@@ -55,15 +55,8 @@ impl Connection {
         if reply.is_permanent() {
             self.misbehaved();
         }
-        tracing::info!(
-            session = %self.client.session,
-            listener = %self.reception.config.name,
-            client = %self.client.address,
-            %reply,
-            "client not greeted"
-        );
-        let settings = self.reception.settings_for(&self.client);
-        self.session = Session::refused(settings, &reply, self.reception.clock.now());
+        self.log_not_greeted(&reply);
+        self.greet_with(&reply);
     }
 
     /// Asks about what the relay itself lets through.

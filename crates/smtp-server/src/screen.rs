@@ -41,6 +41,16 @@ impl Connection {
         let Some((limit, reply)) = refusal else { return Ok(()) };
         self.reception.shed(limit);
         self.misbehaved();
+        self.log_not_greeted(&reply);
+        if !is_clear {
+            return Err(End::TurnedAway(Box::new(reply)));
+        }
+        self.greet_with(&reply);
+        Ok(())
+    }
+
+    /// Tells the operator that the greeting is a refusal.
+    pub(crate) fn log_not_greeted(&self, reply: &Reply) {
         tracing::info!(
             session = %self.client.session,
             listener = %self.reception.config.name,
@@ -48,13 +58,12 @@ impl Connection {
             %reply,
             "client not greeted"
         );
-        if !is_clear {
-            return Err(End::TurnedAway(Box::new(reply)));
-        }
-        let (settings, now) =
-            (self.reception.settings_for(&self.client), self.reception.clock.now());
-        self.session = Session::refused(settings, &reply, now);
-        Ok(())
+    }
+
+    /// The session begins with this refusal.
+    pub(crate) fn greet_with(&mut self, refusal: &Reply) {
+        let settings = self.reception.settings_for(&self.client);
+        self.session = Session::refused(settings, refusal, self.reception.clock.now());
     }
 
     /// A client that does not wait for the greeting does not speak SMTP but sends it.

@@ -42,8 +42,10 @@ impl Seen {
     /// # Errors
     /// When there was no memory for what somebody wants to see.
     pub(crate) fn finish(self) -> Result<Finished, Crowded> {
-        let header = self.beginning.fields().to_vec();
-        let octets_header = self.beginning.body_at().unwrap_or(header.len());
+        let octets_fields = self.beginning.fields().len();
+        let octets_header = self.beginning.body_at().unwrap_or(octets_fields);
+        let mut header = self.beginning.into_octets();
+        header.truncate(octets_fields);
         let (body, place) = match self.shown {
             Some(shown) if shown.is_crowded => return Err(Crowded),
             Some(shown) => shown.behind(octets_header),
