@@ -8,13 +8,11 @@ use crate::header::Edit;
 pub struct Directions {
     /// The class of traffic that it belongs to.
     pub class: Option<Box<str>>,
-    /// Whom its header says it is from, as it was received; the first, if there are several.
-    pub from: Option<Address>,
     /// Who stands in MAIL when it leaves, in place of its sender; that is still who hears of it.
     pub sender: Option<Address>,
     /// Changes to its header, made in this order when it leaves; what is stored stays as it was received.
     pub edits: Vec<Edit>,
-    /// Whether a receipt is made for each delivery.
+    /// Whether it is certified; receipts are not made yet.
     pub is_certified: bool,
     /// Why it is held until an operator releases it, if it is.
     pub held: Option<Box<str>>,

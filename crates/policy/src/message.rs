@@ -108,11 +108,8 @@ impl Policy {
             .into_iter()
             .map(|(it, rule)| self.routed(it, rule.as_deref(), from.as_ref()))
             .collect();
-        let directions =
-            Directions { class, from: None, sender, edits, is_certified: certify, held, rules };
-        if !directions.is_empty() {
-            decision.directions = Some(Box::new(Directions { from, ..directions }));
-        }
+        let directions = Directions { class, sender, edits, is_certified: certify, held, rules };
+        decision.directions = (!directions.is_empty()).then(|| Box::new(directions));
         decision
     }
 

@@ -6,7 +6,7 @@ use mail::{Address, Directions};
 use crate::record::{CRITICAL, Encoder, Fields, RecordError, exactly, put_field, text, unknown};
 
 const CLASS: u16 = 21;
-const FROM: u16 = 22;
+// 22 was the From of the header; nobody read it.
 /// A relay that does not know of it would send what should not be sent so.
 const EDIT: u16 = CRITICAL + 23;
 const CERTIFIED: u16 = 24;
@@ -22,9 +22,6 @@ const EDIT_VALUE: u16 = 3;
 pub(crate) fn encode(directions: &Directions, out: &mut Encoder) {
     if let Some(class) = &directions.class {
         out.field(CLASS, class.as_bytes());
-    }
-    if let Some(from) = &directions.from {
-        out.field(FROM, from.as_str().as_bytes());
     }
     if let Some(sender) = &directions.sender {
         out.field(SENDER, sender.as_str().as_bytes());
@@ -45,14 +42,13 @@ pub(crate) fn encode(directions: &Directions, out: &mut Encoder) {
 
 /// Whether a field of this tag is a direction.
 pub(crate) const fn is_known(tag: u16) -> bool {
-    matches!(tag, CLASS | FROM | EDIT | SENDER | CERTIFIED..=RULE)
+    matches!(tag, CLASS | EDIT | SENDER | CERTIFIED..=RULE)
 }
 
 /// Reads a field that is a direction.
 pub(crate) fn take(directions: &mut Directions, tag: u16, value: &[u8]) -> Result<(), RecordError> {
     match tag {
         CLASS => directions.class = Some(text(tag, value)?.into()),
-        FROM => directions.from = Some(address(tag, value)?),
         SENDER => directions.sender = Some(address(tag, value)?),
         EDIT => directions.edits.push(decode_edit(value)?),
         CERTIFIED => directions.is_certified = true,
@@ -177,9 +173,9 @@ pub(crate) mod tests {
         let address = || prop::option::of(Just(Address::parse("a@b.example").unwrap()));
         let rules = prop::collection::vec("[a-z]{1,9}".prop_map(Box::from), 0..3);
         let edits = prop::collection::vec(edit(), 0..4);
-        (word(), address(), address(), edits, any::<bool>(), word(), rules).prop_map(
-            |(class, from, sender, edits, is_certified, held, rules)| {
-                let all = Directions { class, from, sender, edits, is_certified, held, rules };
+        (word(), address(), edits, any::<bool>(), word(), rules).prop_map(
+            |(class, sender, edits, is_certified, held, rules)| {
+                let all = Directions { class, sender, edits, is_certified, held, rules };
                 Some(Box::new(all)).filter(|all| !all.is_empty())
             },
         )
