@@ -96,6 +96,25 @@ fn a_hook_adds_a_header_and_a_class_and_changes_recipients() {
     assert!(text.starts_with("Received:") && text.ends_with(want), "{text}");
 }
 
+/// A filter that sends a message elsewhere wants it to arrive: where nothing leads there it is not forgotten.
+#[test]
+fn what_a_filter_sends_nowhere_is_refused_for_now() {
+    let sink = Sink::start();
+    let hook = Hook::start(|_| {
+        r#"{"action":"continue","recipients":{"add":["q@nowhere.example"],"remove":["b@x.example"]}}"#
+            .to_owned()
+    });
+    let settings = with_hook(&sink, &hook, "")
+        .set("outbound.0.recipient_domains", vec!["x.example".to_owned()]);
+    let relay = Relay::start(settings);
+    let mut session = relay.session();
+    let reply = session.deliver("a@own.example", &["b@x.example"], LETTER);
+    assert_eq!(reply.code, 451, "{reply:?}");
+    assert!(reply.text().starts_with("4.3.5 a filter names recipients"), "{reply:?}");
+    assert_eq!(session.deliver("a@own.example", &["d@x.example"], LETTER).code, 250);
+    assert_eq!(sink.wait_accepted(1)[0].recipients, ["d@x.example"]);
+}
+
 #[test]
 fn a_hook_holds_or_discards() {
     let sink = Sink::start();

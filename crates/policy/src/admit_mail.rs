@@ -110,7 +110,10 @@ impl Admission {
     /// Whether the sender's domain is kept by a connector for clients that this one is none of.
     fn may_use_domain(&self, who: &Who<'_>, sender: &ReversePath) -> Result<(), Denied> {
         let Some(address) = sender.address() else { return Ok(()) };
-        for (connector, senders) in self.enabled() {
+        let keeps = |connector: &InboundConnector| {
+            connector.restrict_domains_to_ip_addresses || connector.restrict_domains_to_certificate
+        };
+        for (connector, senders) in self.enabled().filter(|(connector, _)| keeps(connector)) {
             let is_kept = holds(&senders.own, address);
             let by_address = is_kept && connector.restrict_domains_to_ip_addresses;
             let by_certificate = is_kept && connector.restrict_domains_to_certificate;

@@ -56,7 +56,7 @@ impl FromFilter {
             return Some(Fit::Any);
         }
         let from = from?;
-        if self.addresses.contains(&lower(from)) {
+        if !self.addresses.is_empty() && self.addresses.contains(&lower(from)) {
             return Some(Fit::Address);
         }
         let domain = from.domain()?;

@@ -26,7 +26,7 @@ pub struct Decision {
     pub directions: Option<Box<Directions>>,
     /// What rules said.
     pub verdicts: Vec<Verdict>,
-    /// The domain of From of which it has to be known first whether its owner protects it; the rest says nothing then.
+    /// The domain of From of which it has to be known first whether its owner protects it; until then it is refused for now.
     pub needs: Option<Domain>,
 }
 
@@ -85,6 +85,8 @@ impl Policy {
                 return decision;
             }
             foreign::Verdict::Ask(domain) => {
+                // Whoever does not find out tells the client so.
+                decision.refusal = Some((foreign_unknown(&domain), None));
                 decision.needs = Some(domain);
                 return decision;
             }
@@ -256,9 +258,9 @@ mod tests {
             let decision = policy.decide(&Facts { from_domain, ..facts(&header, &recipients) });
             let Decision { refusal, directions, needs, .. } = decision;
             match (refusal, directions, needs) {
+                (.., Some(domain)) => format!("asks for {domain}"),
                 (Some((reply, _)), ..) => reply.to_string(),
                 (_, Some(directions), _) => directions.sender.unwrap().to_string(),
-                (.., Some(domain)) => format!("asks for {domain}"),
                 _ => "kept".to_owned(),
             }
         };

@@ -123,7 +123,9 @@ impl Connection {
 
     /// Tells what was said; of a message that is to be forgotten nothing is heard before its end.
     fn answered(&self, action: Action, notes: &[Note]) -> Result<(), Reply> {
-        for note in notes {
+        // Once for a transaction, as all refusals are told.
+        let is_told = self.transaction.is_refusal_told && matches!(action, Action::Refuse(_));
+        for note in notes.iter().filter(|_| !is_told) {
             tracing::info!(
                 session = %self.client.session,
                 listener = %self.reception.config.name,
@@ -165,9 +167,10 @@ impl Connection {
         let Some(said) = self.ask_about_content(octets, content.as_mut()).await? else {
             return Ok(None);
         };
-        self.change_envelope(received, &said.changes);
+        let left_out = self.change_envelope(received, &said.changes);
         if received.recipients.is_empty() {
-            return Ok(None);
+            // To forget it is for a filter to say; one that names others wants the mail to arrive.
+            return if left_out { Err(reply::no_way_for_filter()) } else { Ok(None) };
         }
         let edits = said.edits();
         let mut decided = match &content {
@@ -216,9 +219,10 @@ impl Connection {
         Ok((!is_discarded).then_some(verdict))
     }
 
-    /// Changes sender and recipients as filters want it. A new recipient that no connector leads to is left out.
-    fn change_envelope(&self, received: &mut server::Transaction, changes: &[Change]) {
-        let policy = self.reception.policy.load();
+    /// Changes sender and recipients as filters want it. A new recipient that no connector leads to is left out; says
+    /// whether one was.
+    fn change_envelope(&self, received: &mut server::Transaction, changes: &[Change]) -> bool {
+        let (policy, mut left_out) = (self.reception.policy.load(), false);
         for change in changes {
             match change {
                 Change::Header(_) => {}
@@ -227,6 +231,7 @@ impl Connection {
                     received.recipients.retain(|it| it.address != *address);
                 }
                 Change::AddRecipient(address) if policy.router.may_route(address).is_err() => {
+                    left_out = true;
                     tracing::warn!(
                         session = %self.client.session,
                         recipient = %address,
@@ -240,6 +245,7 @@ impl Connection {
                 }
             }
         }
+        left_out
     }
 
     /// Answers as if the message were taken, and forgets it.

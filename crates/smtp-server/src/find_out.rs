@@ -28,9 +28,11 @@ impl Connection {
     /// Looks up what decides whether a connector takes mail of this sender from this client.
     pub(crate) async fn find_out_who(
         &mut self,
-        sender: &ReversePath,
+        (sender, octets_declared): (&ReversePath, Option<u64>),
         lookup: Lookup,
     ) -> Result<(), Reply> {
+        // What there is no room for, or is beyond its rate, is not worth a look-up.
+        self.may_begin(octets_declared)?;
         let (mut answers, mut needed) = (Answers::default(), Some(lookup));
         while let Some(Lookup::Spf) = needed {
             answers.spf = Some(self.spf(sender).await);
@@ -69,7 +71,7 @@ impl Connection {
         };
         let helo = self.session.helo_at_mail().unwrap_or_default();
         let finding = authenticator.spf(&self.asking(helo, sender)).await;
-        tracing::info!(
+        tracing::debug!(
             session = %self.client.session,
             client = %self.client.address,
             sender = %sender,

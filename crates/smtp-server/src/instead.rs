@@ -1,5 +1,7 @@
 //! Recipients that stand for others: what RCPT named, and who gets the mail.
 
+use std::collections::HashSet;
+
 use auth::{About, Origin};
 use mail::{Address, MessageId, OriginalRecipient, Recipient};
 
@@ -61,9 +63,13 @@ pub(crate) fn recipient<'a>(all: &'a [Instead], given: &'a Address) -> &'a Addre
 /// Puts those who get the mail in place of what RCPT named, and says whether it is certified by that.
 ///
 /// The sender goes on to hear of recipients by the names that it gave (RFC 3461 §5.2.3).
-pub(crate) fn readdress(recipients: &mut [Recipient], all: &[Instead]) -> bool {
+/// Who is then named twice gets it once.
+pub(crate) fn readdress(recipients: &mut Vec<Recipient>, all: &[Instead]) -> bool {
+    if all.is_empty() {
+        return false;
+    }
     let mut is_certified = false;
-    for recipient in recipients {
+    for recipient in recipients.iter_mut() {
         let Some(instead) = all.iter().find(|it| it.given == recipient.address) else { continue };
         recipient.address = instead.address.clone();
         if instead.is_return() {
@@ -74,6 +80,8 @@ pub(crate) fn readdress(recipients: &mut [Recipient], all: &[Instead]) -> bool {
         let given = || OriginalRecipient::new(kind, instead.given.as_str());
         recipient.original = recipient.original.take().or_else(given);
     }
+    let mut seen = HashSet::new();
+    recipients.retain(|recipient| seen.insert(recipient.address.clone()));
     is_certified
 }
 
@@ -102,6 +110,6 @@ mod tests {
             ("\u{e9}@d", Some("utf-8;\u{e9}@d.x")),
         ];
         assert_eq!(seen, want);
-        assert!(!readdress(&mut recipients[1..2], &all));
+        assert!(!readdress(&mut recipients[1..2].to_vec(), &all));
     }
 }

@@ -71,6 +71,12 @@ pub(crate) fn memory_full() -> Reply {
     reply(452, EnhancedStatus::new(4, 3, 1), words)
 }
 
+/// A filter sends the message to recipients that no connector leads to, and to no others.
+pub(crate) fn no_way_for_filter() -> Reply {
+    let words = "a filter names recipients that no connector takes; try again later";
+    reply(451, EnhancedStatus::new(4, 3, 5), words)
+}
+
 /// What a greeting can say of `refusal` (RFC 5321 §4.3.2): 554, or 421 if it is for now.
 pub(crate) fn greeting(refusal: &Reply) -> Reply {
     let code = if refusal.is_permanent() { 554 } else { 421 };

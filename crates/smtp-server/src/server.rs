@@ -28,10 +28,8 @@ use crate::logins::Logins;
 use crate::metrics::Metrics;
 use crate::rates::Meters;
 use crate::reception::{Reception, session_settings};
+use crate::seen::SHOWN_OCTETS_MAX;
 use crate::shedding::{Limits, Shedding};
-
-/// Content of a listener's clients that is kept in memory for filters and mail authentication, in octets.
-const SHOWN_OCTETS_MAX: usize = 256 << 20;
 
 /// What reception is made of.
 #[derive(Debug)]
@@ -140,6 +138,8 @@ impl Server {
         let Parts { accepted, logins, clock, hostname, registry, filters, return_paths, .. } =
             parts;
         let sessions = Arc::new(AtomicU64::new(clock.unix_millis() << 16));
+        let shown_octets_max = usize::try_from(SHOWN_OCTETS_MAX).unwrap_or(Semaphore::MAX_PERMITS);
+        let shown = Arc::new(Semaphore::new(shown_octets_max));
         let mut listening = Vec::new();
         let mut acceptors = Vec::new();
         let mut sheddings = Vec::new();
@@ -170,7 +170,7 @@ impl Server {
                 filters: Arc::clone(&filters),
                 return_paths: return_paths.clone(),
                 authenticator: authenticator.clone(),
-                shown: Arc::new(Semaphore::new(SHOWN_OCTETS_MAX)),
+                shown: Arc::clone(&shown),
                 spool: spool.clone(),
                 resolver: resolver.clone(),
                 accepted_depth: accepted.depth(),

@@ -11,7 +11,7 @@ use crate::connection::Connection;
 use crate::metrics::Limit;
 use crate::rates::Kind;
 use crate::reply;
-use crate::seen::Seen;
+use crate::seen::{SHOWN_OCTETS_MAX, Seen};
 use crate::trace::{Protocol, Received};
 use crate::transaction::Transaction;
 
@@ -22,10 +22,9 @@ impl Connection {
         let mut answer = match &question {
             Question::Mail { sender, octets_declared } => match self.may_come_from(sender) {
                 Ok(None) => self.may_begin(*octets_declared),
-                Ok(Some(lookup)) => match Box::pin(self.find_out_who(sender, lookup)).await {
-                    Ok(()) => self.may_begin(*octets_declared),
-                    Err(reply) => Err(reply),
-                },
+                Ok(Some(lookup)) => {
+                    Box::pin(self.find_out_who((sender, *octets_declared), lookup)).await
+                }
                 Err(reply) => Err(reply),
             },
             Question::Recipient { address } => self.may_have(address),
@@ -60,7 +59,7 @@ impl Connection {
 
     /// Then looks whether there is room now. The place itself is taken when the content comes, so that a client
     /// that goes no further holds none.
-    fn may_begin(&mut self, octets_declared: Option<u64>) -> Result<(), Reply> {
+    pub(crate) fn may_begin(&mut self, octets_declared: Option<u64>) -> Result<(), Reply> {
         self.may_have_one(Kind::Octets)?;
         if self.reception.is_queue_nearly_full() {
             self.reception.shed(Limit::Queue);
@@ -128,7 +127,8 @@ impl Connection {
         let checks = || self.reception.policy.load().admission.checks_mail_auth(connector);
         let checked =
             authenticator.filter(|_| checks()).map(auth::Authenticator::content_octets_max);
-        by_filters.max(checked)
+        // There is memory for no more, now or later.
+        by_filters.max(checked).map(|most| most.min(SHOWN_OCTETS_MAX))
     }
 
     /// Whether somebody wants to know the header.

@@ -132,7 +132,8 @@ fn said(route: &arguments::Route, policy: &Policy) -> Result<Route> {
 /// All but the client and the recipients.
 fn outline(decision: &Decision, from: Option<&Address>) -> Route {
     let directions = decision.directions.as_deref();
-    let (reply, rule) = decision.refusal.clone().unzip();
+    let refusal = decision.refusal.clone().filter(|_| decision.needs.is_none());
+    let (reply, rule) = refusal.unzip();
     Route {
         inbound: None,
         rules: decision.verdicts.iter().map(verdict).collect(),
