@@ -29,7 +29,7 @@ use crate::tryout::{self, Bench};
 use crate::{decisions, logins, look, return_paths};
 
 /// Sections and tables in them that take effect without a restart.
-const LIVE: [&str; 13] = [
+const LIVE: [&str; 12] = [
     "connectors_folder",
     "inbound",
     "outbound",
@@ -39,7 +39,6 @@ const LIVE: [&str; 13] = [
     "expect",
     "domain",
     "rewrite",
-    "logins",
     "dkim",
     "mail_auth.signing",
     "mail_auth.domains",

@@ -21,7 +21,7 @@ use crate::failure::Result;
 use crate::reach::service_runtime;
 use crate::signals::{Signals, Wish};
 use crate::wire::{self, Running};
-use crate::{descriptors, log, output};
+use crate::{descriptors, log, look, output};
 
 /// Messages that the sink took and nobody has looked at.
 const MESSAGES_MAX: usize = 1024;
@@ -30,7 +30,7 @@ const LOG: &str = "relay.log";
 
 /// Does it.
 pub(crate) fn run(quickstart: &Quickstart) -> Result {
-    let settings = settings::load(&quickstart.config)?;
+    let settings = settings::load_and_look(&quickstart.config, look::findings)?;
     let folder = folder(&settings)?;
     let _log = log::start(&settings.log, Some(&folder.join(LOG)))?;
     descriptors::raise(&settings);
