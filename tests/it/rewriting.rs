@@ -1,6 +1,7 @@
 //! Addresses that stand for others: recipients under a suffix, and return paths of the relay's own.
 
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::harness::accounts::write_secret;
 use crate::harness::dns::{Dns, Record};
@@ -250,6 +251,46 @@ fn da_17_a_bounce_says_which_message_and_recipient_it_is_about() {
     assert!(accepted.contains(&format!(r#""message":"{about}"#)), "{about} {accepted}");
     let reply = bounce(&relay, "", &paths[0].replace("=ana@", "=eve@"));
     assert_eq!((reply.code, reply.text().contains("is forged")), (550, true), "{reply:?}");
+}
+
+/// Where each recipient has a transaction of its own, each outcome is written down as it comes: a kill in the midst has
+/// nobody sent to a second time whose outcome was written, and each gets it in the end.
+#[test]
+fn a_kill_in_the_midst_of_many_transactions_sends_nothing_twice() {
+    const TAKEN: usize = 60;
+    let (folder, sink) = (tempfile::tempdir().expect("a folder"), Sink::start());
+    // The next one is never answered, so the attempt goes on.
+    let dots = AtomicUsize::new(0);
+    sink.set_script(move |event| match event.stage {
+        Stage::Dot if dots.fetch_add(1, Ordering::Relaxed) == TAKEN => Act::Stall,
+        _ => Act::Go,
+    });
+    let mut relay = relay_with_return_paths(folder.path(), &sink, "verp");
+    let recipients: Vec<_> = (0..100).map(|number| format!("r{number}@dest.example")).collect();
+    let named: Vec<_> = recipients.iter().map(String::as_str).collect();
+    relay.submit("ana@sender.example", &named, &letter("news", 300));
+    sink.wait_accepted(TAKEN);
+    let id = wait_for("the message", || {
+        let list = relay.cli_json(&["queue", "list"]);
+        Some(list["messages"][0]["id"].as_str()?.to_owned())
+    });
+    wait_until("the outcomes of those that were taken", || {
+        let shown = relay.cli_json(&["queue", "show", &id]);
+        let all = shown["recipients"].as_array().expect("recipients").iter();
+        all.filter(|it| it["state"] == "delivered").count() == TAKEN
+    });
+    assert_eq!(relay.cli_json(&["status"])["queue"]["in_flight"], 1, "it is under way");
+    relay.kill();
+    sink.set_script(|_| Act::Go);
+    relay.restart();
+    let received = sink.wait_accepted(recipients.len());
+    wait_until("an empty queue", || relay.cli_json(&["status"])["spool"]["messages"] == 0);
+    let mut got: Vec<_> = received.iter().flat_map(|it| it.recipients.clone()).collect();
+    got.extend(sink.accepted().iter().skip(received.len()).flat_map(|it| it.recipients.clone()));
+    let mut wanted = recipients;
+    got.sort();
+    wanted.sort();
+    assert_eq!(got, wanted, "each gets it once");
 }
 
 /// A next hop's refusal is told to the sender itself, whatever the return path was.

@@ -154,6 +154,30 @@ fn converted_content_is_signed_as_it_leaves() {
     assert_eq!(verify(&message.content), [true, true]);
 }
 
+/// However many transactions an attempt takes, its content is converted once and signed once.
+#[test]
+fn content_is_made_ready_once_for_all_transactions() {
+    let (sink, keys) = (Sink::start(), Keys::new());
+    sink.set_extensions(&["PIPELINING", "SIZE"]);
+    let settings = Settings::towards(sink.address())
+        .set("outbound.0.limits.recipients_per_transaction_max", 1);
+    let mut relay = Relay::start(keys.with_both(settings));
+    let original = "From: Ana <ana@sender.example>\r\nMIME-Version: 1.0\r\n\
+        Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\
+        Subject: one\r\n\r\ngr\u{fc}n\r\n";
+    let recipients: Vec<_> = (0..5).map(|number| format!("r{number}@receiver.example")).collect();
+    let named: Vec<_> = recipients.iter().map(String::as_str).collect();
+    relay.submit("ana@sender.example", &named, original.as_bytes());
+    for message in sink.wait_accepted(recipients.len()) {
+        assert!(message.content.is_ascii());
+        assert_eq!(verify(&message.content), [true, true]);
+        assert!(!message.mail_parameters.contains("8BITMIME"), "{message:?}");
+    }
+    assert!((relay.metric_sum("chasqui_dkim_signed_total") - 2.0).abs() < 0.5, "once by each key");
+    relay.terminate();
+    assert_eq!(relay.log().matches("content converted to 7 bits").count(), 1);
+}
+
 /// A key that the DNS does not have is not used, and the log says so.
 #[test]
 fn a_key_that_is_not_published_is_not_used() {

@@ -4,19 +4,21 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use channel::Sender;
 use mail::{Attempt, AttemptEnd, Fate, Outcome, Peer, RecipientOutcome, Reply, Timestamp};
 use policy::Policy;
 use policy::config::{OutboundConnector, Protocol};
-use smtp_session::client::{After, Answer, Extensions, Outgoing, Timeouts, Transaction};
+use smtp_session::client::{After, Answer, Outgoing, Timeouts, Transaction};
 use spool::{LoadError, ReadError, Stored};
 
+use crate::body::Body;
 use crate::connection::Connection;
 use crate::dial::{Dial, NoConnection, stopping};
 use crate::drive::{Driven, drive};
-use crate::leaving::{Head, Leaving};
 use crate::metrics::ConnectorMetrics;
+use crate::prepared::Prepared;
 use crate::return_path;
-use crate::seven_bit::{self, Body, Unfit};
+use crate::seven_bit::{self, Unfit};
 use crate::shared::Shared;
 use crate::words::{BAD_CONNECTION, NO_ROUTE, OUR_SIDE, later};
 
@@ -30,7 +32,7 @@ pub(crate) struct Finished {
 }
 
 /// Tries to deliver.
-pub(crate) async fn run(shared: &Shared, attempt: Attempt) -> Finished {
+pub(crate) async fn run(shared: &Shared, attempt: Attempt, ends: &Sender<AttemptEnd>) -> Finished {
     let unreachable = |reply| Outcome::Unreachable { reply, peer: None };
     let name = attempt.destination.connector();
     let policy = shared.policy.hold();
@@ -40,8 +42,8 @@ pub(crate) async fn run(shared: &Shared, attempt: Attempt) -> Finished {
         (Ok(stored), Some((connector, metrics))) => {
             let destination = attempt.destination.clone();
             let dial = Dial::new(shared, &destination, connector, &metrics);
-            let mut sending =
-                Sending::new((shared, &policy), &attempt, stored, (connector, &metrics), dial);
+            let at = (shared, &*policy, ends);
+            let mut sending = Sending::new(at, &attempt, stored, (connector, &metrics), dial);
             return sending.run().await;
         }
         (Ok(_), None) => {
@@ -55,24 +57,28 @@ pub(crate) async fn run(shared: &Shared, attempt: Attempt) -> Finished {
 
 /// The end of an attempt on which no time was spent.
 pub(crate) const fn end_of(attempt: Attempt, outcome: Outcome) -> AttemptEnd {
-    AttemptEnd { attempt, outcome, connect_wait: Duration::ZERO, transmit_wait: Duration::ZERO }
+    let wait = Duration::ZERO;
+    AttemptEnd { attempt, outcome, is_further: false, connect_wait: wait, transmit_wait: wait }
 }
 
 struct Sending<'a> {
     shared: &'a Shared,
+    /// Who is told of outcomes before the end.
+    ends: &'a Sender<AttemptEnd>,
     /// The generation of the policy that it goes by.
     generation: u64,
     attempt: &'a Attempt,
-    stored: Stored,
+    message: Prepared<'a>,
     connector: &'a OutboundConnector,
     metrics: &'a Arc<ConnectorMetrics>,
     dial: Dial<'a>,
     connection: Option<Connection>,
-    /// What the content begins with, if it is changed.
-    head: Option<Box<Head>>,
     /// Transactions to come: each the places in the envelope of its recipients.
     batches: VecDeque<Vec<usize>>,
+    /// What the queue has not been told.
     outcomes: Vec<RecipientOutcome>,
+    /// The queue was told of recipients that were taken.
+    is_further: bool,
     /// A host that cannot have the content, and why: it fails if none of the others can.
     unfit: Option<Box<(Reply, Connection)>>,
     /// Some host took part in a transaction, so the destination itself need not rest.
@@ -83,7 +89,7 @@ struct Sending<'a> {
 
 impl<'a> Sending<'a> {
     fn new(
-        (shared, policy): (&'a Shared, &'a Policy),
+        (shared, policy, ends): (&'a Shared, &'a Policy, &'a Sender<AttemptEnd>),
         attempt: &'a Attempt,
         stored: Stored,
         (connector, metrics): (&'a OutboundConnector, &'a Arc<ConnectorMetrics>),
@@ -101,16 +107,17 @@ impl<'a> Sending<'a> {
         let batches = places.chunks(recipients_max).map(<[usize]>::to_vec).collect();
         Self {
             shared,
+            ends,
             generation: policy.generation(),
             attempt,
-            stored,
+            message: Prepared::new(stored),
             connector,
             metrics,
             dial,
             connection: None,
-            head: None,
             batches,
             outcomes: Vec::with_capacity(places.len()),
+            is_further: false,
             unfit: None,
             was_answered: false,
             connect_wait: Duration::ZERO,
@@ -119,7 +126,14 @@ impl<'a> Sending<'a> {
     }
 
     async fn run(&mut self) -> Finished {
+        if self.batches.is_empty() {
+            return self.finish(Outcome::Decided(Vec::new()));
+        }
         while let Some(batch) = self.batches.pop_front() {
+            if !self.outcomes.is_empty() {
+                // Boxed: it is rare, and each attempt would hold room for it.
+                Box::pin(self.tell_taken()).await;
+            }
             let connection = match self.connect().await {
                 Ok(connection) => connection,
                 Err(error) => {
@@ -136,13 +150,26 @@ impl<'a> Sending<'a> {
                     _ => Outcome::Missing,
                 };
                 // What was answered before counts; the rest is found unreadable again by the next attempt.
-                if self.outcomes.is_empty() {
+                if self.outcomes.is_empty() && !self.is_further {
                     return self.finish(outcome);
                 }
                 self.answer_rest(Fate::Deferred, &later(OUR_SIDE, error.to_string()), None);
             }
         }
         self.finish_answered()
+    }
+
+    /// Tells the queue whom hosts have taken, as the rest may take long and a crash would have them sent twice. What failed
+    /// or waits is told at the end, in one report.
+    async fn tell_taken(&mut self) {
+        let is_taken = |outcome: &mut RecipientOutcome| outcome.fate == Fate::Delivered;
+        let taken: Vec<_> = self.outcomes.extract_if(.., is_taken).collect();
+        if !taken.is_empty() {
+            let end = self.end(Outcome::Taken(taken));
+            self.is_further = true;
+            // Without a queue the message waits for the scan at the next start.
+            drop(self.ends.send(end).await);
+        }
     }
 
     /// The connection at hand, an idle one or a fresh one.
@@ -180,16 +207,16 @@ impl<'a> Sending<'a> {
         mut connection: Connection,
         batch: Vec<usize>,
     ) -> Result<(), ReadError> {
-        if let Err(error) = self.ready_head().await {
+        if let Err(error) = self.message.ready_head().await {
             self.batches.push_front(batch);
             return Err(error);
         }
-        let outgoing = self.outgoing(&batch);
-        let ready = if seven_bit::is_needed(connection.extensions, &outgoing)
-            || self.shared.desk.is_open()
-        {
+        let mut outgoing = self.outgoing(&batch);
+        let (extensions, desk) = (connection.extensions, &self.shared.desk);
+        let ready = if seven_bit::is_needed(extensions, &outgoing) || desk.is_open() {
+            let means = (&self.shared.conversions, desk);
             // Boxed with all that it needs: it is rare, and each attempt would hold room for it.
-            match Box::pin(self.made_ready(outgoing, connection.extensions)).await {
+            match Box::pin(self.message.body(&mut outgoing, extensions, means)).await {
                 Ok(ready) => ready,
                 Err(error) => {
                     self.batches.push_front(batch);
@@ -197,9 +224,9 @@ impl<'a> Sending<'a> {
                 }
             }
         } else {
-            Ok((outgoing, Body::Stored(self.leaving().pieces())))
+            Ok(Body::Stored(self.message.leaving().pieces()))
         };
-        let (outgoing, mut body) = match ready {
+        let mut body = match ready {
             Ok(ready) => ready,
             Err(Unfit::Never(reply)) => {
                 // Another host of the destination may offer 8BITMIME.
@@ -254,29 +281,6 @@ impl<'a> Sending<'a> {
         Ok(())
     }
 
-    /// The content for hosts that take it only otherwise than it is stored: converted to 7 bits, signed.
-    async fn made_ready(
-        &self,
-        mut outgoing: Outgoing,
-        extensions: Extensions,
-    ) -> Result<Result<(Outgoing, Body<'a>), Unfit>, ReadError> {
-        let (leaving, room) = (self.leaving(), &self.shared.conversions);
-        let mut body = Body::Stored(leaving.pieces());
-        if seven_bit::is_needed(extensions, &outgoing) {
-            match seven_bit::body(leaving, &mut outgoing, room).await? {
-                Ok(seven_bit) => body = seven_bit,
-                Err(unfit) => return Ok(Err(unfit)),
-            }
-        }
-        if self.shared.desk.is_open() {
-            let (unsigned, desk) = (body.again(leaving), &self.shared.desk);
-            let fields = desk.signatures(self.attempt.id, unsigned, outgoing.now).await?;
-            outgoing.octets += u64::try_from(fields.len()).unwrap_or(u64::MAX);
-            body.put_on_top(fields);
-        }
-        Ok(Ok((outgoing, body)))
-    }
-
     /// Begins a transaction.
     fn begin(&self, connection: &Connection, outgoing: Outgoing) -> Box<Transaction> {
         let begin = match self.connector.protocol {
@@ -292,7 +296,7 @@ impl<'a> Sending<'a> {
         &mut self,
         connection: &mut Connection,
         mut transaction: Box<Transaction>,
-        body: &mut Body<'_>,
+        body: &mut Body,
     ) -> Driven {
         let start = self.shared.clock.now();
         let driven = drive(connection, &mut transaction, body, &self.shared.clock).await;
@@ -334,32 +338,18 @@ impl<'a> Sending<'a> {
         }
     }
 
-    /// Makes the changes to the header, once.
-    async fn ready_head(&mut self) -> Result<(), ReadError> {
-        let is_to_do = self.stored.envelope.directions.is_some() && self.head.is_none();
-        if is_to_do {
-            // Boxed: it is rare, and each attempt would hold room for it.
-            self.head = Box::pin(Head::of(&self.stored)).await?.map(Box::new);
-        }
-        Ok(())
-    }
-
-    /// The content as it leaves.
-    fn leaving(&self) -> Leaving<'_> {
-        Leaving { stored: &self.stored, head: self.head.as_deref() }
-    }
-
     fn outgoing(&self, batch: &[usize]) -> Outgoing {
-        let envelope = &self.stored.envelope;
+        let stored = &self.message.stored;
+        let envelope = &stored.envelope;
         let now = Timestamp::from_millis(self.shared.clock.unix_millis());
         let way = (self.connector, &self.shared.return_paths);
         Outgoing {
-            sender: return_path::of((self.attempt.id, &self.stored), batch, way, now),
+            sender: return_path::of((self.attempt.id, stored), batch, way, now),
             recipients: batch
                 .iter()
                 .filter_map(|place| envelope.recipients.get(*place).cloned())
                 .collect(),
-            octets: self.leaving().octets(),
+            octets: self.message.leaving().octets(),
             body_type: envelope.body_type,
             needs_smtputf8: envelope.needs_smtputf8,
             wishes: Box::new(envelope.wishes.clone()),
@@ -411,7 +401,7 @@ impl<'a> Sending<'a> {
     }
 
     fn note(&mut self, place: usize, fate: Fate, reply: &Reply, peer: Option<Arc<Peer>>) {
-        let recipient = self.stored.envelope.recipients.get(place);
+        let recipient = self.message.stored.envelope.recipients.get(place);
         // The queue logs the outcome; this is for who looks closer.
         tracing::debug!(
             message = %self.attempt.id,
@@ -444,13 +434,17 @@ impl<'a> Sending<'a> {
                 Some(connection)
             }
         });
-        let end = AttemptEnd {
+        Finished { end: Some(self.end(outcome)), connection }
+    }
+
+    fn end(&self, outcome: Outcome) -> AttemptEnd {
+        AttemptEnd {
             attempt: self.attempt.clone(),
             outcome,
+            is_further: self.is_further,
             connect_wait: self.connect_wait,
             transmit_wait: self.transmit_wait,
-        };
-        Finished { end: Some(end), connection }
+        }
     }
 }
 

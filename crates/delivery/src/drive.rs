@@ -6,8 +6,8 @@ use smtp_session::client::{End, Step, Transaction};
 use spool::ReadError;
 use units::Clock;
 
+use crate::body::Body;
 use crate::connection::{Connection, Event, Pieces};
-use crate::seven_bit::Body;
 
 /// So much is put together before it is written.
 const PIECES_OCTETS_MAX: usize = 64 << 10;
@@ -27,7 +27,7 @@ pub(crate) enum Driven {
 pub(crate) async fn drive(
     connection: &mut Connection,
     transaction: &mut Transaction,
-    body: &mut Body<'_>,
+    body: &mut Body,
     clock: &Clock,
 ) -> Driven {
     let mut pieces = Pieces::default();

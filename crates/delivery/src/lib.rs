@@ -8,6 +8,7 @@
 
 mod address;
 mod attempt;
+mod body;
 mod config;
 mod connect;
 mod connection;
@@ -23,6 +24,7 @@ mod means;
 mod metrics;
 mod open;
 mod pool;
+mod prepared;
 mod rests;
 mod return_path;
 mod service;

@@ -136,7 +136,8 @@ fn say_goodbye(goodbyes: &mut JoinSet<()>, connections: Vec<Connection>) {
 }
 
 async fn try_one(shared: Arc<Shared>, attempt: Attempt, ends: Sender<AttemptEnd>) {
-    let trying = AssertUnwindSafe(attempt::run(&shared, attempt.clone())).catch_unwind();
+    let trying = attempt::run(&shared, attempt.clone(), &ends);
+    let trying = AssertUnwindSafe(trying).catch_unwind();
     let finished = trying.await.unwrap_or_else(|_| {
         shared.metrics.panicked();
         tracing::error!(message = %attempt.id, destination = %attempt.destination, "attempt panicked");

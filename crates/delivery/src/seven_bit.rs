@@ -8,7 +8,7 @@ use smtp_session::client::{Extensions, Outgoing};
 use spool::ReadError;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use crate::leaving::{Leaving, Pieces};
+use crate::leaving::Leaving;
 use crate::words::never;
 
 /// A larger message is not converted.
@@ -18,8 +18,6 @@ const MEMORY_OCTETS_MAX: usize = 256 << 20;
 /// What one takes, by the size of its message: the message, and what comes of it in quoted-printable at worst.
 const MEMORY_FACTOR: u64 = 4;
 const KIB: u64 = 1024;
-/// Given out at once.
-const PIECE_OCTETS: usize = 64 << 10;
 /// Conversion is needed and not possible (RFC 3463 §3.7).
 const NO_CONVERSION: EnhancedStatus = EnhancedStatus::new(5, 6, 3);
 
@@ -33,75 +31,30 @@ impl Default for Room {
     }
 }
 
-/// Content on its way out.
+/// What goes to a next hop without 8BITMIME.
 #[derive(Debug)]
-pub(crate) enum Body<'a> {
-    /// As it was taken.
-    Stored(Pieces),
-    /// Given out piece by piece, as each has its own time limit. Holds its room until it is dropped.
-    Converted(Box<Converted<'a>>),
+pub(crate) enum SevenBit<'a> {
+    /// The content as it is: no octet of it is above 127.
+    AsItIs,
+    /// What was made of it.
+    Converted(Converted<'a>),
 }
 
-/// Content in memory.
+/// Converted content in memory. Holds its room until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Converted<'a> {
-    /// What goes before the rest, such as signatures.
-    top: Bytes,
-    /// All the rest.
-    octets: Bytes,
-    /// None if another one holds it.
-    _room: Option<SemaphorePermit<'a>>,
+    pub(crate) octets: Bytes,
+    _room: SemaphorePermit<'a>,
 }
 
-impl Body<'static> {
-    /// Content that is in memory anyway.
-    pub(crate) fn of(octets: Bytes) -> Self {
-        Body::Converted(Box::new(Converted { top: Bytes::new(), octets, _room: None }))
-    }
-}
-
-impl Body<'_> {
-    /// The next piece; none at the end.
-    pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, ReadError> {
-        match self {
-            Self::Stored(content) => content.next().await,
-            Self::Converted(all) if !all.top.is_empty() => Ok(Some(std::mem::take(&mut all.top))),
-            Self::Converted(all) => {
-                let piece = all.octets.split_to(all.octets.len().min(PIECE_OCTETS));
-                Ok(Some(piece).filter(|piece| !piece.is_empty()))
-            }
-        }
-    }
-
-    /// Puts `fields` on top of the header.
-    pub(crate) fn put_on_top(&mut self, fields: Bytes) {
-        match self {
-            Self::Stored(pieces) => pieces.put_on_top(fields),
-            Self::Converted(all) => all.top = fields,
-        }
-    }
-
-    /// The same from its beginning, to be read before `self` is. It must not outlive `self`, which holds the room.
-    pub(crate) fn again(&self, leaving: Leaving<'_>) -> Body<'static> {
-        match self {
-            Self::Stored(_) => Body::Stored(leaving.pieces()),
-            Self::Converted(all) => {
-                let octets = all.octets.clone();
-                Body::Converted(Box::new(Converted { top: Bytes::new(), octets, _room: None }))
-            }
-        }
-    }
-}
-
-/// What goes to a next hop without 8BITMIME, and what MAIL says of it.
+/// Makes what goes to a next hop without 8BITMIME.
 ///
 /// # Errors
 /// The inner one is for the recipients: the message cannot go there, or our own machine could not convert it now.
-pub(crate) async fn body<'a>(
+pub(crate) async fn seven_bit<'a>(
     leaving: Leaving<'_>,
-    outgoing: &mut Outgoing,
     room: &'a Room,
-) -> Result<Result<Body<'a>, Unfit>, ReadError> {
+) -> Result<Result<SevenBit<'a>, Unfit>, ReadError> {
     let mut content = leaving.pieces();
     let mut is_wide = false;
     while let Some(piece) = content.next().await? {
@@ -110,9 +63,8 @@ pub(crate) async fn body<'a>(
             break;
         }
     }
-    outgoing.body_type = BodyType::SevenBit;
     if !is_wide {
-        return Ok(Ok(Body::Stored(leaving.pieces())));
+        return Ok(Ok(SevenBit::AsItIs));
     }
     let octets = leaving.octets();
     if octets > CONVERTED_OCTETS_MAX {
@@ -121,7 +73,7 @@ pub(crate) async fn body<'a>(
     let kib = (octets * MEMORY_FACTOR).div_ceil(KIB);
     let permits = room.0.acquire_many(u32::try_from(kib).unwrap_or(u32::MAX)).await;
     // Nobody closes it.
-    let Ok(permit) = permits else { return Ok(Err(Unfit::Hindered)) };
+    let Ok(mut permit) = permits else { return Ok(Err(Unfit::Hindered)) };
     let mut whole = Vec::with_capacity(usize::try_from(octets).unwrap_or_default());
     let mut content = leaving.pieces();
     while let Some(piece) = content.next().await? {
@@ -131,12 +83,10 @@ pub(crate) async fn body<'a>(
     Ok(match converting.await {
         Ok(Ok(converted)) => {
             tracing::info!(message = %leaving.stored.id, "content converted to 7 bits");
-            outgoing.octets = u64::try_from(converted.len()).unwrap_or(u64::MAX);
-            Ok(Body::Converted(Box::new(Converted {
-                top: Bytes::new(),
-                octets: converted.into(),
-                _room: Some(permit),
-            })))
+            // The original is gone, and what was made of it is mostly smaller than it could be.
+            let left = permit.split(converted.len().div_ceil(1024).min(permit.num_permits()));
+            let room = left.unwrap_or(permit);
+            Ok(SevenBit::Converted(Converted { octets: converted.into(), _room: room }))
         }
         Ok(Err(reason)) => Err(refusal(&reason.to_string())),
         // The relay stops, or the conversion met a bug of ours; neither is the message's fault.

@@ -12,7 +12,7 @@ use policy::first_mailbox;
 use spool::ReadError;
 use tokio::sync::{Semaphore, mpsc};
 
-use crate::seven_bit::Body;
+use crate::body::Body;
 
 /// Content with a larger header is not signed; reception takes none of this size by default.
 const HEADER_OCTETS_MAX: usize = 4 << 20;
@@ -67,7 +67,7 @@ impl Desk {
     pub(crate) async fn signatures(
         &self,
         id: MessageId,
-        mut body: Body<'_>,
+        mut body: Body,
         now: Timestamp,
     ) -> Result<Bytes, ReadError> {
         let Some(signing) = &self.signing else { return Ok(Bytes::new()) };
@@ -126,7 +126,7 @@ impl Signing {
 }
 
 /// The header with its empty line, and what was read behind it; none if it is too large.
-async fn split(body: &mut Body<'_>) -> Result<Option<(Vec<u8>, Bytes)>, ReadError> {
+async fn split(body: &mut Body) -> Result<Option<(Vec<u8>, Bytes)>, ReadError> {
     let mut beginning = Beginning::default();
     while let Some(piece) = body.next().await? {
         beginning.push(&piece);

@@ -43,7 +43,7 @@ pub struct Attempt {
     pub received_at: Timestamp,
 }
 
-/// The return arrow: what became of an attempt.
+/// The return arrow: what became of an attempt, or of a part of it while the rest goes on ([`Outcome::Taken`]).
 #[must_use = "unreported, the message waits for the next recovery scan"]
 #[derive(Clone, Debug)]
 pub struct AttemptEnd {
@@ -51,6 +51,8 @@ pub struct AttemptEnd {
     pub attempt: Attempt,
     /// What became of it.
     pub outcome: Outcome,
+    /// Whether recipients of this attempt were reported as taken before.
+    pub is_further: bool,
     /// Time spent to get a usable connection; zero if one was reused.
     pub connect_wait: Duration,
     /// Time from MAIL to the last reply.

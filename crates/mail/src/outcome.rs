@@ -81,8 +81,13 @@ pub struct RecipientOutcome {
 /// What became of one attempt.
 #[derive(Clone, Debug)]
 pub enum Outcome {
-    /// Each recipient of the attempt has its answer.
+    /// Each recipient of the attempt has its answer, but for those that were reported as taken before.
     Answered(Vec<RecipientOutcome>),
+    /// Hosts have taken these recipients, and the attempt goes on: its end is still to come.
+    Taken(Vec<RecipientOutcome>),
+    /// What became of these recipients was decided here, and no host was asked: nothing is known of the destination.
+    /// There are none if nothing was to be done.
+    Decided(Vec<RecipientOutcome>),
     /// No host of the destination could be talked to: the whole destination rests for a while.
     Unreachable {
         /// Why, as a 4yz reply in our own words, naming the last host tried.

@@ -7,7 +7,7 @@ use mail::{Accepted, Destination, MessageId, Recipient, Timestamp};
 use spool::{LoadError, SettleError, Settlement, Tally, Times};
 
 use crate::entries::Found;
-use crate::plan::{Facts, Known, Plan};
+use crate::plan::{Answer, Facts, Known, Plan};
 use crate::report::{self, Told};
 use crate::shared::{Shared, routed};
 
@@ -29,6 +29,8 @@ pub(crate) struct Settle {
     pub(crate) destination: Destination,
     pub(crate) facts: Facts,
     pub(crate) waits: Waits,
+    /// Whether the attempt goes on: then it is about those that were taken, and nobody else.
+    pub(crate) goes_on: bool,
     /// What is counted with it.
     pub(crate) tally: Option<Box<Tally>>,
     /// What is to be written, once that is known. It stays the same when it has to be written again:
@@ -90,6 +92,23 @@ impl Work {
         }
     }
 
+    /// Takes in what can be written together with it, which has not begun; gives back what cannot. So what waits for the
+    /// spool of an attempt that goes on is one piece of work, however fast its outcomes come.
+    pub(crate) fn join(&mut self, other: Self) -> Option<Self> {
+        if let (Self::Settle(one), Self::Settle(next)) = (&mut *self, &other)
+            && one.goes_on
+            && next.goes_on
+            && one.destination == next.destination
+            && let (Answer::Each(known), Answer::Each(more)) =
+                (&mut one.facts.answer, &next.facts.answer)
+        {
+            known.extend_from_slice(more);
+            one.waits = next.waits;
+            return None;
+        }
+        Some(other)
+    }
+
     /// Does it. Dropped half-way, nothing is lost: the spool either has it or not.
     pub(crate) async fn carry_out(self, shared: Arc<Shared>) -> Done {
         match self {
@@ -122,7 +141,12 @@ impl Settle {
         facts: Facts,
         waits: Waits,
     ) -> Self {
-        Self { id, destination, facts, waits, tally: None, ready: None }
+        Self { id, destination, facts, waits, goes_on: false, tally: None, ready: None }
+    }
+
+    /// Says that the attempt goes on.
+    pub(crate) fn going_on(self) -> Self {
+        Self { goes_on: true, ..self }
     }
 
     /// Counts with it.
@@ -162,7 +186,9 @@ impl Settle {
     async fn prepare(&self, shared: &Shared) -> Result<Ready, LoadError> {
         let stored = shared.spool.load(self.id).await?;
         let policy = shared.policy.hold();
-        let is_ours = |recipient: &Recipient| routed(&policy.router, recipient) == self.destination;
+        let is_ours = |recipient: &Recipient| {
+            !self.goes_on && routed(&policy.router, recipient) == self.destination
+        };
         let envelope = &*stored.envelope;
         let moments = shared.terms.moments(stored.received_at, Times::from(&envelope.wishes));
         let moments = moments.later_by(self.facts.grace);

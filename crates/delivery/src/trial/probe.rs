@@ -7,9 +7,9 @@ use smtp_session::client::Transaction;
 
 use super::{Walk, words};
 use crate::attempt::timeouts;
+use crate::body::Body;
 use crate::connection::Connection;
 use crate::drive::{Driven, drive};
-use crate::seven_bit::Body;
 use crate::trail::Verdict;
 
 impl Walk<'_> {

@@ -33,7 +33,9 @@ async fn check(prefix: &'static str, acts: &[Act], want: &Want) {
             Fate::Failed => Want::Failed,
             Fate::Delivered => panic!("{case}"),
         },
-        Outcome::Hindered { .. } | Outcome::Missing => panic!("{case}"),
+        Outcome::Hindered { .. } | Outcome::Missing | Outcome::Taken(_) | Outcome::Decided(_) => {
+            panic!("{case}")
+        }
     };
     assert_eq!(&got, want, "{case}");
     let dots = peer.seen().iter().flat_map(|seen| seen.lines.clone()).filter(|l| l == DOT).count();

@@ -2,7 +2,7 @@
 
 use mail::{BodyType, Fate, MessageId, Outcome, ReversePath};
 use policy::config::Limits;
-use testkit::peer::{Peer, Script};
+use testkit::peer::{Act, Peer, Script};
 
 use crate::relay::{CONTENT, Relay, Setup, answered, envelope, fates};
 
@@ -56,9 +56,34 @@ async fn many_recipients_are_split_over_one_connection() {
     assert_eq!((peer.seen().len(), sizes), (1, vec![2, 2, 1]));
 }
 
+/// Who was taken is reported while the next transaction is under way; who failed or waits, at the end.
+#[tokio::test]
+async fn who_was_taken_is_reported_before_the_end() {
+    let script = Script::default()
+        .replies("RCPT TO:<b@", "550 5.1.1 no")
+        .on("RCPT TO:<d@", &[Act::Pause, Act::Reply("450 4.2.0 later")]);
+    let peer = Peer::start([script]).await;
+    let mut setup = Setup::to(&[peer.address()]);
+    setup.connector.limits = Limits { recipients_per_transaction_max: 1, ..Limits::default() };
+    setup.connector.timeouts.rcpt = units::Span::seconds(60);
+    let mut relay = Relay::start(setup);
+    let recipients = ["a@x.example", "b@x.example", "c@x.example", "d@x.example"];
+    let id = relay.store(&recipients, CONTENT).await;
+    relay.hand_out(id, recipients[0]).await;
+    for place in [0, 2] {
+        let part = relay.report().await;
+        let Outcome::Taken(taken) = part.outcome else { panic!("{part:?}") };
+        assert_eq!((taken.len(), taken[0].recipient, part.is_further), (1, place, place > 0));
+    }
+    peer.go_on();
+    let end = relay.report().await;
+    assert!(end.is_further);
+    assert_eq!(fates(end.outcome), [(Fate::Failed, 550), (Fate::Deferred, 450)]);
+}
+
 #[tokio::test]
 async fn recipients_that_are_too_many_follow_at_once_in_a_further_transaction() {
-    use testkit::peer::Act::Reply;
+    use Act::Reply;
     for refusal in ["452 4.5.3 too many recipients", "552 5.5.3 too many recipients"] {
         let script = Script::default().times(2, "RCPT", &[Reply("250 2.1.5 ok")]).times(
             1,

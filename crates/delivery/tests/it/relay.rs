@@ -190,8 +190,25 @@ impl Relay {
         self.attempts.send(Attempt { id, destination, tries: 0, received_at }).await.unwrap();
     }
 
-    /// The next end.
+    /// The next end, with what was reported of the attempt before it.
     pub(crate) async fn end(&mut self) -> AttemptEnd {
+        let mut taken = Vec::new();
+        loop {
+            let mut end = self.report().await;
+            assert_eq!(end.is_further, !taken.is_empty());
+            match end.outcome {
+                Outcome::Taken(more) => taken.extend(more),
+                Outcome::Answered(rest) => {
+                    end.outcome = Outcome::Answered([taken, rest].concat());
+                    return end;
+                }
+                _ => return end,
+            }
+        }
+    }
+
+    /// What is reported next of an attempt: a part of it, or its end.
+    pub(crate) async fn report(&mut self) -> AttemptEnd {
         tokio::time::timeout(WAIT, self.ends.recv()).await.expect("an attempt has an end").unwrap()
     }
 

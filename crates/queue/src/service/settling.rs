@@ -4,8 +4,12 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mail::{AttemptEnd, Destination, EnhancedStatus, Fate, MessageId, Outcome, Reply, Timestamp};
+use mail::{
+    Attempt, AttemptEnd, Destination, EnhancedStatus, Fate, MessageId, Outcome, RecipientOutcome,
+    Reply, Timestamp,
+};
 use schedule::{After, Due, End, Ended, Leaving, State, Why};
+use spool::Tally;
 
 use super::{Queue, TROUBLE_WAIT};
 use crate::entries::Now;
@@ -15,18 +19,27 @@ use crate::work::{Done, Settle, Settled, Waits, Work};
 const NO_ROUTE_STATUS: EnhancedStatus = EnhancedStatus::new(4, 4, 4);
 
 impl Queue {
-    /// Takes the end of an attempt.
+    /// Takes the end of an attempt, or a part of it.
     pub(super) fn attempt_ended(&mut self, end: AttemptEnd, now: Now) {
-        let AttemptEnd { attempt, outcome, connect_wait, transmit_wait } = end;
-        let (id, destination) = (attempt.id, attempt.destination);
+        let AttemptEnd { attempt, outcome, is_further, connect_wait, transmit_wait } = end;
+        let waits = Waits { connect: connect_wait, transmit: transmit_wait };
+        let (id, destination) = (attempt.id, attempt.destination.clone());
+        let is_tried = !matches!(outcome, Outcome::Decided(_));
         let mut tally = None;
         let (how, answer) = match outcome {
+            Outcome::Taken(outcomes) => {
+                if !is_further {
+                    tally = self.allowances.sent(destination.connector(), now);
+                }
+                return self.taken((attempt, outcomes), (waits, tally), now);
+            }
             Outcome::Answered(outcomes) => {
-                if outcomes.iter().any(|it| it.fate == Fate::Delivered) {
+                if !is_further && outcomes.iter().any(|it| it.fate == Fate::Delivered) {
                     tally = self.allowances.sent(destination.connector(), now);
                 }
                 (End::Answered, Answer::Each(outcomes))
             }
+            Outcome::Decided(outcomes) => (End::NotTried, Answer::Each(outcomes)),
             Outcome::Unreachable { reply, peer } => {
                 (End::Unreachable(reply.clone()), Answer::All { reply: Some(reply), peer })
             }
@@ -42,15 +55,41 @@ impl Queue {
             }
         };
         self.metrics.attempt_ended(destination.connector());
-        let Some(ended) = self.schedule.end(id, &destination, how, now.instant) else {
+        let ended = self.schedule.end(id, &destination, how, now.instant);
+        if ended.is_none() || !is_tried {
             self.allowances.ended(destination.connector());
+        }
+        let Some(ended) = ended else {
             tracing::warn!(message = %id, destination = %destination, "stray end of an attempt");
             return;
         };
-        let facts = facts(answer, ended, (now, self.grace(attempt.received_at)));
-        let waits = Waits { connect: connect_wait, transmit: transmit_wait };
+        let facts =
+            Facts { is_tried, ..facts(answer, ended, (now, self.grace(attempt.received_at))) };
         let settle = Settle::new((id, destination), facts, waits).counting(tally);
         self.begin(Work::Settle(Box::new(settle)));
+    }
+
+    /// Writes down whom hosts have taken of an attempt that goes on, so that a crash has little of it sent twice. For the
+    /// schedule it is under way as before.
+    fn taken(
+        &mut self,
+        (attempt, outcomes): (Attempt, Vec<RecipientOutcome>),
+        (waits, tally): (Waits, Option<Box<Tally>>),
+        now: Now,
+    ) {
+        let grace = self.grace(attempt.received_at);
+        let Attempt { id, destination, tries, .. } = attempt;
+        let facts = Facts {
+            answer: Answer::Each(outcomes),
+            is_cancelled: false,
+            is_tried: true,
+            tries: tries.saturating_add(1),
+            next_try_at: now.wall,
+            now: now.wall,
+            grace,
+        };
+        let settle = Settle::new((id, destination), facts, waits).counting(tally);
+        self.begin(Work::Settle(Box::new(settle.going_on())));
     }
 
     /// Ends the try of a message that no connector takes: it waits for the settings to be mended.
@@ -91,10 +130,15 @@ impl Queue {
 
     /// Begins a piece of work, or puts it behind the work on the same message.
     pub(super) fn begin(&mut self, work: Work) {
-        self.works = self.works.saturating_add(1);
         if let Some(behind) = self.behind.get_mut(&work.id()) {
-            behind.push_back(work);
+            let rest = match behind.back_mut() {
+                Some(last) => last.join(work),
+                None => Some(work),
+            };
+            self.works = self.works.saturating_add(rest.iter().len());
+            behind.extend(rest);
         } else {
+            self.works = self.works.saturating_add(1);
             self.behind.insert(work.id(), VecDeque::new());
             self.carry_out(work);
         }
@@ -155,8 +199,19 @@ impl Queue {
     }
 
     fn settled(&mut self, settled: Settled, now: Now) {
+        self.told(&settled);
+        if !settled.settle.goes_on {
+            self.rests(&settled, now);
+        }
+        if let Some(report) = settled.report {
+            self.metrics.report_written(settled.plan.action());
+            self.accept(&report, now);
+        }
+    }
+
+    /// Logs and counts a settlement.
+    fn told(&self, settled: &Settled) {
         settled.log();
-        self.allowances_end(&settled.settle);
         let connector = settled.settle.destination.connector();
         for step in &settled.plan.steps {
             self.metrics.recipient_ended(connector, step.status);
@@ -167,6 +222,11 @@ impl Queue {
         if settled.is_report_dropped {
             self.metrics.report_dropped();
         }
+    }
+
+    /// Lets what waits of a message at a destination rest, once its end is written down.
+    fn rests(&mut self, settled: &Settled, now: Now) {
+        self.allowances_end(&settled.settle);
         let (id, destination) = (settled.settle.id, &settled.settle.destination);
         let is_exact = settled.is_exact;
         let keep = |at| After::KeepUntil { deadline: now.instant_of(at), is_exact };
@@ -179,10 +239,6 @@ impl Queue {
             // The spool knows of a recipient that waits, the schedule does not, or elsewhere: its way has changed.
             self.begin(Work::Review(id));
         }
-        if let Some(report) = settled.report {
-            self.metrics.report_written(settled.plan.action());
-            self.accept(&report, now);
-        }
     }
 
     /// Whether something of a message is being tried, or its outcome written down.
@@ -192,7 +248,7 @@ impl Queue {
 
     /// What was tried is under way no more.
     fn allowances_end(&mut self, settle: &Settle) {
-        if settle.facts.is_tried {
+        if settle.facts.is_tried && !settle.goes_on {
             self.allowances.ended(settle.destination.connector());
         }
     }

@@ -172,12 +172,10 @@ impl Relay {
     }
 
     async fn end(&self, attempt: Attempt, outcome: Outcome) {
-        let end = AttemptEnd {
-            attempt,
-            outcome,
-            connect_wait: Duration::from_millis(30),
-            transmit_wait: Duration::from_millis(70),
-        };
+        self.tell(end_of(attempt, outcome)).await;
+    }
+
+    async fn tell(&self, end: AttemptEnd) {
         self.ends.as_ref().unwrap().send(end).await.unwrap();
     }
 
@@ -212,6 +210,16 @@ impl Relay {
     fn metric(&self, line: &str) {
         let text = self.registry.render();
         assert!(text.contains(line), "{line} is missing in\n{text}");
+    }
+}
+
+fn end_of(attempt: Attempt, outcome: Outcome) -> AttemptEnd {
+    AttemptEnd {
+        attempt,
+        outcome,
+        is_further: false,
+        connect_wait: Duration::from_millis(30),
+        transmit_wait: Duration::from_millis(70),
     }
 }
 
@@ -334,6 +342,85 @@ async fn each_recipient_has_its_own_end() {
     relay.until_empty().await;
     relay.metric("chasqui_dsn_total{action=\"failed\"} 1");
     relay.metric("chasqui_delivery_total{connector=\"internet\",result=\"deferred\"} 1");
+    relay.stop().await;
+}
+
+/// Whom a host has taken is written down while the attempt goes on, so a crash then has nobody tried again who was
+/// taken; and meanwhile nothing of it is handed out.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_taken_is_written_while_the_attempt_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = clock();
+    let taken = |place| match answered(&[(place, Fate::Delivered)]) {
+        Outcome::Answered(outcomes) => Outcome::Taken(outcomes),
+        other => other,
+    };
+    let mut relay = Relay::start(folder.path(), &clock, Shape::default());
+    let recipients: Vec<_> = (0..40).map(|number| format!("r{number}@x.example")).collect();
+    let recipients: Vec<_> = recipients.iter().map(String::as_str).collect();
+    let id = relay.accept("a@a.example", &recipients).await;
+    let attempt = relay.attempt().await;
+    for place in 0..38 {
+        let end = end_of(attempt.clone(), taken(place));
+        relay.tell(AttemptEnd { is_further: place > 0, ..end }).await;
+    }
+    let waiting = async |relay: &Relay| {
+        let stored = relay.spool.load(id).await.unwrap();
+        stored.recipients.iter().filter(|it| it.is_waiting()).count()
+    };
+    let writing = async {
+        while waiting(&relay).await != 2 {
+            relay.queue.summary(0).await.unwrap();
+        }
+    };
+    tokio::time::timeout(PATIENCE, writing).await.unwrap();
+    relay.until("it is under way", |it| (it.ready, it.resting, it.in_flight) == (0, 0, 1)).await;
+    relay.no_attempt().await;
+    // The end never comes.
+    relay.stop().await;
+
+    let mut relay = Relay::start(folder.path(), &clock, Shape::default());
+    let attempt = relay.attempt().await;
+    assert_eq!((attempt.id, attempt.tries, waiting(&relay).await), (id, 0, 2));
+    relay.tell(end_of(attempt.clone(), taken(38))).await;
+    let end = end_of(attempt, answered(&[(39, Fate::Failed)]));
+    relay.tell(AttemptEnd { is_further: true, ..end }).await;
+    let report = relay.attempt().await;
+    assert_eq!(told(&content(&relay.spool, report.id).await).len(), 1);
+    relay.end(report, answered(&[(0, Fate::Delivered)])).await;
+    relay.until_empty().await;
+    relay.no_attempt().await;
+    relay.stop().await;
+}
+
+/// An attempt that finds nothing to do says nothing of its destination, and the message is looked at again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_attempt_without_work_says_nothing_of_its_destination() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut relay = Relay::start(folder.path(), &clock(), Shape::default());
+    for recipient in ["b@x.example", "c@x.example"] {
+        relay.accept("a@a.example", &[recipient]).await;
+    }
+    let (one, other) = (relay.attempt().await, relay.attempt().await);
+    relay.end(one, unreachable()).await;
+    relay.until("the destination rests", |it| it.destinations[0].rests_until.is_some()).await;
+    relay.end(other, Outcome::Decided(Vec::new())).await;
+    relay.until("both wait", |it| (it.resting, it.in_flight) == (2, 0)).await;
+    let summary = relay.queue.summary(10).await.unwrap();
+    assert_eq!(summary.destinations[0].connect_failures, 1);
+    assert!(summary.destinations[0].rests_until.is_some());
+    relay.no_attempt().await;
+    relay.advance(MINUTE);
+    relay.queue.summary(0).await.unwrap();
+    let mut tries = Vec::new();
+    for _ in 0..2 {
+        let attempt = relay.attempt().await;
+        tries.push(attempt.tries);
+        relay.end(attempt, answered(&[(0, Fate::Delivered)])).await;
+    }
+    tries.sort_unstable();
+    assert_eq!(tries, [0, 1], "one of them was not tried before");
+    relay.until_empty().await;
     relay.stop().await;
 }
 
