@@ -11,7 +11,6 @@ use crate::token::{Secrets, base32, digit, digit_value, from_base32};
 
 const LOCAL_OCTETS_MAX: usize = 64;
 const MARK_OCTETS: usize = 5;
-const DAY_MILLIS: u64 = 86_400_000;
 /// Days are counted in two digits.
 const DAYS: u64 = 1 << 10;
 /// A mark for one form is none for the other.
@@ -173,7 +172,7 @@ fn unquoted(local: &str) -> (&str, &'static str) {
 }
 
 const fn today(now: Timestamp) -> u64 {
-    now.as_millis() / DAY_MILLIS % DAYS
+    now.day() % DAYS
 }
 
 fn day(now: Timestamp) -> String {
@@ -198,7 +197,7 @@ mod tests {
     }
 
     fn days(count: u64) -> Timestamp {
-        Timestamp::from_millis(count * DAY_MILLIS)
+        Timestamp::of_day(count)
     }
 
     fn local(address: &str) -> &str {

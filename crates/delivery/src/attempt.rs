@@ -36,6 +36,9 @@ pub(crate) async fn run(shared: &Shared, attempt: Attempt, ends: &Sender<Attempt
     let unreachable = |reply| Outcome::Unreachable { reply, peer: None };
     let name = attempt.destination.connector();
     let policy = shared.policy.hold();
+    if policy.ways() != attempt.ways {
+        return Finished { end: Some(end_of(attempt, Outcome::Elsewhere)), connection: None };
+    }
     let connector = policy.router.connector(name).map(|one| (one, shared.metrics.of(one)));
     let stored = shared.spool.load(attempt.id).await;
     let outcome = match (stored, connector) {
@@ -44,7 +47,12 @@ pub(crate) async fn run(shared: &Shared, attempt: Attempt, ends: &Sender<Attempt
             let dial = Dial::new(shared, &destination, connector, &metrics);
             let at = (shared, &*policy, ends);
             let mut sending = Sending::new(at, &attempt, stored, (connector, &metrics), dial);
-            return sending.run().await;
+            // Asked after the recipients were told apart: another attempt may have told them apart otherwise.
+            if sending.batches.is_empty() || policy.ways() != attempt.ways {
+                Outcome::Elsewhere
+            } else {
+                return sending.run().await;
+            }
         }
         (Ok(_), None) => {
             unreachable(later(NO_ROUTE, format!("no outbound connector is called {name}")))

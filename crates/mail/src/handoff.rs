@@ -41,6 +41,9 @@ pub struct Attempt {
     pub tries: u16,
     /// When the message was received.
     pub received_at: Timestamp,
+    /// By which ways recipients were told apart when it was handed out. If they have changed since, the attempt ends
+    /// as [`Outcome::Elsewhere`](crate::Outcome::Elsewhere).
+    pub ways: u64,
 }
 
 /// The return arrow: what became of an attempt, or of a part of it while the rest goes on ([`Outcome::Taken`]).

@@ -100,6 +100,8 @@ pub enum Outcome {
         /// Why, as a 4yz reply in our own words.
         reply: Reply,
     },
+    /// Nothing was tried: the ways of recipients have changed since it was handed out, or none goes this way.
+    Elsewhere,
     /// The spool has the message no more, or could not read it; the spool has reported why.
     Missing,
 }

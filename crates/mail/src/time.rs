@@ -7,6 +7,8 @@ use std::time::Duration;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct Timestamp(u64);
 
+const DAY_MILLIS: u64 = 86_400_000;
+
 impl Timestamp {
     /// The moment `millis` milliseconds after 1970-01-01 UTC.
     pub const fn from_millis(millis: u64) -> Self {
@@ -16,6 +18,16 @@ impl Timestamp {
     /// Milliseconds since 1970-01-01 UTC.
     pub const fn as_millis(self) -> u64 {
         self.0
+    }
+
+    /// The day in UTC, counted from 1970-01-01.
+    pub const fn day(self) -> u64 {
+        self.0 / DAY_MILLIS
+    }
+
+    /// When such a [`day`](Self::day) begins.
+    pub const fn of_day(day: u64) -> Self {
+        Self(day.saturating_mul(DAY_MILLIS))
     }
 
     /// The moment `wait` later, or the latest that can be written.

@@ -67,6 +67,12 @@ impl Policy {
     pub const fn generation(&self) -> u64 {
         self.generation
     }
+
+    /// Tells the ways of recipients from those before: as long as it stays the same, each belongs to the same
+    /// destination, whoever asks. Two attempts at one message that go by different ways could both send to one.
+    pub fn ways(&self) -> u64 {
+        (self.generation << 32) | u64::from(self.router.changes())
+    }
 }
 
 /// A handle on the policy in force; cheap to clone, all clones see a change at once.

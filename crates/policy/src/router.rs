@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use mail::{Address, Destination, Domain, EnhancedStatus, Recipient, Reply};
 
@@ -30,6 +30,8 @@ pub struct Router {
     /// By the place of their connector: whether its mail goes another way, as it is at its limit. The one thing that
     /// changes; the queue says it.
     full: Arc<[AtomicBool]>,
+    /// How often that has changed.
+    changes: Arc<AtomicU32>,
 }
 
 /// The connectors that take the domains of one pattern, by their places: the first is asked first.
@@ -146,6 +148,7 @@ impl Router {
             others: Claims::default(),
             hostname: None,
             full: Arc::default(),
+            changes: Arc::default(),
         };
         for connector in connectors {
             router.push(connector)?;
@@ -198,12 +201,20 @@ impl Router {
     /// Says whether mail for the connector called `name` is to go another way for now, where there is one.
     pub fn set_full(&self, name: &str, is_full: Fullness) {
         if let Some(full) = self.place(name).and_then(|place| self.full.get(place)) {
-            full.store(is_full == Fullness::Full, Ordering::Relaxed);
+            let is_full = is_full == Fullness::Full;
+            if full.swap(is_full, Ordering::SeqCst) != is_full {
+                self.changes.fetch_add(1, Ordering::SeqCst);
+            }
         }
     }
 
+    /// How often it has changed which connectors are full.
+    pub(crate) fn changes(&self) -> u32 {
+        self.changes.load(Ordering::SeqCst)
+    }
+
     fn is_full(&self, place: usize) -> bool {
-        self.full.get(place).is_some_and(|full| full.load(Ordering::Relaxed))
+        self.full.get(place).is_some_and(|full| full.load(Ordering::SeqCst))
     }
 
     /// The connector that takes mail for `domain` in place of a full one.

@@ -12,7 +12,6 @@ use units::Rate;
 use crate::entries::Now;
 use crate::request::LimitLine;
 
-const DAY: Duration = Duration::from_hours(24);
 /// Mail that waits for room is looked at so often, as some may be too old meanwhile.
 const LOOK_EVERY: Duration = Duration::from_mins(10);
 /// When there may be room again once what is under way has ended.
@@ -20,13 +19,13 @@ const SOON: Duration = Duration::from_secs(1);
 /// Too much mail for now (RFC 3463 §3.5).
 const CONGESTED: EnhancedStatus = EnhancedStatus::new(4, 4, 5);
 
-/// What the connectors with limits have sent. Without such connectors it costs nothing.
+/// What the connectors with limits have sent.
 #[derive(Debug, Default)]
 pub(crate) struct Allowances {
     /// The policy whose limits these are.
     generation: Option<u64>,
     limits: HashMap<Box<str>, Limit>,
-    /// Of all connectors that have limits, or had them.
+    /// Of all connectors that have limits, had them or have mail under way.
     counts: HashMap<Box<str>, Count>,
 }
 
@@ -83,6 +82,11 @@ impl Allowances {
         if is_new {
             self.generation = Some(policy.generation());
             self.limits = router.connectors().iter().filter_map(limit).collect();
+            self.counts.retain(|name, count| {
+                let is_limited = self.limits.contains_key(name);
+                count.is_spilling &= is_limited;
+                is_limited || count.under_way > 0 || count.sent > 0
+            });
             for name in self.limits.keys() {
                 self.counts.entry(name.clone()).or_default();
             }
@@ -92,7 +96,7 @@ impl Allowances {
             count.roll(limit, now);
             if count.is_spilling {
                 count.is_spilling =
-                    limit.then == OnLimit::Spill && count.lack(name, limit, now).is_some();
+                    limit.then == OnLimit::Spill && count.lack(limit, now).is_some();
                 let is_full = if count.is_spilling { Fullness::Full } else { Fullness::Room };
                 router.set_full(name, is_full);
             }
@@ -101,21 +105,26 @@ impl Allowances {
 
     /// Whether a message may go by the connector called `name` now; if so it counts as under way.
     pub(crate) fn ask(&mut self, name: &str, now: Now) -> Room {
-        let Some((limit, count)) = self.limits.get(name).zip(self.counts.get_mut(name)) else {
+        // Counted with or without a limit: a reload may set one.
+        let Some(count) = self.counts.get_mut(name) else {
+            let count = Count { under_way: 1, tried: 1, ..Count::default() };
+            self.counts.insert(name.into(), count);
             return Room::Free;
         };
-        count.roll(limit, now);
-        let Some((until, why)) = count.lack(name, limit, now) else {
+        let limit = self.limits.get(name);
+        if let Some(limit) = limit {
+            count.roll(limit, now);
+        }
+        let lack = limit.and_then(|limit| Some((limit, count.lack(limit, now)?)));
+        let Some((limit, lack)) = lack else {
             count.under_way = count.under_way.saturating_add(1);
             count.tried = count.tried.saturating_add(1);
             return Room::Free;
         };
-        let later = |wait| now.instant.checked_add(wait).unwrap_or(now.instant);
-        // What is under way goes by where its way was then: it must have ended before ways change.
-        let spills = limit.then == OnLimit::Spill && count.under_way == 0;
-        let is_soon = limit.then == OnLimit::Spill && !spills;
-        let until = until.min(later(if is_soon { SOON } else { LOOK_EVERY }));
-        Room::None { until, why, spills }
+        // As long as it is open whether the day is full, mail waits rather than going another way.
+        let spills = limit.then == OnLimit::Spill && lack.is_certain;
+        let latest = now.instant.checked_add(LOOK_EVERY).unwrap_or(now.instant);
+        Room::None { until: lack.until.min(latest), why: lack.reply(name), spills }
     }
 
     /// A message that was to go was not handed on.
@@ -152,9 +161,9 @@ impl Allowances {
     /// Why the connector called `name` sends its mail another way, if it does; and until when.
     pub(crate) fn spilling(&self, name: &str, now: Now) -> Option<(Instant, Reply)> {
         let (limit, count) = self.limits.get(name).zip(self.counts.get(name))?;
-        let (until, why) = count.lack(name, limit, now).filter(|_| count.is_spilling)?;
+        let lack = count.lack(limit, now).filter(|_| count.is_spilling)?;
         let latest = now.instant.checked_add(LOOK_EVERY).unwrap_or(now.instant);
-        Some((until.min(latest), why))
+        Some((lack.until.min(latest), lack.reply(name)))
     }
 
     /// What operators are told, by name.
@@ -162,12 +171,12 @@ impl Allowances {
         let line = |name: &str, limit: &Limit| {
             let mut count = self.counts.get(name).copied().unwrap_or_default();
             count.roll(limit, now);
-            let lack = count.lack(name, limit, now);
+            let lack = count.lack(limit, now);
             LimitLine {
                 connector: name.into(),
                 sent_today: count.sent,
                 daily_max: limit.daily_max,
-                full_until: lack.map(|(until, _)| now.wall_of(until)),
+                full_until: lack.map(|lack| now.wall_of(lack.until)),
                 is_spilling: count.is_spilling,
             }
         };
@@ -188,7 +197,7 @@ fn limit(connector: &policy::config::OutboundConnector) -> Option<(Box<str>, Lim
 impl Count {
     /// Begins anew with each day and each window.
     fn roll(&mut self, limit: &Limit, now: Now) {
-        let today = day(now.wall);
+        let today = now.wall.day();
         if self.day != today {
             (self.day, self.sent) = (today, 0);
         }
@@ -205,43 +214,52 @@ impl Count {
         }
     }
 
-    /// Why there is no room, and until when; after [`Self::roll`].
-    fn lack(&self, name: &str, limit: &Limit, now: Now) -> Option<(Instant, Reply)> {
-        let reply = |words: String| Reply::new(451, Some(CONGESTED), words);
-        if let Some(max) = limit.daily_max {
-            let words = || {
-                reply(format!(
-                    "connector {name} has sent the {max} messages that it may in a day; what is left waits until 00:00 UTC"
-                ))
-            };
-            if self.sent >= max {
-                let next = Timestamp::from_millis(day_begins(self.day.saturating_add(1)));
-                return Some((now.instant_of(next), words()));
-            }
-            if self.sent.saturating_add(self.under_way) >= max {
-                return Some((now.instant.checked_add(SOON)?, words()));
-            }
+    /// What there is no room for; after [`Self::roll`].
+    fn lack(&self, limit: &Limit, now: Now) -> Option<Lack> {
+        if let Some(max) = limit.daily_max
+            && self.sent.saturating_add(self.under_way) >= max
+        {
+            let is_certain = self.sent >= max;
+            let next = Timestamp::of_day(self.day.saturating_add(1));
+            let soon = now.instant.checked_add(SOON).unwrap_or(now.instant);
+            let until = if is_certain { now.instant_of(next) } else { soon };
+            return Some(Lack { until, is_certain, of: Bound::Day(max) });
         }
         let (rate, began) = (limit.rate_max?, self.window_began?);
         let until = began.checked_add(rate.window().as_duration())?;
-        (self.tried >= rate.units() && until > now.instant).then(|| {
-            let words = format!("connector {name} may send {rate} and has; what is left waits");
-            (until, reply(words))
-        })
+        let is_full = self.tried >= rate.units() && until > now.instant;
+        is_full.then_some(Lack { until, is_certain: true, of: Bound::Rate(rate) })
     }
 }
 
-/// Days since 1970.
-fn day(at: Timestamp) -> u64 {
-    at.as_millis() / millis(DAY)
+/// That there is no room at a connector.
+#[derive(Clone, Copy, Debug)]
+struct Lack {
+    /// When there may be.
+    until: Instant,
+    /// Whether it is so whatever becomes of what is under way.
+    is_certain: bool,
+    of: Bound,
 }
 
-fn day_begins(day: u64) -> u64 {
-    day.saturating_mul(millis(DAY))
+#[derive(Clone, Copy, Debug)]
+enum Bound {
+    Day(u64),
+    Rate(Rate),
 }
 
-fn millis(span: Duration) -> u64 {
-    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+impl Lack {
+    fn reply(&self, name: &str) -> Reply {
+        let words = match self.of {
+            Bound::Day(max) => format!(
+                "connector {name} has sent the {max} messages that it may in a day; what is left waits until 00:00 UTC"
+            ),
+            Bound::Rate(rate) => {
+                format!("connector {name} may send {rate} and has; what is left waits")
+            }
+        };
+        Reply::new(451, Some(CONGESTED), words)
+    }
 }
 
 #[cfg(test)]
@@ -266,7 +284,7 @@ mod tests {
     /// An hour before midnight.
     fn late() -> (Clock, u64) {
         let day = 20_000;
-        (Clock::manual(day_begins(day + 1) - 3_600_000), day)
+        (Clock::manual(Timestamp::of_day(day + 1).as_millis() - 3_600_000), day)
     }
 
     #[test]
@@ -294,7 +312,7 @@ mod tests {
         assert!(why.to_string().starts_with("451 4.4.5 connector a has sent the 3"), "{why}");
         let line = &allowances.lines(now())[0];
         assert_eq!((line.sent_today, line.daily_max), (3, Some(3)));
-        assert_eq!(line.full_until.map(Timestamp::as_millis), Some(day_begins(day + 1)));
+        assert_eq!(line.full_until, Some(Timestamp::of_day(day + 1)));
         clock.advance(Duration::from_secs(3601));
         assert_eq!(allowances.ask("a", now()), Room::Free);
         assert_eq!(allowances.sent("a", now()).unwrap().count, 1);
@@ -321,17 +339,43 @@ mod tests {
         assert_ne!(allowances.ask("a", now()), Room::Free);
     }
 
+    /// What is under way counts against a limit that a reload sets, and a limit that is taken away spills no more.
     #[test]
-    fn mail_spills_once_nothing_is_under_way_and_comes_back_the_next_day() {
+    fn a_reload_sets_and_takes_limits() {
+        let (clock, _) = late();
+        let now = || Now::of(&clock);
+        let (live, mut allowances) =
+            (policy::Live::new(policy(None, None, OnLimit::Spill)), Allowances::default());
+        allowances.look(&live.load(), now());
+        (0..2).for_each(|_| assert_eq!(allowances.ask("a", now()), Room::Free));
+        live.put(policy(Some(2), None, OnLimit::Spill));
+        allowances.look(&live.load(), now());
+        assert_ne!(allowances.ask("a", now()), Room::Free);
+        for _ in 0..2 {
+            allowances.sent("a", now()).unwrap();
+            allowances.ended("a");
+        }
+        allowances.spill("a");
+        assert!(allowances.lines(now())[0].is_spilling);
+        for limit in [None, Some(3)] {
+            live.put(policy(limit, None, OnLimit::Spill));
+            allowances.look(&live.load(), now());
+        }
+        assert!(!allowances.lines(now())[0].is_spilling);
+        assert_eq!(allowances.ask("a", now()), Room::Free);
+    }
+
+    #[test]
+    fn mail_spills_once_the_day_is_full_and_comes_back_the_next_one() {
         let (clock, _) = late();
         let policy = policy(Some(1), None, OnLimit::Spill);
         let mut allowances = Allowances::default();
         let now = || Now::of(&clock);
         allowances.look(&policy, now());
         assert_eq!(allowances.ask("a", now()), Room::Free);
-        allowances.sent("a", now()).unwrap();
         let spills = |room| matches!(room, Room::None { spills: true, .. });
-        assert!(!spills(allowances.ask("a", now())));
+        assert!(!spills(allowances.ask("a", now())), "what is under way may not be taken");
+        allowances.sent("a", now()).unwrap();
         allowances.ended("a");
         assert!(spills(allowances.ask("a", now())));
         allowances.spill("a");

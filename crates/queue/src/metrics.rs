@@ -21,8 +21,9 @@ pub(crate) struct Metrics {
     in_flight: Gauge,
     destinations: Gauge,
     oldest: Gauge,
-    attempts: HashMap<Box<str>, Counter>,
-    outcomes: HashMap<Box<str>, [Counter; Status::ALL.len()]>,
+    connectors: HashMap<Box<str>, OfConnector>,
+    /// Of connectors with limits.
+    limits: HashMap<Box<str>, OfLimit>,
     stages: [Histogram; 4],
     /// By action.
     reports_written: [Counter; Action::ALL.len()],
@@ -31,6 +32,20 @@ pub(crate) struct Metrics {
     settle_failures: Counter,
     recovered: Counter,
     clock_steps: Counter,
+}
+
+/// What is counted by connector.
+#[derive(Debug)]
+struct OfConnector {
+    attempts: Counter,
+    outcomes: [Counter; Status::ALL.len()],
+}
+
+/// What is shown of a connector's limits.
+#[derive(Debug)]
+struct OfLimit {
+    sent: Gauge,
+    is_full: Gauge,
 }
 
 /// How long a delivered message spent where.
@@ -60,29 +75,15 @@ impl Metrics {
             registry.histogram("delivery_stage_seconds", help, &[("stage", stage)])
         };
         let counter = |name, help| registry.counter(name, help, &[]);
-        let connectors = || {
-            let names = router.connectors().iter().map(|it| it.name.as_str());
-            names.chain([NO_ROUTE])
-        };
-        let outcome = |connector: &str, status: Status| {
-            let labels = [("connector", connector), ("result", status.name())];
-            registry.counter("delivery_total", "Outcomes of tries, one per recipient.", &labels)
-        };
-        let attempts = |connector: &str| {
-            let help = "Attempts that ended with an answer, or without a connection.";
-            registry.counter("queue_attempts_total", help, &[("connector", connector)])
-        };
-        Self {
+        let mut metrics = Self {
             registry: Arc::clone(registry),
             ready: state("ready"),
             resting: state("resting"),
             in_flight: state("in_flight"),
             destinations: gauge("queue_destinations", "Destinations with mail."),
             oldest: gauge("queue_oldest_seconds", "Age of the oldest message in the queue."),
-            attempts: connectors().map(|name| (name.into(), attempts(name))).collect(),
-            outcomes: connectors()
-                .map(|name| (name.into(), Status::ALL.map(|status| outcome(name, status))))
-                .collect(),
+            connectors: HashMap::new(),
+            limits: HashMap::new(),
             stages: ["receive", "queue", "connect", "transmit"].map(stage),
             reports_written: Action::ALL.map(|action| report(action.name())),
             reports_dropped: report("dropped"),
@@ -102,19 +103,31 @@ impl Metrics {
                 "queue_clock_steps_total",
                 "Times that the machine's clock was seen to be set by an hour or more.",
             ),
+        };
+        metrics.know(router);
+        metrics
+    }
+
+    /// Counts by the connectors of `router` from now on, and by those before.
+    pub(crate) fn know(&mut self, router: &Router) {
+        let names = router.connectors().iter().map(|it| it.name.as_str());
+        for name in names.chain([NO_ROUTE]) {
+            if !self.connectors.contains_key(name) {
+                self.connectors.insert(name.into(), OfConnector::register(&self.registry, name));
+            }
         }
     }
 
     pub(crate) fn attempt_ended(&self, connector: &str) {
-        if let Some(counter) = self.attempts.get(connector) {
-            counter.increment(1);
+        if let Some(of) = self.connectors.get(connector) {
+            of.attempts.increment(1);
         }
     }
 
     pub(crate) fn recipient_ended(&self, connector: &str, status: Status) {
         let place = Status::ALL.iter().position(|it| *it == status);
-        let counters = self.outcomes.get(connector);
-        if let Some(counter) = counters.zip(place).and_then(|(all, place)| all.get(place)) {
+        let of = self.connectors.get(connector);
+        if let Some(counter) = of.zip(place).and_then(|(of, place)| of.outcomes.get(place)) {
             counter.increment(1);
         }
     }
@@ -154,7 +167,7 @@ impl Metrics {
     }
 
     /// Shows how the queue stands.
-    pub(crate) fn show(&self, summary: &Summary, oldest: Duration) {
+    pub(crate) fn show(&mut self, summary: &Summary, oldest: Duration) {
         let set = |gauge: &Gauge, count: usize| gauge.set(u32::try_from(count).unwrap_or(u32::MAX));
         set(&self.ready, summary.ready);
         set(&self.resting, summary.resting);
@@ -162,14 +175,41 @@ impl Metrics {
         set(&self.destinations, summary.destinations_total);
         self.oldest.set(oldest.as_secs_f64());
         for line in &summary.limits {
-            // Connectors with limits are few, and come and go with the settings.
-            let labels = [("connector", &*line.connector)];
-            let help = "Messages that a connector with a daily limit has sent since 00:00 UTC.";
-            let sent = self.registry.gauge("connector_sent_today", help, &labels);
-            set(&sent, usize::try_from(line.sent_today).unwrap_or(usize::MAX));
-            let help = "1 while a connector is at one of its limits, so that mail waits or goes another way.";
-            let full = self.registry.gauge("connector_limit_reached", help, &labels);
-            set(&full, line.full_until.is_some().into());
+            if !self.limits.contains_key(&line.connector) {
+                let of = OfLimit::register(&self.registry, &line.connector);
+                self.limits.insert(line.connector.clone(), of);
+            }
         }
+        self.limits.retain(|name, of| {
+            let line = summary.limits.iter().find(|line| line.connector == *name);
+            let sent = line.map_or(0, |line| line.sent_today);
+            set(&of.sent, usize::try_from(sent).unwrap_or(usize::MAX));
+            set(&of.is_full, line.is_some_and(|line| line.full_until.is_some()).into());
+            line.is_some()
+        });
+    }
+}
+
+impl OfConnector {
+    fn register(registry: &Registry, connector: &str) -> Self {
+        let help = "Attempts that ended with an answer, or without a connection.";
+        let attempts = registry.counter("queue_attempts_total", help, &[("connector", connector)]);
+        let outcome = |status: Status| {
+            let labels = [("connector", connector), ("result", status.name())];
+            registry.counter("delivery_total", "Outcomes of tries, one per recipient.", &labels)
+        };
+        Self { attempts, outcomes: Status::ALL.map(outcome) }
+    }
+}
+
+impl OfLimit {
+    fn register(registry: &Registry, connector: &str) -> Self {
+        let labels = [("connector", connector)];
+        let help = "Messages that a connector with a daily limit has sent since 00:00 UTC.";
+        let sent = registry.gauge("connector_sent_today", help, &labels);
+        let help =
+            "1 while a connector is at one of its limits, so that mail waits or goes another way.";
+        let is_full = registry.gauge("connector_limit_reached", help, &labels);
+        Self { sent, is_full }
     }
 }

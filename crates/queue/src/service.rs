@@ -90,6 +90,7 @@ pub async fn run(parts: Parts, stop: watch::Receiver<bool>) {
     let spool = parts.spool.clone();
     // Without an answer the counts of today begin anew.
     let tallies = tokio::task::spawn_blocking(move || spool.tallies()).await.unwrap_or_default();
+    let ways = parts.policy.load().ways();
     let queue = Queue {
         schedule: Schedule::new(settings(&parts), now),
         maker: Maker { terms, rest_max: rest_max(&parts.config) },
@@ -109,6 +110,7 @@ pub async fn run(parts: Parts, stop: watch::Receiver<bool>) {
         working: FuturesUnordered::new(),
         behind: HashMap::new(),
         unreviewed: HashSet::new(),
+        ways,
         works: 0,
         again: Vec::new(),
         again_at: now,
@@ -192,6 +194,8 @@ struct Queue {
     behind: HashMap<MessageId, VecDeque<Work>>,
     /// Messages whose ways are to be found anew once what is under way of them has ended; no more than attempts.
     unreviewed: HashSet<MessageId>,
+    /// By which ways recipients are told apart.
+    ways: u64,
     /// How many pieces of work there are, wherever they stand.
     works: usize,
     works_max: usize,
@@ -214,6 +218,7 @@ impl Queue {
             let now = self.now();
             self.look_at_clock(now);
             self.allowances.look(&self.shared.policy.load(), now);
+            self.look_at_ways();
             // First, as what it sends on its way is handed out now.
             self.search(now);
             self.hand_out(now);
@@ -249,6 +254,17 @@ impl Queue {
         };
         self.metrics.clock_stepped();
         tracing::warn!(way, seconds = by.as_secs(), "the clock was set");
+    }
+
+    /// Notices when recipients belong to other destinations than before.
+    fn look_at_ways(&mut self) {
+        let policy = self.shared.policy.load();
+        let ways = policy.ways();
+        if self.ways != ways {
+            self.ways = ways;
+            self.schedule.ways_changed();
+            self.metrics.know(&policy.router);
+        }
     }
 
     /// Waits until something happens.
@@ -387,7 +403,9 @@ impl Queue {
             && self.works < self.works_max
             && let Some(due) = self.schedule.next_due(now.instant)
         {
-            if due.destination.connector() == NO_ROUTE {
+            if self.schedule.may_be_elsewhere(due.id, &due.destination) {
+                self.find_anew(due.id, &due.destination, now);
+            } else if due.destination.connector() == NO_ROUTE {
                 self.end_without_route(&due, now);
             } else if self.has_room(&due, now) {
                 self.hand_to_delivery(due);
@@ -398,7 +416,8 @@ impl Queue {
     fn hand_to_delivery(&mut self, due: Due) {
         let Some(attempts) = &self.attempts else { return };
         let Due { id, destination, received_at, tries } = due;
-        match attempts.try_send(Attempt { id, destination, tries, received_at }) {
+        let ways = self.ways;
+        match attempts.try_send(Attempt { id, destination, tries, received_at, ways }) {
             Ok(()) => {}
             Err(TrySendError::Full(attempt)) => {
                 self.allowances.put_back(attempt.destination.connector());
@@ -430,13 +449,26 @@ impl Queue {
 
     /// Lets the mail of a full connector go another way, this message first.
     fn spill(&mut self, due: &Due, now: Now) {
-        let Due { id, destination, .. } = due;
-        let name = destination.connector();
+        let name = due.destination.connector();
         self.allowances.spill(name);
         self.shared.policy.load().router.set_full(name, Fullness::Full);
-        self.schedule.end(*id, destination, End::NotTried, now.instant);
-        self.schedule.settle(*id, destination, After::Remove, now.instant);
-        self.begin(Work::Review(*id));
+        self.look_at_ways();
+        self.find_anew(due.id, &due.destination, now);
+    }
+
+    /// Takes a message from a destination without a try, and finds its ways anew once nothing of it is under way.
+    fn find_anew(&mut self, id: MessageId, destination: &Destination, now: Now) {
+        let ended = self.schedule.end(id, destination, End::NotTried, now.instant);
+        if ended.is_some_and(|ended| ended.is_cancelled) {
+            // It leaves now; what of it goes elsewhere is found after that.
+            return self.schedule.settle(id, destination, After::Keep, now.instant);
+        }
+        self.schedule.settle(id, destination, After::Remove, now.instant);
+        if self.is_under_way(id) {
+            self.unreviewed.insert(id);
+        } else {
+            self.begin(Work::Review(id));
+        }
     }
 
     /// Lets rest what a full connector has still got, as there is no other way for it.

@@ -20,6 +20,8 @@ pub(crate) struct Record {
     pub(crate) sibling: u32,
     links: Links,
     pub(crate) tries: u16,
+    /// What the schedule's count of changed ways was when it was last handed out.
+    pub(crate) ways: u16,
     pub(crate) at: At,
     pub(crate) cancelled: Cancelled,
     /// Whether the deadline has a timer, rather than waiting for the end of a try.
@@ -73,6 +75,11 @@ pub(crate) enum At {
 }
 
 impl At {
+    /// Whether it is with delivery, or the spool writes down what became of it.
+    pub(crate) const fn is_in_other_hands(self) -> bool {
+        matches!(self, Self::InFlight | Self::Lingering | Self::Settling | Self::SettlingReady)
+    }
+
     /// Whether it is with delivery.
     pub(crate) const fn is_under_way(self) -> bool {
         matches!(self, Self::InFlight | Self::Lingering)
@@ -112,6 +119,7 @@ impl Record {
             sibling: NONE,
             links: Links::NONE,
             tries: made.tries,
+            ways: 0,
             at: At::Resting,
             cancelled: Cancelled::No,
             is_exact: made.is_exact,

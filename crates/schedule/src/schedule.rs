@@ -114,6 +114,8 @@ pub struct Schedule {
     cancelled: usize,
     /// Destinations of whose entries it is to be looked which are past their deadline.
     looking: Vec<u32>,
+    /// How often it has changed which recipients belong to which destination; it may wrap.
+    ways: u16,
 }
 
 impl Schedule {
@@ -136,6 +138,7 @@ impl Schedule {
             leaving: List::new(),
             cancelled: 0,
             looking: Vec::new(),
+            ways: 0,
         }
     }
 
@@ -193,7 +196,7 @@ impl Schedule {
         self.under_way.push_back(key, &mut self.entries);
         let begun = self.millis(now);
         let entry = &mut self.entries[key];
-        (entry.at, entry.due) = (At::InFlight, begun);
+        (entry.at, entry.due, entry.ways) = (At::InFlight, begun, self.ways);
         let (id, received_at, tries) = (entry.id(), entry.received_at, entry.tries);
         Some(Due { id, destination, received_at, tries })
     }
@@ -205,6 +208,23 @@ impl Schedule {
             self.slots.admits(place.pace, place.in_flight, self.places.len())
         });
         admitted.min_by_key(|key| self.places[*key].turn.map(|turn| turn.number))
+    }
+
+    /// Says that recipients may belong to other destinations from now on.
+    pub const fn ways_changed(&mut self) {
+        self.ways = self.ways.wrapping_add(1);
+    }
+
+    /// Whether a recipient of this entry may be under way as one of another destination, because the ways have
+    /// changed since an entry of the same message was handed out that is not settled yet.
+    pub fn may_be_elsewhere(&self, id: MessageId, destination: &Destination) -> bool {
+        self.ways != 0
+            && self.chain(id).any(|key| {
+                let entry = &self.entries[key];
+                entry.at.is_in_other_hands()
+                    && entry.ways != self.ways
+                    && self.places[entry.place].destination != *destination
+            })
     }
 
     /// Takes back an entry that could not be handed on; it goes first when its destination is next.

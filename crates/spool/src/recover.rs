@@ -193,7 +193,8 @@ fn ids_aside(inner: &Inner) -> Result<HashSet<MessageId>, EngineError> {
     Ok(ids)
 }
 
-fn report_damage(inner: &Inner, family: Family, damage: Vec<Box<str>>) {
+/// Counts and logs places that the database could not read at all.
+pub(crate) fn report_damage(inner: &Inner, family: Family, damage: Vec<Box<str>>) {
     for words in damage {
         tracing::error!(record = family.name(), error = %words, "records of the spool cannot be read");
         inner.corrupt_found(family);

@@ -138,6 +138,7 @@ impl Spool {
             tracing::warn!(%error, "counts of earlier days cannot be read");
             scan::Page::default()
         });
+        recover::report_damage(&self.inner, Family::Tally, page.damage);
         let decoded = page.rows.iter().filter_map(|(key, value)| {
             let decoded = tally::decode(value, key);
             if let Err(error) = &decoded {

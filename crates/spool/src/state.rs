@@ -135,7 +135,7 @@ pub struct Report {
 }
 
 /// How many of something were counted on a day. Written twice, or in another order, the largest count of the last day
-/// written stands.
+/// stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tally {
     /// Of what.
@@ -147,10 +147,33 @@ pub struct Tally {
 }
 
 impl Tally {
-    /// Takes over what `other` of the same name says, if it is of another day or says more.
+    /// Takes over what `other` of the same name says, if it is of another day or says more. What is written of the
+    /// day before comes late; of a day before that, the clock was set back.
     pub fn take(&mut self, other: &Self) {
-        if other.day != self.day || other.count > self.count {
+        let is_late = other.day.checked_add(1) == Some(self.day);
+        if !is_late && (other.day != self.day || other.count > self.count) {
             (self.day, self.count) = (other.day, other.count);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tally_of_yesterday_comes_too_late() {
+        let tally = |day, count| Tally { name: "a".into(), day, count };
+        let cases = [
+            (tally(8, 3), tally(8, 2), tally(8, 3)),
+            (tally(8, 3), tally(8, 4), tally(8, 4)),
+            (tally(8, 3), tally(9, 1), tally(9, 1)),
+            (tally(8, 3), tally(7, 9), tally(8, 3)),
+            (tally(8, 3), tally(6, 2), tally(6, 2)),
+        ];
+        for (mut known, other, want) in cases {
+            known.take(&other);
+            assert_eq!(known, want, "{other:?}");
         }
     }
 }

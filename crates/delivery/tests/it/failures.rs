@@ -33,7 +33,11 @@ async fn check(prefix: &'static str, acts: &[Act], want: &Want) {
             Fate::Failed => Want::Failed,
             Fate::Delivered => panic!("{case}"),
         },
-        Outcome::Hindered { .. } | Outcome::Missing | Outcome::Taken(_) | Outcome::Decided(_) => {
+        Outcome::Hindered { .. }
+        | Outcome::Elsewhere
+        | Outcome::Missing
+        | Outcome::Taken(_)
+        | Outcome::Decided(_) => {
             panic!("{case}")
         }
     };

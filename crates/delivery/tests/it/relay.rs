@@ -186,8 +186,9 @@ impl Relay {
     }
 
     async fn hand_out_to(&self, id: MessageId, destination: Destination) {
-        let received_at = Timestamp::from_millis(1);
-        self.attempts.send(Attempt { id, destination, tries: 0, received_at }).await.unwrap();
+        let (received_at, ways) = (Timestamp::from_millis(1), self.policy.load().ways());
+        let attempt = Attempt { id, destination, tries: 0, received_at, ways };
+        self.attempts.send(attempt).await.unwrap();
     }
 
     /// The next end, with what was reported of the attempt before it.

@@ -46,6 +46,10 @@ impl Queue {
             Outcome::Hindered { reply } => {
                 (End::Hindered, Answer::All { reply: Some(reply), peer: None })
             }
+            Outcome::Elsewhere => {
+                self.allowances.put_back(destination.connector());
+                return self.find_anew(id, &destination, now);
+            }
             Outcome::Missing => {
                 self.allowances.ended(destination.connector());
                 if self.schedule.end(id, &destination, End::NotTried, now.instant).is_some() {
@@ -111,6 +115,10 @@ impl Queue {
     /// Settles what leaves without a further try, or tells its sender that it waits.
     pub(super) fn leave(&mut self, leaving: Leaving, now: Now) {
         let Leaving { id, destination, tries, why, received_at } = leaving;
+        if matches!(why, Why::Late(_)) && self.schedule.may_be_elsewhere(id, &destination) {
+            // It may not be late, but being sent. The entry is in nobody's hands.
+            return self.find_anew(id, &destination, now);
+        }
         let (reply, is_cancelled) = match why {
             Why::Late(reply) => (reply, false),
             Why::Cancelled => (None, true),
@@ -242,7 +250,7 @@ impl Queue {
     }
 
     /// Whether something of a message is being tried, or its outcome written down.
-    fn is_under_way(&self, id: MessageId) -> bool {
+    pub(super) fn is_under_way(&self, id: MessageId) -> bool {
         self.schedule.entries_of(id).any(|entry| entry.state == State::InFlight)
     }
 

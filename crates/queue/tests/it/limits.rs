@@ -61,3 +61,56 @@ async fn what_is_under_way_is_not_sent_by_a_way_that_opens_again() {
     relay.no_attempt().await;
     relay.stop().await;
 }
+
+/// A message has an entry that rests at a connector, and is sent by another one while that is full. When it has room
+/// again, the entry there is not sent as well.
+#[tokio::test]
+async fn what_is_under_way_elsewhere_is_not_sent_by_an_older_entry() {
+    let folder = tempfile::tempdir().unwrap();
+    let rate_max = Some("2/10m".parse().unwrap());
+    let limited = OutboundConnector { rate_max, ..connector("a", "x.example") };
+    let shape = Shape { further: vec![limited], ..Shape::default() };
+    let mut relay = Relay::start(folder.path(), &clock(), shape);
+    relay.accept("a@a.example", &["one@x.example", "two@z.example"]).await;
+    let mut both = [relay.attempt().await, relay.attempt().await];
+    both.sort_by(|one, two| one.destination.connector().cmp(two.destination.connector()));
+    let [by_a, other] = both;
+    assert_eq!(by_a.destination.connector(), "a");
+    relay.end(by_a, answered(&[(0, Fate::Deferred)])).await;
+    relay.until("one that rests", |it| (it.resting, it.in_flight) == (1, 1)).await;
+    delivered(&mut relay, "r@x.example", "a").await;
+    delivered(&mut relay, "r@x.example", "internet").await;
+
+    // Handed out before that, it is told apart anew, and the recipient that rests at `a` now rests here too.
+    relay.end(other, Outcome::Elsewhere).await;
+    let other = relay.attempt().await;
+    assert_eq!(other.destination.to_string(), "internet/z.example");
+    relay.end(other, answered(&[(1, Fate::Delivered)])).await;
+    relay.until("two that rest", |it| (it.resting, it.in_flight) == (2, 0)).await;
+    let destination = Some("internet/x.example".into());
+    relay.queue.retry(Selection { destination, ..Selection::default() }).await.unwrap();
+    let under_way = relay.attempt().await;
+    assert_eq!(under_way.destination.to_string(), "internet/x.example");
+
+    relay.advance(Duration::from_mins(10));
+    relay.no_attempt().await;
+    relay.end(under_way, answered(&[(0, Fate::Delivered)])).await;
+    relay.until_empty().await;
+    relay.no_attempt().await;
+    relay.stop().await;
+}
+
+/// An operator takes a message out while it is handed out, and it turns out to have been handed out in vain.
+#[tokio::test]
+async fn what_is_cancelled_and_handed_out_in_vain_leaves() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut relay = Relay::start(folder.path(), &clock(), Shape::default());
+    let id = relay.accept("a@a.example", &["one@x.example"]).await;
+    let attempt = relay.attempt().await;
+    let selection = Selection { ids: vec![id], ..Selection::default() };
+    assert_eq!(relay.queue.cancel(selection).await.unwrap().after_this_try, 1);
+    relay.end(attempt, Outcome::Elsewhere).await;
+    relay.until_empty().await;
+    relay.no_attempt().await;
+    relay.stop().await;
+}
