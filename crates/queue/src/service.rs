@@ -1,6 +1,7 @@
 //! The task: one loop over what comes in, what the spool has done, and what is due.
 
 mod answers;
+mod handing;
 mod lines;
 mod looking;
 mod search;
@@ -12,25 +13,25 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use channel::{Receiver, Sender, TrySendError};
+use channel::{Receiver, Sender};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use mail::{Accepted, Attempt, AttemptEnd, Destination, Domain, MessageId};
-use policy::{Fullness, Live};
-use schedule::{After, Backoff, Due, End, Entry, Schedule, Settings};
+use mail::{Accepted, Attempt, AttemptEnd, Domain, MessageId};
+use policy::Live;
+use schedule::{Backoff, Entry, Schedule, Settings};
 use spool::{Health, Spool};
 use telemetry::Registry;
 use tokio::sync::{oneshot, watch};
 use units::{Clock, ClockStep, ClockSteps, Span};
 
-use crate::allowances::{Allowances, Room};
+use crate::allowances::Allowances;
 use crate::config::Config;
 use crate::entries::{Maker, Now};
 use crate::ids::Ids;
 use crate::metrics::Metrics;
 use crate::recovery::{Batch, Scan};
 use crate::request::{Cancelled, Request};
-use crate::shared::{NO_ROUTE, Shared};
+use crate::shared::Shared;
 use crate::terms::Terms;
 use crate::work::{Done, Work};
 
@@ -382,101 +383,6 @@ impl Queue {
         }
         for entry in entries {
             self.schedule.add(entry, now.instant);
-        }
-    }
-
-    /// Hands out what is due, as far as delivery, the limits and the spool allow.
-    fn hand_out(&mut self, now: Now) {
-        self.schedule.advance(now.instant);
-        self.is_full = false;
-        if self.again.len() >= AGAIN_MAX || !self.is_spool_ready() {
-            return;
-        }
-        // What is late or too old may come by the million; half of the room stays for tries.
-        while self.works < self.works_max.div_ceil(2)
-            && let Some(leaving) = self.schedule.next_leaving()
-        {
-            self.leave(leaving, now);
-        }
-        while self.attempts.is_some()
-            && !self.is_full
-            && self.works < self.works_max
-            && let Some(due) = self.schedule.next_due(now.instant)
-        {
-            if self.schedule.may_be_elsewhere(due.id, &due.destination) {
-                self.find_anew(due.id, &due.destination, now);
-            } else if due.destination.connector() == NO_ROUTE {
-                self.end_without_route(&due, now);
-            } else if self.has_room(&due, now) {
-                self.hand_to_delivery(due);
-            }
-        }
-    }
-
-    fn hand_to_delivery(&mut self, due: Due) {
-        let Some(attempts) = &self.attempts else { return };
-        let Due { id, destination, received_at, tries } = due;
-        let ways = self.ways;
-        match attempts.try_send(Attempt { id, destination, tries, received_at, ways }) {
-            Ok(()) => {}
-            Err(TrySendError::Full(attempt)) => {
-                self.allowances.put_back(attempt.destination.connector());
-                self.schedule.put_back(attempt.id, &attempt.destination);
-                self.is_full = true;
-            }
-            Err(TrySendError::Closed(attempt)) => {
-                // Delivery has ended before the queue was told to.
-                self.allowances.put_back(attempt.destination.connector());
-                self.schedule.put_back(attempt.id, &attempt.destination);
-                self.attempts = None;
-            }
-        }
-    }
-
-    /// Whether the connector's limits leave room for one more message; if not, it waits or goes another way.
-    fn has_room(&mut self, due: &Due, now: Now) -> bool {
-        let Due { id, destination, .. } = due;
-        match self.allowances.ask(destination.connector(), now) {
-            Room::Free => return true,
-            Room::None { spills: true, .. } => self.spill(due, now),
-            Room::None { until, why, .. } => {
-                self.schedule.put_back(*id, destination);
-                self.schedule.hold(destination, why, until, now.instant);
-            }
-        }
-        false
-    }
-
-    /// Lets the mail of a full connector go another way, this message first.
-    fn spill(&mut self, due: &Due, now: Now) {
-        let name = due.destination.connector();
-        self.allowances.spill(name);
-        self.shared.policy.load().router.set_full(name, Fullness::Full);
-        self.look_at_ways();
-        self.find_anew(due.id, &due.destination, now);
-    }
-
-    /// Takes a message from a destination without a try, and finds its ways anew once nothing of it is under way.
-    fn find_anew(&mut self, id: MessageId, destination: &Destination, now: Now) {
-        let ended = self.schedule.end(id, destination, End::NotTried, now.instant);
-        if ended.is_some_and(|ended| ended.is_cancelled) {
-            // It leaves now; what of it goes elsewhere is found after that.
-            return self.schedule.settle(id, destination, After::Keep, now.instant);
-        }
-        self.schedule.settle(id, destination, After::Remove, now.instant);
-        if self.is_under_way(id) {
-            self.unreviewed.insert(id);
-        } else {
-            self.begin(Work::Review(id));
-        }
-    }
-
-    /// Lets rest what a full connector has still got, as there is no other way for it.
-    fn hold_full(&mut self, destinations: Vec<Destination>, now: Now) {
-        for destination in destinations {
-            if let Some((until, why)) = self.allowances.spilling(destination.connector(), now) {
-                self.schedule.hold(&destination, why, until, now.instant);
-            }
         }
     }
 
