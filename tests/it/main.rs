@@ -49,6 +49,8 @@ mod filters;
 #[cfg(test)]
 mod greylist;
 #[cfg(test)]
+mod inbound;
+#[cfg(test)]
 mod injection;
 #[cfg(test)]
 mod interop;

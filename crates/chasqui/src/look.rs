@@ -1,14 +1,19 @@
 //! What can only be seen by looking at more than the settings: certificates, keys, passwords, lists of addresses, rules,
 //! filters, and whether mail goes the way that is expected.
 
+use std::time::Duration;
+
 use filters::Filters;
-use mail::Domain;
+use mail::{Domain, Timestamp};
 use policy::Policy;
-use policy::config::Expect;
+use policy::config::{ClientNetwork, Expect};
 use settings::{Finding, Settings};
 use units::Clock;
 
 use crate::{certificates, decisions, keys, return_paths, rules, trial};
+
+/// An address that ends within this time is warned of.
+const SOON: Duration = Duration::from_hours(30 * 24);
 
 /// Tries all that the settings name, before anything else begins.
 pub(crate) fn findings(settings: &Settings) -> Vec<Finding> {
@@ -34,6 +39,7 @@ pub(crate) fn decisions(settings: &Settings) -> Vec<Finding> {
 pub(crate) fn odd(settings: &Settings) -> Vec<Finding> {
     let now_seconds = Clock::system().unix_millis() / 1000;
     let mut findings = certificates::expiring(settings, now_seconds);
+    findings.extend(ending(settings, Timestamp::from_millis(now_seconds.saturating_mul(1000))));
     let Ok(rules) = rules::compiled(settings) else { return findings };
     findings.extend(rules::odd(&rules));
     let checks = settings.inbound.iter().any(|inbound| inbound.enabled && inbound.checks_mail_auth);
@@ -44,6 +50,24 @@ pub(crate) fn odd(settings: &Settings) -> Vec<Finding> {
         findings.push(finding.hint("set `checks_mail_auth = true` on an [[inbound]] connector"));
     }
     findings
+}
+
+/// Addresses of inbound connectors that count no more, or not for long.
+fn ending(settings: &Settings, now: Timestamp) -> Vec<Finding> {
+    let all = settings.inbound.iter().enumerate().filter(|(_, inbound)| inbound.enabled);
+    let networks = all.flat_map(|(number, it)| it.networks.iter().map(move |it| (number, it)));
+    let finding = |(number, it): (usize, &ClientNetwork)| {
+        let (network, at) = (it.network, it.expires?);
+        let (words, hint) = if at.is_over(now) {
+            (format!("{network} let clients in until {at}"), "take it out, or write a later day")
+        } else if at.is_over(now.plus(SOON)) {
+            (format!("{network} lets clients in until {at}"), "write a later day if it is to stay")
+        } else {
+            return None;
+        };
+        Some(Finding::in_item("inbound", number, "networks", words).hint(hint))
+    };
+    networks.filter_map(finding).collect()
 }
 
 /// Tries what filters are asked with.

@@ -3,9 +3,9 @@
 use std::net::IpAddr;
 
 use ipnet::{IpNet, Ipv4Net};
-use mail::{Address, Domain};
+use mail::{Address, Domain, Timestamp};
 
-use crate::config::InboundConnector;
+use crate::config::{ClientNetwork, InboundConnector};
 use crate::nearest::{Nearest, nearest};
 use crate::sender::{Senders, Who};
 use crate::suffix::{Suffix, SuffixError};
@@ -29,7 +29,7 @@ pub(crate) type Entry<'a> = (&'a InboundConnector, &'a Senders);
 pub struct Admission {
     connectors: Vec<InboundConnector>,
     /// Each network with the place of its connector, most specific first; ties keep the order of the settings.
-    networks: Vec<(IpNet, usize)>,
+    networks: Vec<(ClientNetwork, usize)>,
     /// What each connector asks of senders.
     senders: Vec<Senders>,
     /// The connectors with a suffix for certified mail, by their names.
@@ -42,10 +42,13 @@ impl Admission {
         let enabled = connectors.iter().enumerate().filter(|(_, connector)| connector.enabled);
         let mut networks: Vec<_> = enabled
             .flat_map(|(place, connector)| {
-                connector.networks.iter().map(move |network| (canonical(*network), place))
+                connector
+                    .networks
+                    .iter()
+                    .map(move |it| (ClientNetwork { network: canonical(it.network), ..*it }, place))
             })
             .collect();
-        networks.sort_by_key(|(network, _)| std::cmp::Reverse(network.prefix_len()));
+        networks.sort_by_key(|(it, _)| std::cmp::Reverse(it.network.prefix_len()));
         let senders = connectors.iter().map(|it| Senders::of(it, &[])).collect();
         let suffixes = connectors.iter().filter_map(|it| {
             let suffix = it.certified_suffix.as_deref().and_then(Suffix::parse)?;
@@ -85,7 +88,8 @@ impl Admission {
         let by_login = by_login.map(|entry| (Attribute::Login, entry));
         let by_name = self.by_certificate(who.certificate_names);
         let by_name = by_name.map(|entry| (Attribute::CertificateName, entry));
-        let by_address = self.by_address(who.address).map(|entry| (Attribute::Network, entry));
+        let by_address =
+            self.by_address(who.address, who.now).map(|entry| (Attribute::Network, entry));
         by_login.chain(by_name).chain(by_address)
     }
 
@@ -109,9 +113,12 @@ impl Admission {
     }
 
     /// Those that let a client of this address relay, the most specific network first.
-    fn by_address(&self, client: IpAddr) -> impl Iterator<Item = Entry<'_>> {
+    fn by_address(&self, client: IpAddr, now: Timestamp) -> impl Iterator<Item = Entry<'_>> {
         let client = client.to_canonical();
-        let holding = self.networks.iter().filter(move |(network, _)| network.contains(&client));
+        let holding = self
+            .networks
+            .iter()
+            .filter(move |(it, _)| it.network.contains(&client) && !it.is_over(now));
         holding.filter_map(|(_, place)| self.connectors.get(*place).zip(self.senders.get(*place)))
     }
 
@@ -129,13 +136,10 @@ impl Admission {
         suffix.map_or(Ok(None), |(_, suffix)| suffix.recipient(address))
     }
 
-    /// Whether a connector's networks hold an address.
-    pub(crate) fn is_in_networks(&self, connector: &InboundConnector, address: IpAddr) -> bool {
-        let address = address.to_canonical();
-        self.networks.iter().any(|(network, place)| {
-            let is_own = self.connectors.get(*place).is_some_and(|it| std::ptr::eq(it, connector));
-            is_own && network.contains(&address)
-        })
+    /// Whether a connector's networks hold the client's address.
+    pub(crate) fn is_in_networks(&self, connector: &InboundConnector, who: &Who<'_>) -> bool {
+        let holding = self.by_address(who.address, who.now);
+        holding.map(|(it, _)| it).any(|it| std::ptr::eq(it, connector))
     }
 
     /// Whether one of the names lets a connector's certificate holder in.
@@ -145,11 +149,11 @@ impl Admission {
         })
     }
 
-    /// The connector that lets `client` relay; none if it may not.
+    /// The connector that lets `client` relay at `now`; none if it may not.
     ///
     /// An IPv4 address that a dual-stack socket shows as `::ffff:192.0.2.1` counts as IPv4.
-    pub fn admit(&self, client: IpAddr) -> Option<&InboundConnector> {
-        Some(self.by_address(client).next()?.0)
+    pub fn admit(&self, client: IpAddr, now: Timestamp) -> Option<&InboundConnector> {
+        Some(self.by_address(client, now).next()?.0)
     }
 
     /// The connector that lets the holder of a certificate for `names` relay; none if it may not.
@@ -165,8 +169,8 @@ impl Admission {
     }
 
     /// For a client that is let in by nothing: the connector that it was nearest to, if any is near.
-    pub fn nearest(&self, client: IpAddr, names: &[Box<str>]) -> Option<Nearest<'_>> {
-        nearest(&self.connectors, client.to_canonical(), names)
+    pub fn nearest(&self, who: &Who<'_>) -> Option<Nearest<'_>> {
+        nearest(&self.connectors, who)
     }
 }
 
@@ -224,7 +228,7 @@ mod tests {
             ("2001:db9::1", None),
             ("127.0.0.1", None),
         ] {
-            let got = admission.admit(client.parse().unwrap());
+            let got = admission.admit(client.parse().unwrap(), Timestamp::default());
             assert_eq!(got.map(|connector| connector.name.as_str()), want, "{client}");
         }
     }
@@ -298,6 +302,6 @@ mod tests {
     #[test]
     fn nothing_is_open_by_default() {
         let admission = Admission::new(vec![InboundConnector::default()]);
-        assert_eq!(admission.admit("127.0.0.1".parse().unwrap()), None);
+        assert_eq!(admission.admit("127.0.0.1".parse().unwrap(), Timestamp::default()), None);
     }
 }

@@ -117,7 +117,7 @@ impl Admission {
             let is_kept = holds(&senders.own, address);
             let by_address = is_kept && connector.restrict_domains_to_ip_addresses;
             let by_certificate = is_kept && connector.restrict_domains_to_certificate;
-            let attribute = if by_address && !self.is_in_networks(connector, who.address) {
+            let attribute = if by_address && !self.is_in_networks(connector, who) {
                 "address"
             } else if by_certificate && !Self::is_holder(connector, who.certificate_names) {
                 "certificate"
@@ -180,12 +180,17 @@ mod tests {
         entries.iter().map(ToString::to_string).collect()
     }
 
+    fn who(address: std::net::IpAddr) -> Who<'static> {
+        let now = mail::Timestamp::default();
+        Who { address, certificate_names: &[], login: None, is_tls: false, now }
+    }
+
     #[track_caller]
     fn check(admission: &Admission, client: &str, sender: &str, want: &str) {
         // A client that is under TLS is written with a `+`.
         let (client, is_tls) = client.strip_prefix('+').map_or((client, false), |it| (it, true));
-        let who =
-            Who { address: client.parse().unwrap(), certificate_names: &[], login: None, is_tls };
+        let address = client.parse().unwrap();
+        let who = Who { is_tls, ..who(address) };
         let path = match sender {
             "" => ReversePath::Null,
             sender => ReversePath::Address(Address::parse(sender).unwrap()),
@@ -262,12 +267,8 @@ mod tests {
         check(&admission, "192.0.2.2", "a@off.example", "all");
         check(&admission, "192.0.2.7", "a@cert.example", "550 5.7.1");
         let names = [Box::from("mail.cert.example")];
-        let who = Who {
-            address: "192.0.2.9".parse().unwrap(),
-            certificate_names: &names,
-            login: None,
-            is_tls: true,
-        };
+        let who =
+            Who { certificate_names: &names, is_tls: true, ..who("192.0.2.9".parse().unwrap()) };
         let sender = ReversePath::Address(Address::parse("a@cert.example").unwrap());
         let admitted = admission.admit_mail(&who, &sender, Answers::default()).unwrap();
         assert!(matches!(admitted, Admitted::By(connector) if connector.name == "cert"));
@@ -286,7 +287,7 @@ mod tests {
         let admission = Admission::new(vec![plain, by_spf]);
         let ask = |client: &str, sender: &str, spf| {
             let address = client.parse().unwrap();
-            let who = Who { address, certificate_names: &[], login: None, is_tls: false };
+            let who = who(address);
             let sender = match sender {
                 "" => ReversePath::Null,
                 sender => ReversePath::Address(Address::parse(sender).unwrap()),
@@ -348,12 +349,7 @@ mod tests {
                 }
             });
             let admission = Admission::new(connectors.collect());
-            let who = Who {
-                address: clients[client].parse().unwrap(),
-                certificate_names: &[],
-                login: None,
-                is_tls: false,
-            };
+            let who = who(clients[client].parse().unwrap());
             let sender = ReversePath::Address(Address::parse(senders[sender]).unwrap());
             let known = Answers { spf: Some(RESULTS[spf]) };
             let eager = admission.admit_mail(&who, &sender, known);

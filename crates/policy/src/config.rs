@@ -10,7 +10,6 @@ mod outbound;
 mod rewrite;
 mod rule;
 
-use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -19,7 +18,7 @@ pub use group::Group;
 pub use login::{Login, Token};
 pub use mechanism::Mechanism;
 pub use moment::Moment;
-pub use networks::networks;
+pub use networks::{ClientNetwork, Expiry, networks};
 pub use outbound::{
     ClientCertificate, Limits, OnLimit, OutboundConnector, Protocol, ReturnPath, SmartHost,
     Timeouts, TlsLevel, TlsVersion,
@@ -45,11 +44,11 @@ pub struct InboundConnector {
     pub name: String,
     /// Whether it is used. A disabled connector lets nobody in.
     pub enabled: bool,
-    /// Networks and single addresses whose clients may relay, such as `["192.0.2.0/24", "::1"]`.
-    /// Empty lets nobody in.
-    #[serde(deserialize_with = "networks")]
+    /// Networks and single addresses whose clients may relay, such as `["192.0.2.0/24", "::1"]`. One that is to end is written
+    /// `{ network = "192.0.2.0/24", expires = "2027-01-31" }`: to the end of that day in UTC, or to a moment such as
+    /// `2027-01-31T18:00:00Z`. Empty lets nobody in.
     #[schemars(with = "Vec<String>")]
-    pub networks: Vec<IpNet>,
+    pub networks: Vec<ClientNetwork>,
     /// Host names of certificates whose holders may relay from any network, such as `["mail.example.com"]`;
     /// `*.example.com` is every name with one label more. A trusted authority must have issued the certificate (see
     /// `client_certificates` and `client_authorities` of a listener); its alternative names count, and its common
@@ -151,7 +150,7 @@ mod tests {
         let read: InboundConnector =
             serde_json::from_str(r#"{"name":"a","networks":["192.0.2.0/24","192.0.2.7","::1"]}"#)
                 .unwrap();
-        let texts: Vec<_> = read.networks.iter().map(ToString::to_string).collect();
+        let texts: Vec<_> = read.networks.iter().map(|it| it.network.to_string()).collect();
         assert_eq!(texts, ["192.0.2.0/24", "192.0.2.7/32", "::1/128"]);
         assert!(read.enabled);
     }

@@ -1,10 +1,12 @@
 //! Which inbound connector a refused client was nearest to: what changed is most often one address or one name.
 
+use std::fmt;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use crate::config::InboundConnector;
+use crate::config::{Expiry, InboundConnector};
+use crate::sender::Who;
 
 /// The connector that a client just missed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,8 +24,22 @@ pub enum Missed {
     CertificateName,
     /// Its address.
     Network,
+    /// That its network had not expired, which it did then.
+    Expired(Expiry),
     /// That the connector is enabled: all else matches.
     Enabled,
+}
+
+impl fmt::Display for Missed {
+    /// What the connector would have taken.
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::CertificateName => out.write_str("another certificate name"),
+            Self::Network => out.write_str("another address"),
+            Self::Expired(at) => write!(out, "this address until {at}, when that expired"),
+            Self::Enabled => out.write_str("that connector enabled"),
+        }
+    }
 }
 
 /// Labels that two names must end in alike to be near.
@@ -32,17 +48,25 @@ const LABELS_MIN: usize = 2;
 const V4_BITS_MIN: u32 = 16;
 const V6_BITS_MIN: u32 = 32;
 
-/// The nearest connector by name, else by address.
+/// The connector that would still let the client in, had its network not expired; else the nearest by name, else by
+/// address.
 pub(crate) fn nearest<'a>(
     connectors: &'a [InboundConnector],
-    client: IpAddr,
-    names: &[Box<str>],
+    who: &Who<'_>,
 ) -> Option<Nearest<'a>> {
+    let client = who.address.to_canonical();
+    let expired = connectors.iter().filter(|it| it.enabled).flat_map(|connector| {
+        let over = connector.networks.iter().filter(|it| it.is_over(who.now));
+        let held = over.filter(|it| it.network.contains(&client));
+        held.filter_map(move |it| Some((it.expires?, connector)))
+    });
+    if let Some((at, connector)) = expired.max_by_key(|(at, _)| *at) {
+        return Some(of(connector, Missed::Expired(at)));
+    }
     let by_name = connectors.iter().filter_map(|connector| {
-        let pairs = connector
-            .certificate_names
-            .iter()
-            .flat_map(|pattern| names.iter().map(move |name| labels_alike(pattern, name)));
+        let pairs = connector.certificate_names.iter().flat_map(|pattern| {
+            who.certificate_names.iter().map(move |name| labels_alike(pattern, name))
+        });
         pairs.filter(|labels| *labels >= LABELS_MIN).max().map(|labels| (labels, connector))
     });
     let found = by_name.max_by_key(|(labels, _)| *labels);
@@ -50,7 +74,7 @@ pub(crate) fn nearest<'a>(
         return Some(of(connector, Missed::CertificateName));
     }
     let by_address = connectors.iter().filter_map(|connector| {
-        let bits = connector.networks.iter().filter_map(|network| bits_alike(*network, client));
+        let bits = connector.networks.iter().filter_map(|it| bits_alike(it.network, client));
         bits.max().map(|bits| (bits, connector))
     });
     let (_, connector) = by_address.max_by_key(|(bits, _)| *bits)?;
@@ -83,6 +107,49 @@ fn bits_alike(network: IpNet, client: IpAddr) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::ClientNetwork;
+
+    fn who<'a>(client: &str, certificate_names: &'a [Box<str>]) -> Who<'a> {
+        let address = client.parse().unwrap();
+        let now = mail::Timestamp::from_rfc3339("2027-02-01T00:00:00Z").unwrap();
+        Who { address, certificate_names, login: None, is_tls: false, now }
+    }
+
+    /// What has expired is nearer than what is only like it.
+    #[test]
+    fn oc_17_a_network_that_has_expired_is_named_with_its_end() {
+        let until = |network: &str, expires: &str| ClientNetwork {
+            expires: Expiry::parse(expires),
+            ..network.parse().unwrap()
+        };
+        let connector = |name: &str, networks| InboundConnector {
+            name: name.to_owned(),
+            networks,
+            certificate_names: vec![format!("mail.{name}.example")],
+            ..InboundConnector::default()
+        };
+        let connectors = [
+            connector("near", vec!["192.0.2.0/26".parse().unwrap()]),
+            connector("old", vec![until("192.0.2.0/24", "2026-12-31")]),
+            connector("older", vec![until("192.0.2.128/25", "2026-11-30")]),
+            connector("good", vec![until("203.0.113.0/24", "2027-02-01")]),
+        ];
+        let names = [Box::from("mx.near.example")];
+        let got = nearest(&connectors, &who("192.0.2.200", &names)).unwrap();
+        assert_eq!(
+            (got.connector, got.missed.to_string().as_str()),
+            ("old", "this address until 2026-12-31, when that expired")
+        );
+        let admission = crate::Admission::new(connectors.to_vec());
+        let admits = |client: &str, now: &str| {
+            let now = mail::Timestamp::from_rfc3339(now).unwrap();
+            admission.admit(client.parse().unwrap(), now).map(|it| it.name.as_str())
+        };
+        assert_eq!(admits("192.0.2.200", "2026-11-30T23:59:59.999Z"), Some("older"));
+        assert_eq!(admits("192.0.2.200", "2026-12-31T23:59:59.999Z"), Some("old"));
+        assert_eq!(admits("192.0.2.200", "2027-01-01T00:00:00Z"), None);
+        assert_eq!(admits("203.0.113.1", "2027-02-01T00:00:00Z"), Some("good"));
+    }
 
     #[test]
     fn one_changed_name_or_address_finds_its_connector() {
@@ -108,7 +175,7 @@ mod tests {
             ("10.0.0.1", &[], None),
         ] {
             let names: Vec<Box<str>> = names.iter().map(|name| (*name).into()).collect();
-            let got = nearest(&connectors, client.parse().unwrap(), &names);
+            let got = nearest(&connectors, &who(client, &names));
             assert_eq!(got.map(|it| (it.connector, it.missed)), want, "{client} {names:?}");
         }
     }

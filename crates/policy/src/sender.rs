@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use mail::{Domain, EnhancedStatus, Reply, ReversePath};
+use mail::{Domain, EnhancedStatus, Reply, ReversePath, Timestamp};
 
 use crate::config::InboundConnector;
 use crate::from_filter::FromFilter;
@@ -18,6 +18,8 @@ pub struct Who<'a> {
     pub login: Option<&'a str>,
     /// Whether the session has TLS.
     pub is_tls: bool,
+    /// What time it is: networks may expire.
+    pub now: Timestamp,
 }
 
 /// Why a message of a sender is not taken.

@@ -131,8 +131,8 @@ impl Check<'_> {
     fn inbound(&mut self, settings: &Settings) {
         self.names("inbound", settings.inbound.iter().map(|inbound| inbound.name.as_str()));
         for (number, inbound) in settings.inbound.iter().enumerate() {
-            if let Some(all) = inbound.networks.iter().find(|network| network.prefix_len() == 0) {
-                let error = format!("{all} would make this an open relay");
+            if let Some(all) = inbound.networks.iter().find(|it| it.network.prefix_len() == 0) {
+                let error = format!("{} would make this an open relay", all.network);
                 self.add(
                     &item("inbound", number, "networks"),
                     error,

@@ -8,7 +8,7 @@ mod import;
 mod parameter;
 mod powershell;
 
-pub use self::export::export;
+pub use self::export::{export, left_out};
 pub use self::import::{ImportError, Imported, import};
 
 #[cfg(test)]

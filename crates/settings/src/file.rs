@@ -236,7 +236,7 @@ name = "internet"
         check(
             &text,
             &[
-                "x.toml:8:12: inbound.networks: `192.0.2.1/24` is an address within a network: did you mean \"192.0.2.0/24\", or just \"192.0.2.1\"?",
+                "x.toml:8:13: inbound.networks: `192.0.2.1/24` is an address within a network: did you mean \"192.0.2.0/24\", or just \"192.0.2.1\"?",
             ],
         );
     }
@@ -346,7 +346,7 @@ name = "internet"
         };
         assert_eq!(
             said(),
-            "x.toml:8:12: inbound.networks: `127.0.0.0/80` is not a network: write an address or an address and a prefix length, such as \"192.0.2.0/24\"\n\
+            "x.toml:8:13: inbound.networks: `127.0.0.0/80` is not a network: write an address or an address and a prefix length, such as \"192.0.2.0/24\"\n\
              connectors.d/a.toml:3:1: inbound.network: unknown key; did you mean `networks`?\n\
              connectors.d/b.toml:4:8: outbound.port: 70000 is out of range; write a whole number from 0 to 65535"
         );

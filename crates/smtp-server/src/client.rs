@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::SocketAddr;
 
-use mail::Origin;
+use mail::{Origin, Timestamp};
 use sasl::Identity;
 use telemetry::garbles;
 use tls::server::PeerCertificate;
@@ -46,12 +46,13 @@ impl Client {
     }
 
     /// What policy is told of it.
-    pub(crate) fn for_policy(&self) -> policy::Who<'_> {
+    pub(crate) fn for_policy(&self, now: Timestamp) -> policy::Who<'_> {
         policy::Who {
             address: self.address.ip(),
             certificate_names: self.certificate.as_ref().map_or(&[], |it| it.trusted_names()),
             login: self.login(),
             is_tls: self.tls.is_some(),
+            now,
         }
     }
 

@@ -1,6 +1,6 @@
 //! What policy decides about a message whose content has come, before it is put on the device.
 
-use mail::{Reply, Timestamp};
+use mail::Reply;
 use policy::{Decision, Ending, Facts, Verdict};
 use smtp_session::server;
 
@@ -33,7 +33,7 @@ impl Connection {
             header: known.header,
             octets: known.octets,
             class: known.class,
-            now: Timestamp::from_millis(self.reception.clock.unix_millis()),
+            now: self.reception.today(),
             auth: known.auth,
             from_domain: None,
         };

@@ -48,7 +48,8 @@ impl Connection {
         answers: Answers,
     ) -> Result<Option<Lookup>, Reply> {
         let policy = self.reception.policy.load();
-        let admitted = policy.admission.admit_mail(&self.client.for_policy(), sender, answers);
+        let who = self.client.for_policy(self.reception.today());
+        let admitted = policy.admission.admit_mail(&who, sender, answers);
         let name = match admitted {
             Ok(Admitted::By(connector)) => Some(connector.name.as_str()),
             Ok(Admitted::Nobody) => None,

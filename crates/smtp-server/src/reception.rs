@@ -69,6 +69,11 @@ impl Reception {
         self.accepted_depth.is_nearly_full()
     }
 
+    /// The time of day.
+    pub(crate) fn today(&self) -> Timestamp {
+        Timestamp::from_millis(self.clock.unix_millis())
+    }
+
     /// `limit` turned a connection or a transaction away.
     pub(crate) fn shed(&self, limit: Limit) {
         self.metrics.shed(limit);
@@ -78,7 +83,7 @@ impl Reception {
     /// The connector that lets `client` relay: by its login, else by its certificate, else by its address.
     pub(crate) fn connector(&self, client: &Client) -> Option<Box<str>> {
         let admission = &self.policy.load().admission;
-        let (_, connector) = admission.ways(&client.for_policy()).next()?;
+        let (_, connector) = admission.ways(&client.for_policy(self.today())).next()?;
         Some(connector.name.as_str().into())
     }
 
@@ -95,9 +100,8 @@ impl Reception {
 
     /// A session with `client`, in the clear or under implicit TLS.
     pub(crate) fn session(&self, client: &Client, now: Instant) -> Session {
-        let wall_clock = Timestamp::from_millis(self.clock.unix_millis());
         let session = Session::new(self.settings_for(client), self.security(), now);
-        let session = session.with_wall_clock(wall_clock);
+        let session = session.with_wall_clock(self.today());
         let takes_xclient = self.config.takes_xclient(client.address.ip());
         let session = if takes_xclient { session.with_xclient() } else { session };
         if self.config.tls == ListenerTls::Implicit { session.under_tls() } else { session }

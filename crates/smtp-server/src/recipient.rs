@@ -1,6 +1,8 @@
 //! RCPT: who may have mail, and for whom an address stands.
 
-use mail::{Address, EnhancedStatus, Reply, ReversePath, Timestamp};
+use mail::{Address, EnhancedStatus, Reply, ReversePath};
+
+use policy::Missed;
 
 use crate::connection::Connection;
 use crate::instead::Instead;
@@ -45,7 +47,11 @@ impl Connection {
         let client = self.client.address.ip().to_canonical();
         let wants_spf = self.could_come_by_spf().map(|_| reply::WantsSpf);
         let certificate = self.client.certificate.as_deref();
-        reply::relay_denied(client, certificate, (may_log_in, wants_spf))
+        let policy = self.reception.policy.load();
+        let nearest = policy.admission.nearest(&self.client.for_policy(self.reception.today()));
+        let has_expired = nearest.filter(|it| matches!(it.missed, Missed::Expired(_)));
+        let whys = (has_expired.map(|_| reply::HasExpired), may_log_in, wants_spf);
+        reply::relay_denied(client, certificate, whys)
     }
 
     /// The connector that the sender is registered with, and that would let its mail in by SPF if it were told to.
@@ -61,11 +67,10 @@ impl Connection {
             return reply::LOGIN_DENIED_REASON.to_owned();
         }
         let certificate = self.client.certificate.as_deref();
-        let names = certificate.map_or(&[][..], |certificate| certificate.trusted_names());
-        let client = self.client.address.ip();
+        let who = self.client.for_policy(self.reception.today());
         let policy = self.reception.policy.load();
         let by_spf = self.could_come_by_spf();
-        reply::why_denied(certificate, policy.admission.nearest(client, names), by_spf.as_deref())
+        reply::why_denied(certificate, policy.admission.nearest(&who), by_spf.as_deref())
     }
 
     /// Whether a client that may not relay may bring this back to a sender: bounces have none themselves
@@ -83,7 +88,7 @@ impl Connection {
     /// # Errors
     /// What the client is told if it stands for nobody.
     fn stands_for(&mut self, address: &Address) -> Result<Option<Instead>, Reply> {
-        let now = Timestamp::from_millis(self.reception.clock.unix_millis());
+        let now = self.reception.today();
         match self.reception.return_paths.origin(address, now) {
             Ok(Some(origin)) => return Ok(Some(Instead::returned(address, origin))),
             Ok(None) => {}

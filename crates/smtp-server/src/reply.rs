@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use mail::{EnhancedStatus, Reply, ReversePath};
-use policy::{Missed, Nearest};
+use policy::Nearest;
 use tls::server::PeerCertificate;
 
 /// Names of a certificate that a reply tells.
@@ -83,6 +83,10 @@ pub(crate) fn greeting(refusal: &Reply) -> Reply {
     Reply::new(code, refusal.status(), refusal.text())
 }
 
+/// The client's address was let in once, and that has expired.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct HasExpired;
+
 /// The listener takes logins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct MayLogIn;
@@ -95,13 +99,14 @@ pub(crate) struct WantsSpf;
 pub(crate) fn relay_denied(
     client: IpAddr,
     certificate: Option<&PeerCertificate>,
-    (may_log_in, wants_spf): (Option<MayLogIn>, Option<WantsSpf>),
+    (has_expired, may_log_in, wants_spf): (Option<HasExpired>, Option<MayLogIn>, Option<WantsSpf>),
 ) -> Reply {
     let known_by = certificate.map_or_else(String::new, certificate_words);
     let log_in = may_log_in.map_or("", |MayLogIn| "; log in first");
     let by_spf =
         wants_spf.map_or("", |WantsSpf| "; relaying by SPF is not enabled for this sender");
-    let words = format!("Relay access denied for {client}{known_by}{log_in}{by_spf}");
+    let expired = has_expired.map_or("", |HasExpired| ", which was let in for a time that is over");
+    let words = format!("Relay access denied for {client}{expired}{known_by}{log_in}{by_spf}");
     reply(550, EnhancedStatus::new(5, 7, 1), words)
 }
 
@@ -113,11 +118,6 @@ pub(crate) fn why_denied(
 ) -> String {
     let known_by = certificate.map_or_else(String::new, certificate_words);
     let nearest = nearest.map_or_else(String::new, |Nearest { connector, missed }| {
-        let missed = match missed {
-            Missed::CertificateName => "another certificate name",
-            Missed::Network => "another address",
-            Missed::Enabled => "that connector enabled",
-        };
         format!("; nearest is connector {connector}, with {missed}")
     });
     let by_spf = by_spf.map_or_else(String::new, |connector| {

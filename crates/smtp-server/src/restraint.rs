@@ -29,7 +29,7 @@ impl Reception {
         let Some(meters) = &self.meters else { return Ok(()) };
         let now = self.clock.now();
         if let Some(ban) = meters.ban(client, now)
-            && self.policy.load().admission.admit(client).is_none()
+            && self.policy.load().admission.admit(client, self.today()).is_none()
         {
             return Err(ban);
         }

@@ -137,6 +137,9 @@ async fn export(export: &ConnectorExport) -> Result {
         arguments::ExportFormat::Powershell => ExportFormat::Powershell,
         arguments::ExportFormat::Json => ExportFormat::Json,
     };
+    for note in all.iter().flat_map(exchange::left_out) {
+        output::note(format!("note: {note}"));
+    }
     output::line(exchange::export(&all, format).trim_end())
 }
 

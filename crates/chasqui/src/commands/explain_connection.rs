@@ -3,10 +3,11 @@
 use std::net::{IpAddr, Ipv6Addr};
 
 use anyhow::anyhow;
-use mail::{Address, ReversePath};
-use policy::{Admission, Admitted as Verdict, Answers, Attribute, Lookup, Missed, Who};
+use mail::{Address, ReversePath, Timestamp};
+use policy::{Admission, Admitted as Verdict, Answers, Attribute, Lookup, Who};
 use serde::Serialize;
 use settings::Settings;
+use units::Clock;
 
 use crate::arguments::{Client, ExplainConnection};
 use crate::failure::{Code, Failure, Result};
@@ -40,7 +41,7 @@ struct Other {
 #[derive(Debug, Serialize)]
 struct Near {
     connector: String,
-    missed: &'static str,
+    missed: String,
 }
 
 /// Does it.
@@ -91,6 +92,7 @@ pub(super) fn who<'a>(client: &'a Client, names: &'a [Box<str>]) -> Who<'a> {
         certificate_names: names,
         login: client.account.as_deref(),
         is_tls: client.tls || !names.is_empty(),
+        now: Timestamp::from_millis(Clock::system().unix_millis()),
     }
 }
 
@@ -144,13 +146,8 @@ pub(super) fn admitted(
 }
 
 fn near(admission: &Admission, who: &Who<'_>) -> Option<Near> {
-    let near = admission.nearest(who.address, who.certificate_names)?;
-    let missed = match near.missed {
-        Missed::CertificateName => "another certificate name",
-        Missed::Network => "another address",
-        Missed::Enabled => "that connector enabled",
-    };
-    Some(Near { connector: near.connector.to_owned(), missed })
+    let near = admission.nearest(who)?;
+    Some(Near { connector: near.connector.to_owned(), missed: near.missed.to_string() })
 }
 
 const fn word(by: Attribute) -> &'static str {

@@ -145,7 +145,7 @@ fn what_is_refused_writes_nothing() {
     for (edits, want) in [
         (
             vec![add("a", json!({})), add("b", json!({ "networks": ["x"] }))],
-            "connectors.d/inbound-b.toml:3:12: inbound.networks: `x` is not a network",
+            "connectors.d/inbound-b.toml:3:13: inbound.networks: `x` is not a network",
         ),
         (vec![add("a", json!({ "netwroks": [] }))], "did you mean `networks`?"),
         (vec![add("../a", json!({}))], "`../a` cannot be a name"),

@@ -22,12 +22,27 @@ pub fn export(connectors: &[Connector], format: ExportFormat) -> String {
     }
 }
 
+/// What Exchange would do otherwise with a connector than here, one sentence each.
+pub fn left_out(connector: &Connector) -> Vec<String> {
+    let networks = connector.fields.get("networks").and_then(Value::as_array);
+    let ends = networks.into_iter().flatten().filter_map(|it| {
+        let (network, expires) = it.get("network")?.as_str().zip(it.get("expires")?.as_str())?;
+        let name = &connector.name;
+        Some(format!(
+            "Exchange knows no end of an address: {name} would let {network} in for ever, and not until {expires}"
+        ))
+    });
+    ends.collect()
+}
+
 /// One connector in Exchange's words.
 struct Given {
     direction: Direction,
     parameters: Vec<(&'static str, Value)>,
     /// What is left.
     own: Map<String, Value>,
+    /// What is to be known about it.
+    notes: Vec<String>,
 }
 
 impl Given {
@@ -36,7 +51,8 @@ impl Given {
         let mut own = connector.fields.clone();
         own.retain(|key, value| !value.is_null() && usual.get(key) != Some(value));
         let parameters = vec![("Name", connector.name.clone().into())];
-        let mut given = Self { direction: connector.direction, parameters, own };
+        let notes = left_out(connector);
+        let mut given = Self { direction: connector.direction, parameters, own, notes };
         if let Some(kind) = connector.fields.get("connector_type") {
             given.own.remove("connector_type");
             given.parameters.push(("ConnectorType", kind.clone()));
@@ -44,7 +60,7 @@ impl Given {
         let field = |name: &str| connector.fields.get(name);
         given.always("Enabled", "enabled", field("enabled"));
         match connector.direction {
-            Direction::Inbound => given.always("SenderIPAddresses", "networks", field("networks")),
+            Direction::Inbound => given.networks(field("networks")),
             Direction::Outbound => {
                 let domains = field("recipient_domains");
                 given.always("RecipientDomains", "recipient_domains", domains);
@@ -67,6 +83,17 @@ impl Given {
         if let Some(value) = value.filter(is_said) {
             self.give(parameter, field, value.clone());
         }
+    }
+
+    /// The addresses; their ends stay among what is left, so that an import knows them again.
+    fn networks(&mut self, networks: Option<&Value>) {
+        const PARAMETER: &str = "SenderIPAddresses";
+        if self.notes.is_empty() {
+            return self.always(PARAMETER, "networks", networks);
+        }
+        let items = networks.and_then(Value::as_array).into_iter().flatten();
+        let plain: Value = items.map(|it| it.get("network").unwrap_or(it).clone()).collect();
+        self.parameters.push((PARAMETER, plain));
     }
 
     fn fields(&mut self) {
@@ -136,7 +163,8 @@ impl Given {
             words.push(format!("-{name}"));
             words.push(written(value));
         }
-        let line = words.join(" ") + "\n";
+        let notes = self.notes.iter().flat_map(|note| ["# ", note.as_str(), "\n"]);
+        let line = words.join(" ") + "\n" + &notes.collect::<String>();
         if self.own.is_empty() {
             return line;
         }

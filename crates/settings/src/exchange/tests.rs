@@ -79,6 +79,31 @@ fn what_get_inbound_connector_writes() {
     assert_eq!(notes.len(), 3, "{notes:?}");
 }
 
+/// Exchange has no word for it: that is said, and an import of ours knows it again.
+#[test]
+fn an_address_that_expires_comes_back_and_exchange_is_not_trusted_with_it() {
+    let networks =
+        json!(["192.0.2.0/24", { "network": "203.0.113.7/32", "expires": "2027-01-31" }]);
+    let mut fields = defaults(INBOUND);
+    fields.insert("networks".to_owned(), networks.clone());
+    let connector = Connector {
+        direction: INBOUND,
+        name: "guests".to_owned(),
+        enabled: true,
+        file: PathBuf::new(),
+        fields,
+        usage: None,
+    };
+    let all = [connector];
+    let text = export(&all, ExportFormat::Powershell);
+    assert!(text.contains("-SenderIPAddresses '192.0.2.0/24','203.0.113.7/32'"), "{text}");
+    let note = "# Exchange knows no end of an address: guests would let 203.0.113.7/32 in for ever, and not until 2027-01-31\n";
+    assert!(text.contains(note), "{text}");
+    for text in [text, export(&all, ExportFormat::Json)] {
+        assert_eq!(read(&text).0[0].2["networks"], networks, "{text}");
+    }
+}
+
 #[test]
 fn what_has_no_effect_is_refused_by_name() {
     let refused = |text: &str| import(text).unwrap_err().to_string();
