@@ -132,3 +132,196 @@ fn ends_of_addresses_are_kept_shown_and_warned_of() {
     let again = relay.cli(&["connector", "import", &file.display().to_string(), "--dry-run"]);
     assert!(again.succeeded().contains("nothing changes"));
 }
+
+/// Settings whose one connector is this.
+fn only(sink: &Sink, connector: &str) -> Settings {
+    let settings = Settings::towards(sink.address()).set("inbound", Vec::<Value>::new());
+    settings.push("inbound", connector)
+}
+
+fn content(header: &str) -> Vec<u8> {
+    format!("{header}\r\nBody.\r\n").into_bytes()
+}
+
+#[track_caller]
+fn deliver(relay: &Relay, sender: &str, header: &str) -> String {
+    let reply = relay.session().deliver(sender, &["bo@x.example"], &content(header));
+    format!("{} {}", reply.code, reply.text())
+}
+
+/// The From of the header is held against MAIL or the lists, only where that is asked for; what is not right about it is
+/// said, and nothing of the message is kept.
+#[test]
+fn the_from_of_the_header_must_fit_where_a_connector_asks() {
+    let sink = Sink::start();
+    let own = "ana@own.example";
+    for (rule, sender, header, want) in [
+        ("any", own, "Subject: x\r\n", "250 "),
+        ("any", own, "From: evil@x.example\r\n", "250 "),
+        ("same-domain", own, "From: Bo <bo@Own.example>\r\n", "250 "),
+        (
+            "same-domain",
+            own,
+            "From: evil@x.example\r\n",
+            "550 5.7.1 From rejected: evil@x.example is not in the domain of the sender in MAIL, ana@own.example; write",
+        ),
+        ("same-domain", own, "Subject: x\r\n", "550 5.7.1 From rejected: there is none; write one"),
+        (
+            "same-address",
+            own,
+            "From: ana@own.example\r\nFrom: evil@x.example\r\n",
+            "550 5.7.1 From rejected: there are several",
+        ),
+        ("same-address", own, "From: ana@\r\n", "550 5.7.1 From rejected: it cannot be read"),
+        ("same-address", own, "From: ANA@own.example\r\n", "250 "),
+        (
+            "same-address",
+            own,
+            "From: bo@own.example\r\n",
+            "550 5.7.1 From rejected: bo@own.example is not the sender in MAIL; write ana@own.example there",
+        ),
+        ("same-address", "", "From: ana@own.example\r\n", "550 5.7.1 Null sender rejected"),
+        ("registered", own, "From: two@two.example\r\n", "250 "),
+        (
+            "registered",
+            own,
+            "From: evil@x.example\r\n",
+            "550 5.7.1 From rejected: evil@x.example is not registered; write",
+        ),
+    ] {
+        let lists = match rule {
+            "registered" => "registered_senders = [\"own.example\", \"two@two.example\"]",
+            _ => "",
+        };
+        let connector = format!(
+            "name = \"app\"\nnetworks = [\"127.0.0.1\"]\nheader_from = \"{rule}\"\n{lists}"
+        );
+        let relay = Relay::start(only(&sink, &connector));
+        let said = deliver(&relay, sender, header);
+        assert!(said.starts_with(want), "{rule} {sender} {header}: {said}");
+        if want.contains("From rejected") {
+            relay.log_with(&format!("connector app has header_from = \\\"{rule}\\\""));
+            assert_eq!(relay.cli_json(&["status"])["spool"]["messages"], 0);
+        }
+    }
+}
+
+/// Those who look before they send are told.
+#[test]
+fn what_is_asked_of_the_from_is_explained() {
+    let sink = Sink::start();
+    let connector = "name = \"app\"\nnetworks = [\"127.0.0.1\"]\nheader_from = \"same-domain\"";
+    let relay = Relay::start(only(&sink, connector));
+    let words = ["explain-connection", "--ip", "127.0.0.1"];
+    assert_eq!(relay.cli_json(&words)["header_from"], "same-domain");
+    assert!(relay.cli(&words).succeeded().contains("header_from = \"same-domain\""));
+    let ask = |from: &str| {
+        let header = format!("From: {from}");
+        let route = ["route", "--from", "a@own.example", "--to", "b@x.example"];
+        relay.cli_json(&[&route[..], &["--ip", "127.0.0.1", "--header", &header]].concat())
+    };
+    assert_eq!(ask("b@own.example")["refusal"], serde_json::Value::Null);
+    let refusal = ask("b@x.example")["refusal"].as_str().unwrap_or_default().to_owned();
+    assert!(refusal.starts_with("550 5.7.1 From rejected: b@x.example is not in"), "{refusal}");
+    assert!(refusal.contains("connector app has header_from"), "{refusal}");
+    let bad = relay.cli(&["connector", "set", "app", "header_from=registered", "--yes"]);
+    assert!(bad.stderr.contains("inbound.header_from: nobody is registered"), "{bad:?}");
+}
+
+const PLANS: [&str; 2] = [
+    "name = \"small\"\nincludes = [\"login\"]\ntext = \"not in your plan, ask sales@relay.test\"",
+    "name = \"large\"\nincludes = [\"network\", \"login\", \"spf\", \"certify\"]",
+];
+
+fn with_plans(settings: Settings) -> Settings {
+    PLANS.into_iter().fold(settings, |settings, plan| settings.push("plan", plan))
+}
+
+const NOT_IN_PLAN: &str = "550 5.7.1 not in your plan, ask sales@relay.test";
+
+fn mail(session: &mut Smtp) -> String {
+    let reply = session.command("MAIL FROM:<ana@own.example>");
+    session.command("RSET");
+    format!("{} {}", reply.code, reply.text())
+}
+
+/// A way that the plan lacks is refused with the plan's words, before anything is counted or stored; another plan lets
+/// the same client in at once.
+#[test]
+fn ee_24_a_way_that_the_plan_lacks_is_refused_with_its_words() {
+    let sink = Sink::start();
+    let connector = "name = \"acme\"\nnetworks = [\"127.0.0.1\"]\nplan = \"small\"";
+    let settings = with_plans(only(&sink, connector))
+        .set("listener.0.rates.client.messages", "1/1h")
+        .set("listener.0.defence.ban_after", "2/1h");
+    let relay = Relay::start(settings);
+    for _ in 0..4 {
+        let mut session = open(&relay, 1);
+        assert_eq!(mail(&mut session), NOT_IN_PLAN);
+        session.expect("RCPT TO:<bo@x.example>", 503);
+    }
+    let log = relay.log_with("transaction refused");
+    assert!(log.contains("plan small of connector acme does not include `network`"), "{log}");
+    assert_eq!(relay.cli_json(&["status"])["spool"]["messages"], 0);
+    let explained = relay.cli_json(&["explain-connection", "--ip", "127.0.0.1"]);
+    assert_eq!(explained["refusal"], NOT_IN_PLAN, "{explained}");
+    assert_eq!(explained["reason"], "plan small of connector acme does not include `network`");
+    let checked = relay.cli(&["config", "check"]);
+    let warning = "inbound.networks: plan `small` does not include `network`, so it is refused";
+    assert!(checked.stderr.contains(warning), "{checked:?}");
+    let bad = relay.cli(&["connector", "set", "acme", "plan=huge", "--yes"]);
+    assert!(bad.stderr.contains("inbound.plan: there is no plan `huge`"), "{bad:?}");
+    relay.cli(&["connector", "set", "acme", "plan=large", "--yes"]).succeeded();
+    // Not one of those before was counted as a message.
+    relay.submit("ana@own.example", &["bo@x.example"], &content("Subject: x\r\n"));
+    sink.wait_accepted(1);
+}
+
+/// Without the plan for it nobody asks the DNS.
+#[test]
+fn ee_24_spf_without_the_plan_is_refused_and_not_looked_up() {
+    let sink = Sink::start();
+    let dns = std::net::UdpSocket::bind("127.0.0.1:0").expect("a port");
+    dns.set_nonblocking(true).expect("a socket");
+    let connector =
+        "name = \"acme\"\nauth = \"spf\"\nregistered_senders = [\"own.example\"]\nplan = \"small\"";
+    let address = dns.local_addr().expect("an address").to_string();
+    let settings = with_plans(only(&sink, connector))
+        .set("resolver.servers", vec![address])
+        .set("resolver.answer_wait_max", "100ms");
+    let relay = Relay::start(settings);
+    assert_eq!(mail(&mut open(&relay, 1)), NOT_IN_PLAN);
+    let asked = || dns.recv_from(&mut [0; 512]).is_ok();
+    assert!(!asked());
+    relay.cli(&["connector", "set", "acme", "plan=large", "--yes"]).succeeded();
+    assert!(mail(&mut open(&relay, 1)).starts_with("451 4.4.3 SPF temperror"));
+    assert!(asked());
+}
+
+/// Certified mail is an extra: whoever has not paid for it hears so, by a rule or by a suffix.
+#[test]
+fn ee_24_certified_mail_needs_the_plan_for_it() {
+    let sink = Sink::start();
+    let plan = "name = \"plain\"\nincludes = [\"network\"]";
+    let connector = "name = \"acme\"\nnetworks = [\"127.0.0.1\"]\nplan = \"plain\"\n\
+        certified_suffix = \"evidence.example\"";
+    let settings = with_plans(only(&sink, connector)).push("plan", plan).push(
+        "rule",
+        "name = \"c\"\nwhen = { subject_contains = [\"certify\"] }\nthen = { certify = true }",
+    );
+    let relay = Relay::start(settings);
+    let lacking = "550 5.7.1 certified mail does not come with your plan";
+    let send = |to: &str, subject: &str| {
+        let header = format!("From: ana@own.example\r\nSubject: {subject}\r\n");
+        let reply = relay.session().deliver("ana@own.example", &[to], &content(&header));
+        format!("{} {}", reply.code, reply.text())
+    };
+    assert_eq!(send("bo@x.example", "certify"), lacking);
+    assert_eq!(send("bo@x.example.evidence.example", "x"), lacking);
+    assert_eq!(relay.cli_json(&["status"])["spool"]["messages"], 0);
+    assert!(send("bo@x.example", "x").starts_with("250 "));
+    relay.cli(&["connector", "set", "acme", "plan=large", "--yes"]).succeeded();
+    assert!(send("bo@x.example", "certify").starts_with("250 "));
+    assert!(send("bo@x.example.evidence.example", "x").starts_with("250 "));
+    sink.wait_accepted(3);
+}

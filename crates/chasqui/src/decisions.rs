@@ -10,7 +10,9 @@ use crate::rules;
 pub(crate) fn admission(settings: &Settings) -> Admission {
     let verified = settings.domain.iter().filter(|it| it.verified);
     let verified: Vec<_> = verified.filter_map(|it| Domain::parse(&it.name).ok()).collect();
-    Admission::new(settings.inbound.clone()).with_verified(&verified)
+    Admission::new(settings.inbound.clone())
+        .with_verified(&verified)
+        .with_plans(settings.plan.clone())
 }
 
 /// The domains whose mail nobody else's owner has a say in.

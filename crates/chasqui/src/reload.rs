@@ -29,7 +29,7 @@ use crate::tryout::{self, Bench};
 use crate::{decisions, logins, look, return_paths};
 
 /// Sections and tables in them that take effect without a restart.
-const LIVE: [&str; 12] = [
+const LIVE: [&str; 13] = [
     "connectors_folder",
     "inbound",
     "outbound",
@@ -38,6 +38,7 @@ const LIVE: [&str; 12] = [
     "group",
     "expect",
     "domain",
+    "plan",
     "rewrite",
     "dkim",
     "mail_auth.signing",

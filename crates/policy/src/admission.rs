@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use ipnet::{IpNet, Ipv4Net};
 use mail::{Address, Domain, Timestamp};
 
-use crate::config::{ClientNetwork, InboundConnector};
+use crate::config::{ClientNetwork, Feature, InboundConnector, Plan};
 use crate::nearest::{Nearest, nearest};
 use crate::sender::{Senders, Who};
 use crate::suffix::{Suffix, SuffixError};
@@ -34,6 +34,8 @@ pub struct Admission {
     senders: Vec<Senders>,
     /// The connectors with a suffix for certified mail, by their names.
     suffixes: Vec<(Box<str>, Suffix)>,
+    /// What comes with the plans that connectors name.
+    pub(crate) plans: Vec<Plan>,
 }
 
 impl Admission {
@@ -55,7 +57,7 @@ impl Admission {
             Some((it.name.as_str().into(), suffix))
         });
         let suffixes = suffixes.collect();
-        Self { connectors, networks, senders, suffixes }
+        Self { connectors, networks, senders, suffixes, plans: Vec::new() }
     }
 
     /// The same knowing the domains that `*` in `sender_domains` stands for.
@@ -68,6 +70,11 @@ impl Admission {
     /// The enabled connectors with what they ask of senders.
     pub(crate) fn enabled(&self) -> impl Iterator<Item = Entry<'_>> {
         self.connectors.iter().zip(&self.senders).filter(|(connector, _)| connector.enabled)
+    }
+
+    /// An enabled connector by its name.
+    pub(crate) fn entry(&self, name: &str) -> Option<Entry<'_>> {
+        self.enabled().find(|(connector, _)| connector.name == name)
     }
 
     /// The enabled connectors that let a client in, in the order in which they are asked: by its login, then by its
@@ -126,14 +133,21 @@ impl Admission {
     /// stands for itself.
     ///
     /// # Errors
-    /// When it ends with the connector's suffix and stands for nobody; refuse it with [`SuffixError::reply`].
+    /// When it ends with the connector's suffix and stands for nobody, or certified mail does not come with the connector's
+    /// plan; refuse it with [`SuffixError::reply`].
     pub fn certified(
         &self,
         connector: &str,
         address: &Address,
     ) -> Result<Option<Address>, SuffixError> {
         let suffix = self.suffixes.iter().find(|(name, _)| **name == *connector);
-        suffix.map_or(Ok(None), |(_, suffix)| suffix.recipient(address))
+        let recipient = suffix.map_or(Ok(None), |(_, suffix)| suffix.recipient(address))?;
+        if recipient.is_some()
+            && let Err(denied) = self.includes_by_name(connector, Feature::Certify)
+        {
+            return Err(SuffixError::NotInPlan { text: denied.reply().text().into() });
+        }
+        Ok(recipient)
     }
 
     /// Whether a connector's networks hold the client's address.

@@ -3,7 +3,7 @@
 use mail::{Address, ReversePath};
 
 use crate::admission::{Admission, Entry};
-use crate::config::{AuthResult, InboundAuth, InboundConnector};
+use crate::config::{AuthResult, Feature, InboundAuth, InboundConnector};
 use crate::sender::{Denied, NOT_PERMITTED, Who, fits, holds};
 
 /// What is to be found out before an answer can be given.
@@ -42,7 +42,7 @@ impl Admission {
     ///
     /// # Errors
     /// When the client is let in, but not with mail of this sender, or another connector keeps the sender's domain for
-    /// itself, or its domain does not let the client send.
+    /// itself, or its domain does not let the client send, or the way in does not come with the connector's plan.
     pub fn admit_mail<'a>(
         &'a self,
         who: &Who<'a>,
@@ -50,16 +50,23 @@ impl Admission {
         answers: Answers,
     ) -> Result<Admitted<'a>, Denied> {
         self.may_use_domain(who, sender)?;
-        let mut first_denied = None;
-        for (_, (connector, senders)) in self.entries(who) {
+        let (mut not_in_plan, mut first_denied) = (None, None);
+        for (by, (connector, senders)) in self.entries(who) {
             match fits(connector, senders, who, sender) {
-                Ok(()) => return Ok(Admitted::By(connector)),
+                Ok(()) => match self.includes(connector, by.into()) {
+                    Ok(()) => return Ok(Admitted::By(connector)),
+                    Err(denied) => not_in_plan = not_in_plan.or(Some(denied)),
+                },
                 Err(denied) => first_denied = first_denied.or(Some(denied)),
             }
         }
-        let by_spf = sender.address().and_then(|address| self.by_spf(address).next());
-        let Some((connector, senders)) = by_spf else {
-            return first_denied.map_or(Ok(Admitted::Nobody), Err);
+        let by_spf = || sender.address().into_iter().flat_map(|address| self.by_spf(address));
+        let includes_spf = |connector| self.includes(connector, Feature::Spf);
+        let Some((connector, senders)) = by_spf().find(|(it, _)| includes_spf(it).is_ok()) else {
+            // Who lacks no more than the plan is told so.
+            let lacking = || by_spf().find_map(|(it, _)| includes_spf(it).err());
+            let denied = not_in_plan.or(first_denied).or_else(lacking);
+            return denied.map_or(Ok(Admitted::Nobody), Err);
         };
         fits(connector, senders, who, sender)?;
         match answers.spf {

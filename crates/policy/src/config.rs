@@ -2,11 +2,13 @@
 
 mod expect;
 mod group;
+mod header_from;
 mod login;
 mod mechanism;
 mod moment;
 mod networks;
 mod outbound;
+mod plan;
 mod rewrite;
 mod rule;
 
@@ -15,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 pub use expect::Expect;
 pub use group::Group;
+pub use header_from::HeaderFrom;
 pub use login::{Login, Token};
 pub use mechanism::Mechanism;
 pub use moment::Moment;
@@ -23,6 +26,7 @@ pub use outbound::{
     ClientCertificate, Limits, OnLimit, OutboundConnector, Protocol, ReturnPath, SmartHost,
     Timeouts, TlsLevel, TlsVersion,
 };
+pub use plan::{Feature, Plan};
 pub use rewrite::{ForeignFrom, Rewrite, RewriteError};
 pub use rule::{
     Actions, AuthResult, Conditions, HeaderField, HeaderPatterns, HeaderWords, Mode, Reject, Rule,
@@ -74,10 +78,13 @@ pub struct InboundConnector {
     /// Whether mail of these `sender_domains` is refused from everybody but the holders of `certificate_names`.
     pub restrict_domains_to_certificate: bool,
     /// Who may send, by the address in MAIL: `alice@example.com`, `example.com` for all of a domain, `*.example.com` for
-    /// all below it. The From of the header does not count. Empty: everybody.
+    /// all below it. The From of the header does not count, unless `header_from` says so. Empty: everybody.
     pub registered_senders: Vec<String>,
+    /// Whom the From of the header may name. A message with another From is refused with 550 5.7.1 when its content has
+    /// come, before filters and rules are asked; what these make of From later is theirs.
+    pub header_from: HeaderFrom,
     /// Whether mail with the null sender (`MAIL FROM:<>`), such as reports, is taken. Left out, it is, unless
-    /// `sender_domains` or `registered_senders` ask who sends.
+    /// `sender_domains`, `registered_senders` or `header_from` ask who sends.
     pub takes_null_sender: Option<bool>,
     /// A domain of ours, such as `evidence.example`, below which every recipient domain may be written: mail for
     /// `user@their.example.evidence.example` is certified and goes to `user@their.example`, for all recipients of the
@@ -93,6 +100,8 @@ pub struct InboundConnector {
     /// one is used whatever the priority, and the field is removed. Mail that it cannot take is refused with 550 5.7.1: it is
     /// disabled or not there, left to rules, or its `recipient_domains` or `from_filter` do not fit.
     pub names_connector: bool,
+    /// The `[[plan]]` of the customer whose connector this is. Left out, nothing is lacking.
+    pub plan: Option<String>,
 }
 
 /// A way in that needs no list of clients.
@@ -131,12 +140,14 @@ impl Default for InboundConnector {
             restrict_domains_to_ip_addresses: false,
             restrict_domains_to_certificate: false,
             registered_senders: Vec::new(),
+            header_from: HeaderFrom::Any,
             takes_null_sender: None,
             certified_suffix: None,
             auth: None,
             checks_mail_auth: false,
             cloud_services_mail_enabled: None,
             names_connector: false,
+            plan: None,
         }
     }
 }

@@ -10,6 +10,7 @@ use mail::{Address, Directions, Domain, EnhancedStatus, Recipient, Reply};
 
 pub use named::CONNECTOR_FIELD;
 
+use crate::config::Feature;
 use crate::foreign;
 use crate::live::Policy;
 use crate::message::named::{Named, WAY_REFUSED};
@@ -57,6 +58,12 @@ impl Policy {
         let mut decision = Decision { verdicts, ..Decision::default() };
         if let Some(refusal) = refusal {
             decision.refusal = Some((refusal.reply, Some(refusal.rule)));
+            return decision;
+        }
+        if certify
+            && let Err(denied) = self.admission.includes_by_name(facts.connector, Feature::Certify)
+        {
+            decision.refusal = Some((denied.reply().clone(), None));
             return decision;
         }
         let mut edits = edits;

@@ -32,6 +32,7 @@ use crate::rules::words::Scanner;
 pub use compile::Known;
 pub use facts::{AuthResults, Facts, Protection};
 pub use header::first_mailbox;
+pub(crate) use header::{Authors, authors};
 pub use judgement::{Ending, Judgement, Refusal, Verdict};
 pub use members::{LineError, MemberError, Members};
 pub use problem::RuleProblem;

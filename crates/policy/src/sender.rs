@@ -78,10 +78,15 @@ impl Senders {
         }
     }
 
+    /// Whether none of the lists is against this sender.
+    pub(crate) fn allow(&self, sender: &mail::Address) -> bool {
+        [&self.domains, &self.registered].into_iter().flatten().all(|list| holds(list, sender))
+    }
+
     /// Whether they name this sender, and do not just take everybody.
     pub(crate) fn name(&self, sender: &mail::Address) -> bool {
         let lists = || [&self.domains, &self.registered].into_iter().flatten();
-        lists().next().is_some() && lists().all(|list| holds(list, sender))
+        lists().next().is_some() && self.allow(sender)
     }
 }
 
@@ -106,7 +111,8 @@ pub(crate) fn fits(
         return Err(Denied::new(NEEDS_TLS, words, format!("connector {name} requires TLS")));
     }
     let Some(address) = sender.address() else {
-        let asks = senders.domains.is_some() || senders.registered.is_some();
+        let has_lists = senders.domains.is_some() || senders.registered.is_some();
+        let asks = has_lists || connector.header_from.asks_sender();
         if connector.takes_null_sender.unwrap_or(!asks) {
             return Ok(());
         }

@@ -22,14 +22,21 @@ pub enum SuffixError {
         /// The suffix.
         suffix: Box<str>,
     },
+    /// It stands for somebody, and certified mail does not come with the plan.
+    #[error("{text}")]
+    NotInPlan {
+        /// What the client is told.
+        text: Box<str>,
+    },
 }
 
 impl SuffixError {
-    /// What the client is told at RCPT: 550 5.1.2, or 5.4.6 (RFC 3463 §3.2, §3.5).
+    /// What the client is told at RCPT: 550 5.1.2, 5.4.6, or 5.7.1 (RFC 3463 §3.2, §3.5, §3.8).
     pub fn reply(&self) -> Reply {
         let status = match self {
             Self::Bare { .. } => EnhancedStatus::new(5, 1, 2),
             Self::Twice { .. } => EnhancedStatus::new(5, 4, 6),
+            Self::NotInPlan { .. } => EnhancedStatus::new(5, 7, 1),
         };
         Reply::new(550, Some(status), self.to_string())
     }

@@ -2,6 +2,7 @@
 
 mod free_mail;
 mod hosts;
+mod plans;
 mod senders;
 
 use std::collections::BTreeMap;
@@ -28,6 +29,7 @@ pub(crate) fn check(settings: &Settings, places: &Places<'_>) -> Vec<Problem> {
     check.listeners(settings);
     check.inbound(settings);
     check.senders(settings);
+    check.plans(settings);
     check.logins(settings);
     check.outbound(settings);
     check.foreign_from(settings);
@@ -43,6 +45,7 @@ pub(crate) fn check(settings: &Settings, places: &Places<'_>) -> Vec<Problem> {
 pub(crate) fn warn(settings: &Settings, places: &Places<'_>) -> Vec<Problem> {
     let mut check = Check { places, problems: Vec::new() };
     check.free_mail(settings);
+    check.lacking(settings);
     check.problems
 }
 

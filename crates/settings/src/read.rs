@@ -72,7 +72,8 @@ pub(crate) fn read<T: DeserializeOwned + JsonSchema + Default>(
 }
 
 /// What may stand in the files of the connectors' folder: lists, which one file can go on with where another ended.
-const LISTS: [&str; 7] = ["inbound", "outbound", "rule", "group", "expect", "domain", "dkim"];
+const LISTS: [&str; 8] =
+    ["inbound", "outbound", "rule", "group", "expect", "domain", "dkim", "plan"];
 
 /// All texts as one tree.
 fn joined(sources: &Sources) -> (DeTable<'_>, Vec<Problem>) {

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use policy::config::{Expect, Group, InboundConnector, OutboundConnector, Rewrite, Rule};
+use policy::config::{Expect, Group, InboundConnector, OutboundConnector, Plan, Rewrite, Rule};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use smtp_server::config::Listener;
@@ -17,7 +17,7 @@ pub struct Settings {
     /// The name that other hosts know this relay by: in greetings, EHLO, trace headers and reports. It should
     /// resolve to this machine, and the machine's address back to it (RFC 5321 §4.1.4). Has no default.
     pub hostname: String,
-    /// A folder with further files, `*.toml`, that may hold `[[inbound]]`, `[[outbound]]`, `[[rule]]`, `[[group]]`, `[[expect]]`, `[[domain]]` and `[[dkim]]` and nothing else; read in
+    /// A folder with further files, `*.toml`, that may hold `[[inbound]]`, `[[outbound]]`, `[[rule]]`, `[[group]]`, `[[expect]]`, `[[domain]]`, `[[plan]]` and `[[dkim]]` and nothing else; read in
     /// the order of their names, after this file. Taken from this file's folder on; need not be there. `chasqui
     /// connector add` writes its connectors there.
     #[schemars(with = "PathBuf")]
@@ -48,6 +48,8 @@ pub struct Settings {
     pub listener: Vec<Listener>,
     /// Who may relay: one `[[inbound]]` per group of clients. Without any, every recipient is refused.
     pub inbound: Vec<InboundConnector>,
+    /// What customers may use: one `[[plan]]` each, which inbound connectors name.
+    pub plan: Vec<Plan>,
     /// The domains of the organisation: one `[[domain]]` each.
     pub domain: Vec<policy::config::Domain>,
     /// Where mail goes: one `[[outbound]]` per way out. One without `hosts` and with the recipient domain `*`

@@ -152,11 +152,14 @@ impl Connection {
         received: &mut server::Transaction,
         (seen, spf): (Option<Box<Seen>>, Option<SpfFinding>),
     ) -> Result<Option<Decided>, Reply> {
-        let Ok(mut content) = seen.map(|seen| seen.finish()).transpose() else {
-            if let Some(filters) = &mut self.filters {
-                filters.session.abort();
+        let mut content = match self.looked_at(received, seen) {
+            Ok(content) => content,
+            Err(reply) => {
+                if let Some(filters) = &mut self.filters {
+                    filters.session.abort();
+                }
+                return Err(reply);
             }
-            return Err(reply::memory_full());
         };
         // Each sees the header as those before it left it.
         let found = match &mut content {
@@ -195,6 +198,28 @@ impl Connection {
             directions.held = directions.held.take().or(said.hold.map(Into::into));
         }
         Ok(Some(decided))
+    }
+
+    /// What was kept of the content, if its From may stand there: who writes what it may not is not worth a question to
+    /// anybody else.
+    fn looked_at(
+        &mut self,
+        received: &server::Transaction,
+        seen: Option<Box<Seen>>,
+    ) -> Result<Option<Finished>, Reply> {
+        let content = seen.map(|seen| seen.finish()).transpose();
+        let Some(content) = content.map_err(|_| reply::memory_full())? else { return Ok(None) };
+        let policy = self.reception.policy.load();
+        let connector = self.client.connector.as_deref().unwrap_or_default();
+        let looked = policy.admission.may_be_from(connector, &received.sender, &content.header);
+        drop(policy);
+        match looked {
+            Ok(()) => Ok(Some(content)),
+            Err(denied) => {
+                self.transaction.found_mut().reason = Some(denied.reason().into());
+                Err(denied.reply().clone())
+            }
+        }
     }
 
     /// What filters say of the content; none if the message is to be forgotten.

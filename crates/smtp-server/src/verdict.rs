@@ -139,6 +139,7 @@ impl Connection {
         policy.wants_header()
             || admission.strips_internal_fields(connector)
             || admission.names_connector(connector)
+            || admission.header_from(connector).is_some()
     }
 
     fn question_refused(&mut self, question: &Question, reply: &Reply) {

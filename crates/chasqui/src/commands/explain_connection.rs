@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use anyhow::anyhow;
 use mail::{Address, ReversePath, Timestamp};
+use policy::config::HeaderFrom;
 use policy::{Admission, Admitted as Verdict, Answers, Attribute, Lookup, Who};
 use serde::Serialize;
 use settings::Settings;
@@ -28,6 +29,8 @@ pub(super) struct Admitted {
     pub(super) refusal: Option<String>,
     /// The same for the operator.
     reason: Option<String>,
+    /// What the connector asks of the From of the header, if it does: `same-domain`, `same-address` or `registered`.
+    header_from: Option<&'static str>,
     /// It depends on the SPF record of the sender's domain, which `--spf` tells.
     needs_spf: bool,
 }
@@ -103,15 +106,20 @@ pub(super) fn admitted(
     sender: Option<&ReversePath>,
     answers: Answers,
 ) -> Admitted {
-    let mut all: Vec<Other> = Vec::new();
+    let (mut all, mut not_in_plan) = (Vec::<Other>::new(), None);
     for (by, connector) in admission.ways(who) {
-        if all.iter().all(|known| known.connector != connector.name) {
+        if let Err(denied) = admission.includes(connector, by.into()) {
+            not_in_plan = not_in_plan.or(Some(denied));
+        } else if all.iter().all(|known| known.connector != connector.name) {
             all.push(Other { connector: connector.name.clone(), by: word(by) });
         }
     }
     let (mut denied, mut needs_spf) = (None, false);
     let chosen = match sender {
-        None => all.first().map(|first| first.connector.clone()),
+        None => {
+            denied = not_in_plan.filter(|_| all.is_empty());
+            all.first().map(|first| first.connector.clone())
+        }
         Some(sender) => match admission.admit_mail(who, sender, answers) {
             Ok(Verdict::By(connector)) => Some(connector.name.clone()),
             Ok(Verdict::Nobody) => None,
@@ -134,7 +142,9 @@ pub(super) fn admitted(
         Some(denied) => Some(denied.reply().to_string()),
         None => is_stranger.then(|| "550 5.7.1 Relay access denied".to_owned()),
     };
+    let header_from = chosen.as_deref().and_then(|name| admission.header_from(name));
     Admitted {
+        header_from: header_from.map(HeaderFrom::as_str),
         connector: chosen,
         by,
         others: all,
@@ -164,6 +174,9 @@ pub(super) fn text(admitted: &Admitted) -> String {
     match (&admitted.connector, admitted.by, &admitted.refusal) {
         (Some(connector), Some(by), _) => {
             lines.push(format!("inbound connector `{connector}` lets the client in by its {by}"));
+            lines.extend(admitted.header_from.map(|asked| {
+                format!("  it asks whom the From of the header names: header_from = \"{asked}\"")
+            }));
         }
         _ if admitted.needs_spf => lines.push(
             "the SPF record of the sender's domain decides; say with --spf what it comes to"

@@ -123,6 +123,13 @@ fn said(route: &arguments::Route, policy: &Policy) -> Result<Route> {
     let mut said = outline(&decision, from.as_ref());
     said.recipients.extend(decision.recipients.iter().map(|it| way(policy, it, from.as_ref())));
     said.recipients.extend(refused);
+    if let Err(denied) = policy.admission.may_be_from(trial.connector, &trial.sender, &trial.header)
+    {
+        // That is asked before rules are.
+        said.refusal = Some(format!("{} ({})", denied.reply(), denied.reason()));
+        said.refused_by = None;
+        said.rules.clear();
+    }
     if let Some(refusal) = inbound.as_ref().and_then(|it| it.refusal.clone()) {
         said.refusal = Some(refusal);
     }

@@ -47,6 +47,38 @@ pub(crate) fn from(fields: &[Field<'_>]) -> Vec<Mailbox> {
     mailboxes
 }
 
+/// Whom a message says it is from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Authors {
+    /// These, at least one.
+    Are(Vec<Address>),
+    /// There is no `From`.
+    Missing,
+    /// There are several `From`.
+    Several,
+    /// Not every mailbox in it is an address.
+    Unreadable,
+}
+
+/// Whom the one field called `From` names, if every mailbox in it can be read.
+pub(crate) fn authors(fields: &[Field<'_>]) -> Authors {
+    let mut all = fields.iter().filter(|field| field.is("from"));
+    let Some(field) = all.next() else { return Authors::Missing };
+    if all.next().is_some() {
+        return Authors::Several;
+    }
+    let value = ended(field.value());
+    let HeaderValue::Address(list) = MessageStream::new(&value).parse_address() else {
+        return Authors::Unreadable;
+    };
+    let read = |one: &mail_parser::Addr<'_>| {
+        let address = Address::parse(one.address()?).ok()?;
+        address.domain().is_some().then_some(address)
+    };
+    let addresses = list.iter().map(read).collect::<Option<Vec<_>>>();
+    addresses.filter(|it| !it.is_empty()).map_or(Authors::Unreadable, Authors::Are)
+}
+
 /// The address of the first mailbox of all fields called `From`, if it is one.
 pub fn first_mailbox(fields: &[Field<'_>]) -> Option<Address> {
     from(fields).first().and_then(|it| Address::parse(&it.address).ok())

@@ -1,6 +1,7 @@
 //! What inbound connectors ask of senders, and the domains of the organisation.
 
 use mail::Domain;
+use policy::config::HeaderFrom;
 
 use super::{Check, item};
 use crate::settings::Settings;
@@ -46,6 +47,13 @@ impl Check<'_> {
             }
             let names_senders =
                 !inbound.registered_senders.is_empty() || !inbound.sender_domains.is_empty();
+            if inbound.header_from == HeaderFrom::Registered && !names_senders {
+                self.add(
+                    &item("inbound", number, "header_from"),
+                    "nobody is registered, so all mail would pass",
+                    "name the senders in `registered_senders` or `sender_domains`",
+                );
+            }
             if inbound.auth.is_some() && !names_senders {
                 self.add(
                     &item("inbound", number, "auth"),
