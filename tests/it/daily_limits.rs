@@ -22,7 +22,7 @@ fn limited(sink: &Sink, more: &str) -> Settings {
 }
 
 /// Runs a test again if the hour has changed meanwhile, and with it what may be sent.
-fn within_an_hour(test: impl Fn()) {
+pub(crate) fn within_an_hour(test: impl Fn()) {
     let hour = || SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock").as_secs() / 3600;
     loop {
         let begun = hour();

@@ -51,6 +51,8 @@ mod greylist;
 #[cfg(test)]
 mod inbound;
 #[cfg(test)]
+mod inbound_limits;
+#[cfg(test)]
 mod injection;
 #[cfg(test)]
 mod interop;

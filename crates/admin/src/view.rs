@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::connectors::{
     Action, Change, ChangeKind, Changes, Connector, Connectors, Direction, Edit, ExportFormat,
-    FieldChange, Fields, Reloaded, Run, Trial, Usage,
+    FieldChange, Fields, Intake, Reloaded, Run, Trial, Usage,
 };
 pub use self::domains::{DnsRecord, DomainAdvice, DomainCheck, DomainReport, Grade, Party};
 pub use self::trial::{TrialStep, Tried};
@@ -42,6 +42,19 @@ pub struct Status {
     /// The limits that turned clients away within the last minute.
     #[serde(default)]
     pub limits: Vec<Limit>,
+    /// What inbound connectors with limits have taken.
+    #[serde(default)]
+    pub intakes: Vec<NamedIntake>,
+}
+
+/// What an inbound connector with limits has taken.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct NamedIntake {
+    /// Its name.
+    pub connector: String,
+    /// How much.
+    #[serde(flatten)]
+    pub intake: Intake,
 }
 
 /// A limit of a listener that turned clients away of late.

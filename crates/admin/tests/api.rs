@@ -41,6 +41,7 @@ impl Relay for Fake {
             queue: Queue::default(),
             channels: Vec::new(),
             limits: Vec::new(),
+            intakes: Vec::new(),
         })
     }
 
@@ -96,6 +97,7 @@ impl Relay for Fake {
             file: PathBuf::from("/x.toml"),
             fields: serde_json::Map::new(),
             usage: None,
+            intake: None,
         };
         Ok(Connectors { connectors: vec![connector] })
     }

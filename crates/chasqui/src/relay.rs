@@ -41,6 +41,8 @@ pub(crate) struct Facts {
     pub(crate) started_at: Instant,
     /// Tells which limits of the listeners refuse.
     pub(crate) limits: smtp_server::Limits,
+    /// Tells what inbound connectors with limits have taken.
+    pub(crate) intakes: smtp_server::Intakes,
 }
 
 /// How full the queues between the parts are.
@@ -188,6 +190,7 @@ impl Relay for Operated {
             },
             channels: self.channels.view(),
             limits: self.facts.limits.refusing().into_iter().map(limit).collect(),
+            intakes: self.facts.intakes.lines().into_iter().map(intake).collect(),
         })
     }
 
@@ -243,7 +246,11 @@ impl Relay for Operated {
     async fn connectors(&self) -> Result<view::Connectors, Failure> {
         let mut listed = self.reloading.connectors().await?;
         let limits = self.asked(self.queue.summary(0)).await?.limits;
+        let intakes: Vec<_> = self.facts.intakes.lines().into_iter().map(intake).collect();
         for connector in &mut listed.connectors {
+            let mut own = intakes.iter().filter(|it| it.connector == connector.name);
+            let is_inbound = connector.direction == view::Direction::Inbound;
+            connector.intake = own.next().filter(|_| is_inbound).map(|it| it.intake.clone());
             let is_it = |line: &&queue::LimitLine| *line.connector == *connector.name;
             let is_outbound = connector.direction == view::Direction::Outbound;
             connector.usage = limits.iter().find(is_it).filter(|_| is_outbound).map(usage);
@@ -274,6 +281,19 @@ impl Relay for Operated {
     async fn reload(&self) -> Result<view::Reloaded, Failure> {
         self.reloading.reload().await
     }
+}
+
+fn intake(line: smtp_server::Intake) -> view::NamedIntake {
+    let intake = view::Intake {
+        connections: line.connections,
+        connections_max: line.connections_max,
+        messages_today: line.messages_today,
+        daily_messages_max: line.daily_messages_max,
+        recipients_today: line.recipients_today,
+        daily_recipients_max: line.daily_recipients_max,
+        full_until: line.full_until.map(|at| at.to_string()),
+    };
+    view::NamedIntake { connector: line.connector, intake }
 }
 
 fn usage(line: &queue::LimitLine) -> view::Usage {

@@ -143,7 +143,7 @@ pub async fn start(settings: Settings, file: Option<PathBuf>, clock: Clock) -> R
     services.start("queue", queue::run(queue, stopped.clone()));
     services.start("reception", server.run(stopped.clone(), drain_wait_max));
     services.start("spool", broken(spool.clone(), stopped.clone()));
-    services.start("upkeep", upkeep(Arc::clone(registry), Arc::clone(&common.logins), stopped));
+    services.start("upkeep", upkeep(Arc::clone(registry), Arc::clone(&relay), stopped));
     let admin = tokio::spawn(admin.run(Arc::clone(&relay), Arc::clone(registry), admin_stopped));
     Ok(Running {
         admin_address,
@@ -281,6 +281,7 @@ fn facts(settings: Settings, server: &smtp_server::Server, clock: &Clock) -> Fac
         ordinary_octets: ORDINARY_OCTETS.min(settings.spool.octets_max.as_octets()),
         started_at: clock.now(),
         limits: server.limits(),
+        intakes: server.intakes(),
     }
 }
 
@@ -351,6 +352,7 @@ address = \"127.0.0.1:0\"
 [[inbound]]
 name = \"applications\"
 networks = [\"127.0.0.0/8\"]
+daily_messages_max = 1000
 [[outbound]]
 name = \"internet\"
 daily_messages_max = 1000
@@ -422,22 +424,19 @@ async fn broken(spool: Spool, mut stopped: watch::Receiver<bool>) {
     }
 }
 
-/// What is done now and then: histograms are folded, the keys for tokens fetched.
-async fn upkeep(
-    registry: Arc<Registry>,
-    logins: Arc<Authenticator>,
-    mut stopped: watch::Receiver<bool>,
-) {
+/// What is done now and then: histograms are folded, intakes shown, the keys for tokens fetched.
+async fn upkeep(registry: Arc<Registry>, relay: Arc<Operated>, mut stopped: watch::Receiver<bool>) {
     let folding = async {
         loop {
             tokio::time::sleep(UPKEEP_INTERVAL).await;
             registry.upkeep();
+            relay.facts.intakes.show(&registry);
         }
     };
     tokio::select! {
         _ = stopped.wait_for(|stop| *stop) => {}
         () = folding => {}
-        () = logins.keep_keys_fresh() => {}
+        () = relay.logins.keep_keys_fresh() => {}
     }
 }
 

@@ -34,6 +34,8 @@ pub struct Admission {
     senders: Vec<Senders>,
     /// The connectors with a suffix for certified mail, by their names.
     suffixes: Vec<(Box<str>, Suffix)>,
+    /// The places of the enabled connectors that have limits.
+    limited: Vec<usize>,
     /// What comes with the plans that connectors name.
     pub(crate) plans: Vec<Plan>,
 }
@@ -57,7 +59,10 @@ impl Admission {
             Some((it.name.as_str().into(), suffix))
         });
         let suffixes = suffixes.collect();
-        Self { connectors, networks, senders, suffixes, plans: Vec::new() }
+        let all = connectors.iter().enumerate();
+        let limited = all.filter(|(_, it)| it.enabled && it.has_limits()).map(|(place, _)| place);
+        let limited = limited.collect();
+        Self { connectors, networks, senders, suffixes, limited, plans: Vec::new() }
     }
 
     /// The same knowing the domains that `*` in `sender_domains` stands for.
@@ -75,6 +80,11 @@ impl Admission {
     /// An enabled connector by its name.
     pub(crate) fn entry(&self, name: &str) -> Option<Entry<'_>> {
         self.enabled().find(|(connector, _)| connector.name == name)
+    }
+
+    /// The enabled connectors that have limits.
+    pub fn limited(&self) -> impl Iterator<Item = &InboundConnector> {
+        self.limited.iter().filter_map(|place| self.connectors.get(*place))
     }
 
     /// The enabled connectors that let a client in, in the order in which they are asked: by its login, then by its

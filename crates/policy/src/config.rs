@@ -3,6 +3,7 @@
 mod expect;
 mod group;
 mod header_from;
+mod inbound_rates;
 mod login;
 mod mechanism;
 mod moment;
@@ -18,6 +19,7 @@ use serde::{Deserialize, Serialize};
 pub use expect::Expect;
 pub use group::Group;
 pub use header_from::HeaderFrom;
+pub use inbound_rates::InboundRates;
 pub use login::{Login, Token};
 pub use mechanism::Mechanism;
 pub use moment::Moment;
@@ -102,6 +104,27 @@ pub struct InboundConnector {
     pub names_connector: bool,
     /// The `[[plan]]` of the customer whose connector this is. Left out, nothing is lacking.
     pub plan: Option<String>,
+    /// Connections open at once that have begun a message which this connector takes, on all listeners together. MAIL on
+    /// one more is answered 421 4.7.0, and the connection is closed. Left out, there is no limit.
+    pub connections_max: Option<u32>,
+    /// Messages taken in a day of UTC at most. MAIL for one more is refused with 452 4.7.1. The count is kept over restarts.
+    /// Left out, there is no limit.
+    pub daily_messages_max: Option<u32>,
+    /// Recipients of messages taken in a day of UTC at most. RCPT for one more is refused with 452 4.7.1. The count is
+    /// kept over restarts. Left out, there is no limit.
+    pub daily_recipients_max: Option<u32>,
+    /// How much is taken in a time.
+    pub rates: InboundRates,
+}
+
+impl InboundConnector {
+    /// Whether anything is limited.
+    pub fn has_limits(&self) -> bool {
+        self.connections_max.is_some()
+            || self.daily_messages_max.is_some()
+            || self.daily_recipients_max.is_some()
+            || self.rates != InboundRates::default()
+    }
 }
 
 /// A way in that needs no list of clients.
@@ -148,6 +171,10 @@ impl Default for InboundConnector {
             cloud_services_mail_enabled: None,
             names_connector: false,
             plan: None,
+            connections_max: None,
+            daily_messages_max: None,
+            daily_recipients_max: None,
+            rates: InboundRates::default(),
         }
     }
 }

@@ -164,6 +164,7 @@ pub fn connectors(main: &Path) -> Result<Vec<Connector>, LoadError> {
         name: listed.name,
         fields: listed.fields,
         usage: None,
+        intake: None,
     };
     Ok(listed(&settings).into_iter().map(connector).collect())
 }

@@ -21,7 +21,8 @@ use crate::decided::Decided;
 use crate::end::End;
 use crate::filtered::Filtered;
 use crate::handshake::handshake;
-use crate::instead;
+use crate::instead::{self, Instead};
+use crate::quotas::Held;
 use crate::reception::Reception;
 use crate::slot::Slot;
 use crate::stream::{Expected, Stream};
@@ -43,6 +44,8 @@ pub(crate) struct Connection {
     pub(crate) exchange: Option<Box<Exchange>>,
     /// Stored and answered for, but the queue had no room yet. Nothing is read until it has.
     unqueued: Option<Accepted>,
+    /// Its share of what a connector with limits may take.
+    pub(crate) held: Option<Box<Held>>,
     pub(crate) slot: Slot,
 }
 
@@ -62,6 +65,7 @@ impl Connection {
             filters: None,
             exchange: None,
             unqueued: None,
+            held: None,
             reception,
             client,
             slot,
@@ -227,6 +231,7 @@ impl Connection {
         let id = transaction.id();
         let (instead, spf) =
             transaction.found.take().map(|it| (it.instead, it.spf)).unwrap_or_default();
+        let recipients_given = u64::try_from(received.recipients.len()).unwrap_or(u64::MAX);
         let is_certified = instead::readdress(&mut received.recipients, &instead);
         let asked = match transaction.take_seen() {
             None if self.filters.is_none() => Ok(Some(Decided::plain(&mut received))),
@@ -236,10 +241,12 @@ impl Connection {
             Ok(Some(decided)) => decided,
             Ok(None) => {
                 drop(transaction);
+                self.nothing_taken();
                 return self.discard(id, &received);
             }
             Err(reply) => {
                 drop(transaction);
+                self.nothing_taken();
                 self.refused(&reply);
                 return self.session.not_stored(reply, self.now());
             }
@@ -261,27 +268,32 @@ impl Connection {
             directions,
         };
         self.queue().await;
-        match transaction.commit(envelope).await {
-            Ok(accepted) => {
-                let now = self.now();
-                self.session.stored(&accepted, now);
-                self.reception.metrics.accepted(accepted.octets, now.duration_since(begun_at));
-                self.took(accepted.octets, now);
-                self.log_accepted(&accepted);
-                for one in &instead {
-                    one.tell(accepted.id);
-                }
-                // If the queue is gone the relay is stopping: the scan at the next start finds the message.
-                if let Err(TrySendError::Full(accepted)) =
-                    self.reception.accepted.try_send(accepted)
-                {
-                    self.unqueued = Some(accepted);
-                }
-            }
+        let tallies = self.tallies(recipients_given);
+        match transaction.commit(envelope, tallies).await {
+            Ok(accepted) => self.stored(accepted, begun_at, &instead),
             Err(reply) => {
+                if let Some(held) = &self.held {
+                    held.not_taken(recipients_given);
+                }
                 self.refused(&reply);
                 self.session.not_stored(reply, self.now());
             }
+        }
+    }
+
+    /// The message is on the device: says so to the client, and hands it to the queue.
+    fn stored(&mut self, accepted: Accepted, begun_at: Instant, instead: &[Instead]) {
+        let now = self.now();
+        self.session.stored(&accepted, now);
+        self.reception.metrics.accepted(accepted.octets, now.duration_since(begun_at));
+        self.took(accepted.octets, now);
+        self.log_accepted(&accepted);
+        for one in instead {
+            one.tell(accepted.id);
+        }
+        // If the queue is gone the relay is stopping: the scan at the next start finds the message.
+        if let Err(TrySendError::Full(accepted)) = self.reception.accepted.try_send(accepted) {
+            self.unqueued = Some(accepted);
         }
     }
 

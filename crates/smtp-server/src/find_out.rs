@@ -38,7 +38,7 @@ impl Connection {
             answers.spf = Some(self.spf(sender).await);
             needed = self.admitted(sender, answers)?;
         }
-        Ok(())
+        self.take_message()
     }
 
     /// Asks policy, and notes the connector that takes the mail; gives back what has to be known first.

@@ -37,6 +37,12 @@ pub(crate) enum Limit {
     RecipientRate,
     /// `rates`: octets.
     OctetRate,
+    /// `connections_max` of an inbound connector.
+    ConnectorConnections,
+    /// `rates` of an inbound connector.
+    ConnectorRate,
+    /// `daily_messages_max` or `daily_recipients_max` of an inbound connector.
+    ConnectorDay,
     /// `defence.ban_after`.
     Ban,
     /// `defence.greeting_wait`.
@@ -46,7 +52,7 @@ pub(crate) enum Limit {
 }
 
 impl Limit {
-    pub(crate) const ALL: [(Self, &'static str); 16] = [
+    pub(crate) const ALL: [(Self, &'static str); 19] = [
         (Self::Connections, "connections"),
         (Self::ClientConnections, "client_connections"),
         (Self::NetworkConnections, "network_connections"),
@@ -60,6 +66,9 @@ impl Limit {
         (Self::MessageRate, "message_rate"),
         (Self::RecipientRate, "recipient_rate"),
         (Self::OctetRate, "octet_rate"),
+        (Self::ConnectorConnections, "connector_connections"),
+        (Self::ConnectorRate, "connector_rate"),
+        (Self::ConnectorDay, "connector_day"),
         (Self::Ban, "ban"),
         (Self::EarlyTalker, "early_talker"),
         (Self::Dnsbl, "dnsbl"),

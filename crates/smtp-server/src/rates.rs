@@ -20,10 +20,10 @@ pub(crate) enum Kind {
     Octets,
 }
 
-const KINDS: usize = 4;
+pub(crate) const KINDS: usize = 4;
 
 impl Kind {
-    const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Connections => "connections",
             Self::Messages => "messages",
@@ -42,7 +42,7 @@ impl Kind {
     }
 
     /// Which of the four.
-    const fn place(self) -> usize {
+    pub(crate) const fn place(self) -> usize {
         match self {
             Self::Connections => 0,
             Self::Messages => 1,
@@ -87,26 +87,26 @@ enum Whose<'a> {
 
 /// A rate, ready for use: a bucket that holds `units` and is full again after `window`.
 #[derive(Clone, Debug)]
-struct Bucket {
+pub(crate) struct Bucket {
     units: u64,
     window: u64,
-    words: Box<str>,
+    pub(crate) words: Box<str>,
 }
 
 impl Bucket {
-    fn new<T: Amount>(rate: Rate<T>) -> Self {
+    pub(crate) fn new<T: Amount>(rate: Rate<T>) -> Self {
         let words = rate.to_string().into();
         Self { units: rate.units(), window: nanos(rate.window().as_duration()), words }
     }
 
     /// How long `amount` takes to come back.
-    fn time(&self, amount: u64) -> u64 {
+    pub(crate) fn time(&self, amount: u64) -> u64 {
         let time = u128::from(self.window) * u128::from(amount) / u128::from(self.units.max(1));
         u64::try_from(time).unwrap_or(u64::MAX)
     }
 
     /// How long to wait until `amount` fits, for a bucket that is full again at `full_at`; none if it fits now.
-    fn wait(&self, full_at: u64, now: u64, amount: u64) -> Option<Duration> {
+    pub(crate) fn wait(&self, full_at: u64, now: u64, amount: u64) -> Option<Duration> {
         let full_then = full_at.max(now).saturating_add(self.time(amount));
         let wait = full_then.saturating_sub(now).saturating_sub(self.window);
         (wait > 0).then(|| Duration::from_nanos(wait))
@@ -304,11 +304,11 @@ fn words(kind: Kind, whose: Whose<'_>, bucket: &Bucket, wait: Duration) -> Strin
 }
 
 /// Whole seconds, at least one.
-fn seconds(wait: Duration) -> u64 {
+pub(crate) fn seconds(wait: Duration) -> u64 {
     wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0)).max(1)
 }
 
-fn nanos(span: Duration) -> u64 {
+pub(crate) fn nanos(span: Duration) -> u64 {
     u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
 }
 

@@ -22,6 +22,7 @@ use crate::gate::Gate;
 use crate::greylist::Greylist;
 use crate::logins::Logins;
 use crate::metrics::{Limit, Metrics};
+use crate::quotas::Quotas;
 use crate::rates::Meters;
 use crate::shedding::Shedding;
 
@@ -53,6 +54,8 @@ pub(crate) struct Reception {
     pub(crate) handshakes: Semaphore,
     /// Rates and bans; none if nothing is limited.
     pub(crate) meters: Option<Meters>,
+    /// What has come by inbound connectors with limits, on all listeners.
+    pub(crate) quotas: Arc<Quotas>,
     /// Who of the strangers has come before; none if nobody is greylisted.
     pub(crate) greylist: Option<Arc<Greylist>>,
     /// Permits for held-back replies, `defence.tarpits_max` of them; none if no reply is held back.

@@ -6,7 +6,6 @@ use policy::Missed;
 
 use crate::connection::Connection;
 use crate::instead::Instead;
-use crate::rates::Kind;
 use crate::reply;
 
 /// Delivery not authorized (RFC 3463 §3.8).
@@ -31,7 +30,7 @@ impl Connection {
             .may_route(recipient)
             .map_err(|no_route| no_route.reply())?;
         self.may_come_now(recipient)?;
-        self.may_have_one(Kind::Recipients)?;
+        self.take_recipient()?;
         if let Some(instead) = instead {
             self.transaction.found_mut().instead.push(instead);
         }

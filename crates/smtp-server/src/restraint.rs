@@ -86,6 +86,9 @@ impl Connection {
         if let Some(meters) = &self.reception.meters {
             meters.took_octets(self.client.who(), octets, now);
         }
+        if let Some(held) = &self.held {
+            held.took_octets(octets);
+        }
     }
 
     /// Counts how the session ended, if that is held against the client.

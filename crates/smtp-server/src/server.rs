@@ -26,6 +26,7 @@ use crate::greylist_file;
 use crate::listener::{Listening, open};
 use crate::logins::Logins;
 use crate::metrics::Metrics;
+use crate::quotas::{Intakes, Quotas};
 use crate::rates::Meters;
 use crate::reception::{Reception, session_settings};
 use crate::seen::SHOWN_OCTETS_MAX;
@@ -107,6 +108,7 @@ pub struct Server {
     listening: Vec<Listening>,
     certificates: Certificates,
     limits: Limits,
+    intakes: Intakes,
 }
 
 /// The certificates of the listeners, for a reload while they run. Cheap to clone.
@@ -132,7 +134,7 @@ impl Certificates {
 impl Server {
     /// Binds all listeners, or none. Connections wait in the system's backlog until [`Self::run`].
     ///
-    /// Reads certificates, so it blocks on files; needs to be called within a tokio runtime.
+    /// Reads certificates and what was counted before, so it blocks on files; needs to be called within a tokio runtime.
     pub fn bind(parts: Parts<'_>) -> Result<Self, BindError> {
         let Parts { listeners, policy, resolver, spool, authenticator, .. } = parts;
         let Parts { accepted, logins, clock, hostname, registry, filters, return_paths, .. } =
@@ -140,6 +142,7 @@ impl Server {
         let sessions = Arc::new(AtomicU64::new(clock.unix_millis() << 16));
         let shown_octets_max = usize::try_from(SHOWN_OCTETS_MAX).unwrap_or(Semaphore::MAX_PERMITS);
         let shown = Arc::new(Semaphore::new(shown_octets_max));
+        let quotas = Quotas::new(&spool.tallies(), policy.clone(), clock.clone());
         let mut listening = Vec::new();
         let mut acceptors = Vec::new();
         let mut sheddings = Vec::new();
@@ -180,6 +183,7 @@ impl Server {
                 acceptor,
                 meters: Meters::new(&config.rates, defence, now),
                 tarpits,
+                quotas: Arc::clone(&quotas),
                 greylist: greylist.map(Arc::new),
                 shedding,
                 gate: parking_lot::Mutex::default(),
@@ -192,7 +196,9 @@ impl Server {
         }
         let certificates = Certificates { acceptors: acceptors.into() };
         let limits = Limits::new(sheddings, clock);
-        Ok(Self { listening, certificates, limits })
+        let intakes = Intakes(quotas);
+        intakes.show(registry);
+        Ok(Self { listening, certificates, limits, intakes })
     }
 
     /// Names and addresses, in the order of the settings; ports chosen by the system are told here.
@@ -208,6 +214,11 @@ impl Server {
     /// A handle that tells which limits turn clients away.
     pub fn limits(&self) -> Limits {
         self.limits.clone()
+    }
+
+    /// A handle that tells what has come by inbound connectors with limits.
+    pub fn intakes(&self) -> Intakes {
+        self.intakes.clone()
     }
 
     /// Takes mail until `stop` turns true or its sender is gone.

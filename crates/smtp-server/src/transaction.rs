@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use auth::finding::SpfFinding;
 use bytes::Bytes;
 use mail::{Accepted, Envelope, MessageId, Reply, Timestamp};
-use spool::Writer;
+use spool::{Tally, Writer};
 use tokio::time::timeout;
 
 use crate::instead::Instead;
@@ -104,10 +104,15 @@ impl Transaction {
         Err(refusal)
     }
 
-    /// Puts the message on the device; only then there is something to say 250 for.
-    pub(crate) async fn commit(self, envelope: Envelope) -> Result<Accepted, Reply> {
+    /// Puts the message and what is counted with it on the device; only then there is something to say 250 for.
+    pub(crate) async fn commit(
+        self,
+        envelope: Envelope,
+        tallies: Vec<Tally>,
+    ) -> Result<Accepted, Reply> {
         let content = *self.content.ok_or_else(reply::spool_slow)?;
-        content.writer.commit(envelope, content.received_at).await.map_err(|error| error.reply())
+        let writer = content.writer.counting(tallies);
+        writer.commit(envelope, content.received_at).await.map_err(|error| error.reply())
     }
 
     /// Drops what came of the content; its id, if it had a place.

@@ -21,7 +21,7 @@ impl Connection {
         let before = self.transaction.instead().len();
         let mut answer = match &question {
             Question::Mail { sender, octets_declared } => match self.may_come_from(sender) {
-                Ok(None) => self.may_begin(*octets_declared),
+                Ok(None) => self.begin_message(*octets_declared),
                 Ok(Some(lookup)) => {
                     Box::pin(self.find_out_who((sender, *octets_declared), lookup)).await
                 }
@@ -39,6 +39,9 @@ impl Connection {
             Err(reply) => {
                 if let Some(found) = &mut self.transaction.found {
                     found.instead.truncate(before);
+                }
+                if matches!(question, Question::Mail { .. }) {
+                    self.nothing_taken();
                 }
                 if reply.is_permanent() {
                     self.misbehaved();
@@ -199,6 +202,7 @@ impl Connection {
     /// Drops the content that came so far, if any: the session refuses it, or the client said RSET or went.
     pub(crate) fn abandon(&mut self) {
         let Some(message) = self.transaction.abandon() else { return };
+        self.nothing_taken();
         if let Some(refusal) = self.session.refusal() {
             return self.refused(&refusal);
         }

@@ -190,7 +190,7 @@ impl Committer {
                 self.freed.extend(freed.extents);
             }
             match request {
-                Request::Commit(Commit { mut prepared, answer }) => {
+                Request::Commit(Commit { mut prepared, answer, .. }) => {
                     self.shared.warm.insert(prepared.id, prepared.keep());
                     let claim = self.claim(prepared.accepted(), Waiter::Sender);
                     // Given back if nobody waits, and then removed.
@@ -253,7 +253,7 @@ impl Committer {
     /// Answers a request whose write failed in a way that leaves open whether it was done.
     fn suspect(&mut self, request: Request, error: &EngineError) {
         match request {
-            Request::Commit(Commit { prepared, answer }) => {
+            Request::Commit(Commit { prepared, answer, .. }) => {
                 drop(answer.send(Err(commit_error(error))));
                 self.trouble.suspect(prepared, None);
             }
@@ -276,7 +276,7 @@ impl Committer {
     fn refuse(&mut self, group: Vec<Request>, error: &EngineError) {
         for request in group {
             match request {
-                Request::Commit(Commit { prepared, answer }) => {
+                Request::Commit(Commit { prepared, answer, .. }) => {
                     drop(prepared);
                     drop(answer.send(Err(commit_error(error))));
                 }

@@ -30,6 +30,8 @@ pub(crate) enum Request {
 #[derive(Debug)]
 pub(crate) struct Commit {
     pub(crate) prepared: Prepared,
+    /// What is counted with it.
+    pub(crate) tallies: Vec<Tally>,
     pub(crate) answer: oneshot::Sender<Result<Claim, CommitError>>,
 }
 

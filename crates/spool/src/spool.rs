@@ -130,7 +130,7 @@ impl Spool {
         Ok(Self { inner: Arc::new(inner) })
     }
 
-    /// What was counted with settlements, by name. Blocks. A count that cannot be read begins anew.
+    /// What was counted with messages and settlements, by name. Blocks. A count that cannot be read begins anew.
     pub fn tallies(&self) -> Vec<Tally> {
         let engine = &self.inner.shared.engine;
         let page = scan::page(engine, Family::Tally, &[], None, usize::MAX);

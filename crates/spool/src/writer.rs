@@ -16,6 +16,7 @@ use crate::record::envelope::{self, Message};
 use crate::record::extent::{CONTENT_OCTETS_MAX, Extent, HEADER_OCTETS, Header};
 use crate::request::{Claim, Commit, Request};
 use crate::segments::{ALIGNMENT, Segment};
+use crate::state::Tally;
 
 /// Extents of one message on their way to the device at once.
 const UNDER_WAY_MAX: usize = 2;
@@ -38,6 +39,8 @@ pub struct Writer {
     touched: Vec<Arc<Segment>>,
     octets: u64,
     failed: Option<WriteError>,
+    /// What is counted with it.
+    tallies: Vec<Tally>,
 }
 
 impl Writer {
@@ -55,7 +58,14 @@ impl Writer {
             touched: Vec::new(),
             octets: 0,
             failed: None,
+            tallies: Vec::new(),
         }
+    }
+
+    /// Writes these counts down in the same write as the message.
+    #[must_use]
+    pub fn counting(self, tallies: Vec<Tally>) -> Self {
+        Self { tallies, ..self }
     }
 
     /// The id the message has, also in its `Received` header.
@@ -106,17 +116,18 @@ impl Writer {
     }
 
     async fn commit_before(
-        self,
+        mut self,
         envelope: Envelope,
         received_at: Timestamp,
         deadline: tokio::time::Instant,
     ) -> Result<Accepted, CommitError> {
         let spool = Arc::clone(&self.spool);
         let late = |_| CommitError::TimedOut;
+        let tallies = std::mem::take(&mut self.tallies);
         let prepared = self.prepare(envelope, received_at);
         let prepared = tokio::time::timeout_at(deadline, prepared).await.map_err(late)??;
         let (answer, mut answered) = oneshot::channel();
-        let commit = Request::Commit(Commit { prepared, answer });
+        let commit = Request::Commit(Commit { prepared, tallies, answer });
         let sent = tokio::time::timeout_at(deadline, spool.send(commit)).await.map_err(late)?;
         sent.map_err(|()| Full::from(FullCause::Closing))?;
         let claim = if let Ok(answer) = tokio::time::timeout_at(deadline, &mut answered).await {

@@ -56,6 +56,9 @@ pub struct Connector {
     /// How much it has sent, if it has limits and a relay runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage: Option<Usage>,
+    /// How much it has taken, if it is an inbound one with limits and a relay runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub intake: Option<Intake>,
 }
 
 /// How much a connector with limits has sent.
@@ -80,6 +83,39 @@ impl fmt::Display for Usage {
         let comma = if self.daily_max.is_some() { ", " } else { "" };
         let what = if self.is_spilling { "mail goes another way" } else { "mail waits" };
         write!(out, "{comma}{what} until {until}")
+    }
+}
+
+/// How much an inbound connector with limits has taken.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Intake {
+    /// Connections that have begun a message.
+    pub connections: u64,
+    /// How many there may be.
+    pub connections_max: Option<u32>,
+    /// Messages since 00:00 UTC; counted over restarts only if they are limited.
+    pub messages_today: u64,
+    /// How many there may be.
+    pub daily_messages_max: Option<u32>,
+    /// Recipients since 00:00 UTC; counted over restarts only if they are limited.
+    pub recipients_today: u64,
+    /// How many there may be.
+    pub daily_recipients_max: Option<u32>,
+    /// Until when no more is taken, if a limit of the day is reached.
+    pub full_until: Option<String>,
+}
+
+impl fmt::Display for Intake {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let of = |count: u64, max: Option<u32>, what: &str| match max {
+            Some(max) => format!("{count} of {max} {what}"),
+            None => format!("{count} {what}"),
+        };
+        let connections = of(self.connections, self.connections_max, "connections");
+        let messages = of(self.messages_today, self.daily_messages_max, "messages");
+        let recipients = of(self.recipients_today, self.daily_recipients_max, "recipients");
+        write!(out, "{connections}, {messages} and {recipients} today")?;
+        self.full_until.iter().try_for_each(|until| write!(out, ", no more until {until}"))
     }
 }
 

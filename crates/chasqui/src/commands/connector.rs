@@ -52,13 +52,19 @@ async fn show(which: &ConnectorWhich) -> Result {
     for (field, value) in &found.fields {
         table.add_row([field.clone(), value.to_string()]);
     }
-    let usage = found.usage.as_ref().map(|usage| format!("\n{usage}")).unwrap_or_default();
+    let usage = said(found).map(|usage| format!("\n{usage}")).unwrap_or_default();
     let state = if found.enabled { "" } else { ", disabled" };
     let file = found.file.display();
     output::line(format!(
         "{} connector {}{state}, in {file}\n{table}{usage}",
         found.direction, found.name
     ))
+}
+
+/// How much has gone or come by it, if that is limited.
+fn said(one: &Connector) -> Option<String> {
+    let sent = one.usage.as_ref().map(ToString::to_string);
+    sent.or_else(|| one.intake.as_ref().map(ToString::to_string))
 }
 
 fn list_text(all: &[Connector]) -> String {
@@ -69,7 +75,7 @@ fn list_text(all: &[Connector]) -> String {
     for one in all {
         let enabled = if one.enabled { "yes" } else { "no" };
         let file = one.file.display().to_string();
-        let usage = one.usage.as_ref().map(ToString::to_string).unwrap_or_default();
+        let usage = said(one).unwrap_or_default();
         let direction = one.direction.to_string();
         table.add_row([direction, one.name.clone(), enabled.to_owned(), usage, file]);
     }
@@ -266,6 +272,7 @@ mod tests {
             file: "x".into(),
             fields,
             usage: None,
+            intake: None,
         }
     }
 

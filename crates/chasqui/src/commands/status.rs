@@ -52,6 +52,9 @@ fn text(status: &Status) -> String {
     for channel in &status.channels {
         lines.push(format!("channel    {} {}/{}", channel.name, channel.depth, channel.capacity));
     }
+    for one in &status.intakes {
+        lines.push(format!("inbound    {}: {}", one.connector, one.intake));
+    }
     for limit in &status.limits {
         let (last, count) = (output::span(limit.seconds_ago), limit.count);
         let what = format!("{} of {}", limit.cause, limit.listener);
@@ -64,7 +67,7 @@ fn text(status: &Status) -> String {
 mod tests {
     use std::path::PathBuf;
 
-    use admin::view::{Channel, Health, Limit, Listener, Queue, Spool};
+    use admin::view::{Channel, Health, Intake, Limit, Listener, NamedIntake, Queue, Spool};
 
     use super::*;
 
@@ -94,6 +97,14 @@ mod tests {
                 count: 12,
                 seconds_ago: 3,
             }],
+            intakes: vec![NamedIntake {
+                connector: "acme".to_owned(),
+                intake: Intake {
+                    messages_today: 3,
+                    daily_messages_max: Some(9),
+                    ..Intake::default()
+                },
+            }],
         };
         assert_eq!(
             text(&status),
@@ -103,6 +114,7 @@ mod tests {
              spool      2 messages, 1.5 KiB in /spool; bodies by io-uring\n\
              queue      2 messages for 0 destinations: 0 ready, 0 in flight, 0 resting, oldest 5s\n\
              channel    accepted 1/8\n\
+             inbound    acme: 0 connections, 3 of 9 messages and 0 recipients today\n\
              refusing   message_rate of smtp: last 3s ago, 12 times since the start"
         );
     }

@@ -93,6 +93,7 @@ fn an_address_that_expires_comes_back_and_exchange_is_not_trusted_with_it() {
         file: PathBuf::new(),
         fields,
         usage: None,
+        intake: None,
     };
     let all = [connector];
     let text = export(&all, ExportFormat::Powershell);
@@ -171,7 +172,15 @@ fn connector(direction: Direction, name: &str, set: Value) -> Connector {
     fields.extend(set);
     fields.retain(|_, value| !value.is_null());
     let file = PathBuf::new();
-    Connector { direction, name: name.to_owned(), enabled: true, file, fields, usage: None }
+    Connector {
+        direction,
+        name: name.to_owned(),
+        enabled: true,
+        file,
+        fields,
+        usage: None,
+        intake: None,
+    }
 }
 
 type Effect = (Direction, String, Fields);

@@ -45,7 +45,12 @@ impl Plan {
         for request in group {
             let mut freed = None;
             match request {
-                Request::Commit(it) => plan.store(&it.prepared),
+                Request::Commit(it) => {
+                    plan.store(&it.prepared);
+                    for tally in &it.tallies {
+                        plan.count(shared, tally)?;
+                    }
+                }
                 Request::Settle(it) => {
                     if it.is_finished {
                         // The same message twice in one batch gives back once.

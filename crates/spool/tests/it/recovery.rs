@@ -231,3 +231,23 @@ async fn counts_are_kept_with_settlements() {
     let (spool, found, _) = bench.reopen();
     assert_eq!((spool.tallies(), found.len()), (want.to_vec(), 0));
 }
+
+/// What is counted with a message is on the device with it, however the relay ends.
+#[tokio::test]
+async fn counts_are_kept_with_messages() {
+    let mut bench = Bench::new();
+    let spool = bench.open();
+    let count = |name: &str, count| Tally { name: name.into(), day: 2, count };
+    let put = async |tallies: Vec<Tally>| {
+        let writer = spool.writer(spool.reserve(None).unwrap()).counting(tallies);
+        drop(writer.commit(envelope(1), Timestamp::from_millis(1)).await.unwrap());
+    };
+    put(vec![count("in/messages", 2), count("in/recipients", 9)]).await;
+    // Two commits may be written in another order than they were counted in.
+    put(vec![count("in/messages", 1)]).await;
+    put(Vec::new()).await;
+    let want = [count("in/messages", 2), count("in/recipients", 9)];
+    drop(spool);
+    let (spool, found, _) = bench.reopen();
+    assert_eq!((spool.tallies(), found.len()), (want.to_vec(), 3));
+}

@@ -1,0 +1,366 @@
+//! The limits of inbound connectors, over all listeners: what has come, what is under way, what is told of it.
+//!
+//! One lock for all, which is taken for mail of connectors with limits only.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use mail::{EnhancedStatus, Reply, Timestamp};
+use parking_lot::Mutex;
+use policy::Live;
+use policy::config::InboundConnector;
+use spool::Tally;
+use telemetry::Registry;
+use units::Clock;
+
+use crate::metrics::Limit;
+use crate::quota::{KEY, Now, Quota};
+use crate::rates::{Kind, nanos};
+
+/// What has come by connectors with limits. It holds no more entries than there are such connectors, or were.
+#[derive(Debug)]
+pub(crate) struct Quotas {
+    clock: Clock,
+    epoch: Instant,
+    policy: Live,
+    by_name: Mutex<HashMap<Box<str>, Quota>>,
+}
+
+/// A connection's share: it counts as one of a connector, and what it has begun is under way. Given back when dropped.
+#[derive(Debug)]
+pub(crate) struct Held {
+    quotas: Arc<Quotas>,
+    connector: Box<str>,
+    messages: u64,
+    recipients: u64,
+}
+
+impl Quotas {
+    /// Goes on from what was counted before.
+    pub(crate) fn new(tallies: &[Tally], policy: Live, clock: Clock) -> Arc<Self> {
+        let mut by_name = HashMap::<Box<str>, Quota>::new();
+        for tally in tallies {
+            let parts = tally.name.strip_prefix(KEY).and_then(|rest| rest.split_once('/'));
+            if let Some((name, kind)) = parts {
+                by_name.entry(name.into()).or_default().restore(kind, tally);
+            }
+        }
+        Arc::new(Self { epoch: clock.now(), clock, policy, by_name: Mutex::new(by_name) })
+    }
+
+    fn now(&self) -> Now {
+        let since = self.clock.now().saturating_duration_since(self.epoch);
+        let wall = Timestamp::from_millis(self.clock.unix_millis());
+        Now { wall, nanos: nanos(since).saturating_add(1) }
+    }
+
+    /// Does something with what has come by a connector, if that has limits.
+    fn with<T>(
+        &self,
+        connector: &str,
+        act: impl FnOnce(&mut Quota, &InboundConnector, Now) -> T,
+    ) -> Option<T> {
+        let policy = self.policy.load();
+        let limits = policy.admission.limited().find(|it| it.name == connector)?;
+        let now = self.now();
+        let mut by_name = self.by_name.lock();
+        if !by_name.contains_key(connector) {
+            by_name.insert(connector.into(), Quota::default());
+        }
+        let quota = by_name.get_mut(connector)?;
+        quota.roll(limits, now);
+        Some(act(quota, limits, now))
+    }
+
+    /// MAIL: a connection that holds `held` begins a message that comes by `connector`; what it holds from now on, none if
+    /// there are no limits.
+    ///
+    /// # Errors
+    /// The limit, and what the client is told. What it held before it holds no more.
+    pub(crate) fn begin(
+        self: &Arc<Self>,
+        connector: &str,
+        held: Option<Box<Held>>,
+    ) -> Result<Option<Box<Held>>, (Limit, Reply)> {
+        let mut held = held.filter(|held| *held.connector == *connector);
+        if let Some(held) = &mut held {
+            held.end();
+        }
+        let is_new = held.is_none();
+        let begun = self.with(connector, |quota, limits, now| {
+            let max = limits.connections_max.filter(|_| is_new).map(u64::from);
+            if let Some(max) = max.filter(|max| quota.connections >= *max) {
+                return Err((Limit::ConnectorConnections, connections_full(max)));
+            }
+            quota.take_message(limits, now)?;
+            quota.connections += u64::from(is_new);
+            Ok(())
+        });
+        let Some(begun) = begun else { return Ok(None) };
+        begun?;
+        let mut held = held.unwrap_or_else(|| {
+            let (quotas, connector) = (Arc::clone(self), connector.into());
+            Box::new(Held { quotas, connector, messages: 0, recipients: 0 })
+        });
+        held.messages = 1;
+        Ok(Some(held))
+    }
+
+    /// What operators are told, in the order of the settings.
+    fn lines(&self) -> Vec<Intake> {
+        let now = self.now();
+        let policy = self.policy.load();
+        let mut by_name = self.by_name.lock();
+        let line = |limits: &InboundConnector| {
+            let quota = by_name.entry(limits.name.as_str().into()).or_default();
+            quota.roll(limits, now);
+            let (messages_today, recipients_today) = quota.today();
+            Intake {
+                connector: limits.name.clone(),
+                connections: quota.connections,
+                connections_max: limits.connections_max,
+                messages_today,
+                daily_messages_max: limits.daily_messages_max,
+                recipients_today,
+                daily_recipients_max: limits.daily_recipients_max,
+                full_until: quota.full_until(limits),
+            }
+        };
+        policy.admission.limited().map(line).collect()
+    }
+}
+
+fn connections_full(max: u64) -> Reply {
+    let words = format!(
+        "Too many connections for your connector, {max} at most, close some or try again later"
+    );
+    Reply::new(421, Some(EnhancedStatus::new(4, 7, 0)), words)
+}
+
+impl Held {
+    /// RCPT: one more recipient, or why not.
+    pub(crate) fn take_recipient(&mut self) -> Result<(), (Limit, Reply)> {
+        let take =
+            |quota: &mut Quota, limits: &InboundConnector, now| quota.take_recipient(limits, now);
+        self.quotas.with(&self.connector, take).unwrap_or(Ok(()))?;
+        self.recipients += 1;
+        Ok(())
+    }
+
+    /// Another limit refused the message or the recipient that was just taken.
+    pub(crate) fn give_back(&mut self, kind: Kind) {
+        let (messages, recipients) = match kind {
+            Kind::Recipients => (0, self.recipients.min(1)),
+            _ => (self.messages, 0),
+        };
+        self.messages -= messages;
+        self.recipients -= recipients;
+        self.quotas.with(&self.connector, |quota, limits, _| {
+            quota.end(messages, recipients);
+            quota.give_back(kind, limits);
+        });
+    }
+
+    /// The transaction has ended.
+    pub(crate) fn end(&mut self) {
+        let (messages, recipients) =
+            (std::mem::take(&mut self.messages), std::mem::take(&mut self.recipients));
+        if messages == 0 && recipients == 0 {
+            return;
+        }
+        if let Some(quota) = self.quotas.by_name.lock().get_mut(&self.connector) {
+            quota.end(messages, recipients);
+        }
+    }
+
+    /// The message is about to be written; what is to be written with it.
+    pub(crate) fn taken(&mut self, recipients: u64) -> Vec<Tally> {
+        let taken =
+            |quota: &mut Quota, limits: &InboundConnector, _| quota.taken(limits, recipients);
+        let tallies = self.quotas.with(&self.connector, taken).unwrap_or_default();
+        self.end();
+        tallies
+    }
+
+    /// It could not be written.
+    pub(crate) fn not_taken(&self, recipients: u64) {
+        self.quotas.with(&self.connector, |quota, _, _| quota.not_taken(recipients));
+    }
+
+    /// Its octets have come.
+    pub(crate) fn took_octets(&self, octets: u64) {
+        self.quotas.with(&self.connector, |quota, limits, now| {
+            quota.took_octets(limits, octets, now);
+        });
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.end();
+        if let Some(quota) = self.quotas.by_name.lock().get_mut(&self.connector) {
+            quota.connections = quota.connections.saturating_sub(1);
+        }
+    }
+}
+
+/// What has come by an inbound connector with limits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Intake {
+    /// Its name.
+    pub connector: String,
+    /// Connections that have begun a message.
+    pub connections: u64,
+    /// How many there may be.
+    pub connections_max: Option<u32>,
+    /// Messages since 00:00 UTC.
+    pub messages_today: u64,
+    /// How many there may be.
+    pub daily_messages_max: Option<u32>,
+    /// Recipients since 00:00 UTC.
+    pub recipients_today: u64,
+    /// How many there may be.
+    pub daily_recipients_max: Option<u32>,
+    /// Until when no more is taken, if a limit of the day is reached.
+    pub full_until: Option<Timestamp>,
+}
+
+/// Tells what has come by inbound connectors with limits. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Intakes(pub(crate) Arc<Quotas>);
+
+impl Intakes {
+    /// One for each connector with limits, in the order of the settings.
+    pub fn lines(&self) -> Vec<Intake> {
+        self.0.lines()
+    }
+
+    /// Shows them as metrics.
+    pub fn show(&self, registry: &Registry) {
+        #[expect(clippy::cast_precision_loss, reason = "a day has far less than 2^52 of anything")]
+        let set = |name, help, connector: &str, count: u64| {
+            // Connectors with limits are few, and come and go with the settings.
+            registry.gauge(name, help, &[("connector", connector)]).set(count as f64);
+        };
+        for line in self.lines() {
+            let name = &line.connector;
+            let help = "Messages that an inbound connector with limits has taken since 00:00 UTC.";
+            set("reception_connector_messages_today", help, name, line.messages_today);
+            let help = "Recipients of messages that an inbound connector with limits has taken since 00:00 UTC.";
+            set("reception_connector_recipients_today", help, name, line.recipients_today);
+            let help = "Connections that have begun a message which an inbound connector with limits takes.";
+            set("reception_connector_connections", help, name, line.connections);
+            let help = "1 while an inbound connector has taken what it may in a day.";
+            let is_full = line.full_until.is_some().into();
+            set("reception_connector_limit_reached", help, name, is_full);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use policy::{Admission, Policy, Router};
+
+    use super::*;
+
+    /// An hour before midnight UTC of the day 20,000.
+    fn late() -> Clock {
+        Clock::manual(20_001 * 24 * 3_600_000 - 3_600_000)
+    }
+
+    fn quotas(
+        clock: &Clock,
+        tallies: &[Tally],
+        turn: impl FnOnce(&mut InboundConnector),
+    ) -> Arc<Quotas> {
+        let mut limited = InboundConnector { name: "a".to_owned(), ..InboundConnector::default() };
+        turn(&mut limited);
+        let other = InboundConnector { name: "b".to_owned(), ..InboundConnector::default() };
+        let admission = Admission::new(vec![limited, other]);
+        let router = Router::new(Vec::new()).unwrap();
+        Quotas::new(tallies, Live::new(Policy::new(admission, router)), clock.clone())
+    }
+
+    fn tally(kind: &str, day: u64, count: u64) -> Tally {
+        Tally { name: format!("inbound/a/{kind}").into(), day, count }
+    }
+
+    fn words(refused: Result<Option<Box<Held>>, (Limit, Reply)>) -> String {
+        refused.map_or_else(|(_, reply)| reply.to_string(), |_| String::new())
+    }
+
+    #[test]
+    fn a_day_goes_on_where_it_was_and_the_next_begins_anew() {
+        let clock = late();
+        let known = [tally("messages", 20_000, 1), tally("recipients", 20_000, 5)];
+        let quotas = quotas(&clock, &known, |it| {
+            (it.daily_messages_max, it.daily_recipients_max) = (Some(3), Some(8));
+        });
+        let mut held = quotas.begin("a", None).unwrap().unwrap();
+        for _ in 0..3 {
+            held.take_recipient().unwrap();
+        }
+        let (limit, reply) = held.take_recipient().unwrap_err();
+        assert_eq!(limit, Limit::ConnectorDay);
+        let soon = "452 4.7.1 Too many recipients for your connector, 8 a day at most, come back in 10 seconds";
+        assert_eq!(reply.to_string(), soon);
+        assert_eq!(held.taken(2), [tally("messages", 20_000, 2), tally("recipients", 20_000, 7)]);
+        // What could not be written is not counted.
+        let mut held = quotas.begin("a", Some(held)).unwrap().unwrap();
+        held.take_recipient().unwrap();
+        held.taken(1);
+        held.not_taken(1);
+        // One that is under way leaves no room, and gives it back when it goes.
+        let other = quotas.begin("a", None).unwrap();
+        assert!(
+            words(quotas.begin("a", None)).ends_with("3 a day at most, come back in 10 seconds")
+        );
+        drop(other);
+        let mut held = quotas.begin("a", Some(held)).unwrap().unwrap();
+        assert_eq!(held.taken(1), [tally("messages", 20_000, 3), tally("recipients", 20_000, 8)]);
+        let full = words(quotas.begin("a", None));
+        assert_eq!(
+            full,
+            "452 4.7.1 Too many messages for your connector, 3 a day at most, come back at 00:00 UTC, in 3600 seconds"
+        );
+        let line = &quotas.lines()[0];
+        assert_eq!((line.messages_today, line.recipients_today, line.connections), (3, 8, 1));
+        assert_eq!(line.full_until, Some(Timestamp::from_millis(20_001 * 24 * 3_600_000)));
+        clock.advance(Duration::from_hours(1));
+        let mut held = quotas.begin("a", Some(held)).unwrap().unwrap();
+        assert_eq!(held.taken(1), [tally("messages", 20_001, 1), tally("recipients", 20_001, 1)]);
+    }
+
+    #[test]
+    fn rates_and_connections_are_those_of_all_clients_together() {
+        let clock = late();
+        let quotas = quotas(&clock, &[], |it| {
+            it.connections_max = Some(2);
+            it.rates.messages = Some("3/1m".parse().unwrap());
+            it.rates.octets = Some("1KiB/1m".parse().unwrap());
+        });
+        assert!(quotas.begin("b", None).unwrap().is_none());
+        let one = quotas.begin("a", None).unwrap();
+        let two = quotas.begin("a", None).unwrap();
+        let refused = quotas.begin("a", None).unwrap_err();
+        assert_eq!(refused.0, Limit::ConnectorConnections);
+        assert_eq!(refused.1.code(), 421);
+        // Who turns to another connector makes room.
+        assert!(quotas.begin("b", one).unwrap().is_none());
+        let mut three = quotas.begin("a", None).unwrap();
+        let rate =
+            "452 4.7.1 Too many messages for your connector, 3/1m at most, come back in 20 seconds";
+        assert_eq!(words(quotas.begin("a", two)), rate);
+        // What another limit refuses is not counted here.
+        three.as_mut().unwrap().give_back(Kind::Messages);
+        let held = quotas.begin("a", three).unwrap().unwrap();
+        held.took_octets(3000);
+        clock.advance(Duration::from_mins(1));
+        let octets = "452 4.7.1 Too many octets for your connector, 1KiB/1m at most, come back in ";
+        assert!(words(quotas.begin("a", Some(held))).starts_with(octets));
+        assert_eq!(quotas.lines()[0].connections, 0);
+    }
+}
