@@ -100,11 +100,7 @@ fn tls_to_postfix_is_used_as_the_connector_says() {
     let sink = Sink::start();
     let folder = tempfile::tempdir().expect("a folder");
     let certificate = Certificate::write(folder.path());
-    let lines = format!(
-        "smtpd_tls_security_level = may\nsmtpd_tls_cert_file = {}\nsmtpd_tls_key_file = {}\nsmtpd_tls_received_header = yes",
-        certificate.certificate.display(),
-        certificate.key.display()
-    );
+    let lines = certificate.for_postfix();
     let next_hop = Postfix::with(sink.address(), "next-hop.test", &lines);
     for (level, arrives_by_tls) in [("encrypt", true), ("opportunistic", true), ("none", false)] {
         let relay =
@@ -129,11 +125,7 @@ fn an_untrusted_certificate_is_never_given_mail_that_wants_verification() {
     let sink = Sink::start();
     let folder = tempfile::tempdir().expect("a folder");
     let certificate = Certificate::write(folder.path());
-    let lines = format!(
-        "smtpd_tls_security_level = may\nsmtpd_tls_cert_file = {}\nsmtpd_tls_key_file = {}",
-        certificate.certificate.display(),
-        certificate.key.display()
-    );
+    let lines = certificate.for_postfix();
     let next_hop = Postfix::with(sink.address(), "next-hop.test", &lines);
     let relay = Relay::start(Settings::towards(next_hop.address()).set("outbound.0.tls", "verify"));
     relay.submit("ana@sender.example", &["bo@receiver.example"], &letter("secret", 300));

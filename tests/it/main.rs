@@ -31,6 +31,8 @@ mod corrupt;
 #[cfg(test)]
 mod daily_limits;
 #[cfg(test)]
+mod dane;
+#[cfg(test)]
 mod disk_full;
 #[cfg(test)]
 mod dkim;

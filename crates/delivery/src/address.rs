@@ -5,6 +5,17 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::dane::Demand;
+
+/// An address of a host, and how much TLS is asked there.
+#[derive(Clone, Debug)]
+pub(crate) struct Candidate {
+    /// A name or an address.
+    pub(crate) host: Box<str>,
+    pub(crate) address: Address,
+    pub(crate) demand: Demand,
+}
+
 /// Where to connect to.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Address {

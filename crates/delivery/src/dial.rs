@@ -3,19 +3,20 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
 use mail::{Destination, EnhancedStatus, Peer, Reply};
 use policy::config::OutboundConnector;
 use resolver::LookupError;
 
-use crate::address::Address;
+use crate::address::{Address, Candidate};
 use crate::connection::Connection;
+use crate::dane::Demand;
 use crate::hosts::{Host, NoHost, hosts, no_host};
 use crate::metrics::{ConnectorMetrics, Stage};
 use crate::open::Opener;
 use crate::rests::News;
 use crate::shared::Shared;
-use crate::words::{LOOK_UP, NO_ROUTE, STOPPING, later};
+use crate::words::{LOOK_UP, NO_ROUTE, NO_TLS, STOPPING, later};
 
 /// Hosts whose addresses are asked for at the same time, once the best one does not serve.
 const LOOK_UPS_MAX: usize = 8;
@@ -30,9 +31,9 @@ pub(crate) struct Dial<'a> {
     hosts: Option<VecDeque<Host>>,
     /// Hosts to look up next time.
     look_ups: usize,
-    addresses: VecDeque<(Box<str>, Address)>,
-    /// Addresses that failed a short while ago.
-    resting: VecDeque<(Box<str>, Address)>,
+    candidates: VecDeque<Candidate>,
+    /// Those that failed a short while ago.
+    resting: VecDeque<Candidate>,
     tries_left: u16,
     last: Option<Failure>,
     /// Every host looked up so far has no address.
@@ -45,6 +46,17 @@ struct Failure {
     reply: Reply,
     peer: Option<Arc<Peer>>,
     is_permanent: bool,
+}
+
+/// Why nothing is sent to a host.
+#[derive(Debug, thiserror::Error)]
+enum NoUse {
+    /// What has to be known of it could not be looked up.
+    #[error(transparent)]
+    NotFound(#[from] LookupError),
+    /// It has no TLSA records to go by, and the connector wants some.
+    #[error("{0}")]
+    NoRecords(&'static str),
 }
 
 /// Why there is no connection.
@@ -74,7 +86,7 @@ impl<'a> Dial<'a> {
             metrics,
             hosts: None,
             look_ups: 1,
-            addresses: VecDeque::new(),
+            candidates: VecDeque::new(),
             resting: VecDeque::new(),
             tries_left: shared.config.addresses_per_attempt_max.max(1),
             last: None,
@@ -111,9 +123,9 @@ impl<'a> Dial<'a> {
             }
         }
         while self.tries_left > 0 {
-            let Some((host, address)) = self.next_address().await else { break };
+            let Some(candidate) = self.next_candidate().await else { break };
             self.tries_left -= 1;
-            match self.try_address(&host, &address).await {
+            match self.try_one(&candidate).await {
                 Ok(connection) => return Ok(connection),
                 Err(failure) => self.last = Some(failure),
             }
@@ -141,13 +153,13 @@ impl<'a> Dial<'a> {
         }
     }
 
-    async fn next_address(&mut self) -> Option<(Box<str>, Address)> {
+    async fn next_candidate(&mut self) -> Option<Candidate> {
         loop {
-            if let Some((host, address)) = self.addresses.pop_front() {
-                if !self.shared.rests.is_resting(&address, self.shared.clock.now()) {
-                    return Some((host, address));
+            if let Some(candidate) = self.candidates.pop_front() {
+                if !self.shared.rests.is_resting(&candidate.address, self.shared.clock.now()) {
+                    return Some(candidate);
                 }
-                self.resting.push_back((host, address));
+                self.resting.push_back(candidate);
             } else if !self.look_up().await {
                 return self.resting.pop_front();
             }
@@ -163,22 +175,43 @@ impl<'a> Dial<'a> {
         let count = self.look_ups.min(hosts.len());
         let hosts: Vec<_> = hosts.drain(..count).collect();
         self.look_ups = LOOK_UPS_MAX;
-        let look_ups = hosts.iter().map(|host| host.addresses(&self.shared.means.resolver));
-        let found = join_all(look_ups).await;
+        let found = join_all(hosts.iter().map(|host| self.ask(host))).await;
         for (host, found) in hosts.into_iter().zip(found) {
             self.found(&host, found);
         }
         true
     }
 
-    fn found(&mut self, host: &Host, found: Result<Vec<Address>, LookupError>) {
+    /// Where a host listens, and how much TLS is asked of it.
+    async fn ask(&self, host: &Host) -> Result<(Vec<Address>, Demand), NoUse> {
+        let (resolver, level) = (&self.shared.means.resolver, self.connector.tls);
+        if !level.is_dane() {
+            return Ok((host.addresses(resolver).await?, Demand::of(level)));
+        }
+        let (addresses, standing) = join(host.addresses(resolver), host.standing(resolver)).await;
+        let addresses = addresses?;
+        let demand = Demand::by(level, &standing?).map_err(NoUse::NoRecords)?;
+        Ok((addresses, demand))
+    }
+
+    fn found(&mut self, host: &Host, found: Result<(Vec<Address>, Demand), NoUse>) {
         match found {
-            Ok(addresses) => {
+            Ok((addresses, demand)) => {
                 self.are_all_without_address = false;
-                let named = |address| (host.name.clone(), address);
-                self.addresses.extend(addresses.into_iter().map(named));
+                self.candidates.extend(addresses.into_iter().map(|address| Candidate {
+                    host: host.name.clone(),
+                    address,
+                    demand: demand.clone(),
+                }));
             }
-            Err(error) => {
+            Err(NoUse::NoRecords(words)) => {
+                self.metrics.host_failed(Stage::Tls);
+                self.are_all_without_address = false;
+                let reply = later(NO_TLS, format!("{} {words}", host.name));
+                tracing::info!(destination = %self.destination, %reply, "host not used");
+                self.last = Some(Failure { reply, peer: None, is_permanent: false });
+            }
+            Err(NoUse::NotFound(error)) => {
                 self.metrics.host_failed(Stage::LookUp);
                 tracing::info!(
                     destination = %self.destination, host = %host.name, %error, "host not found"
@@ -196,10 +229,11 @@ impl<'a> Dial<'a> {
         }
     }
 
-    async fn try_address(&self, host: &str, address: &Address) -> Result<Connection, Failure> {
+    async fn try_one(&self, candidate: &Candidate) -> Result<Connection, Failure> {
+        let Candidate { host, address, .. } = candidate;
         let (means, connector, metrics) = (&self.shared.means, self.connector, self.metrics);
         let opener = Opener { means, connector, metrics, trail: None };
-        let result = opener.open(host, address).await;
+        let result = opener.open(candidate).await;
         let refused = match result {
             Ok(connection) => {
                 if self.shared.rests.worked(address) == News::New {
@@ -211,7 +245,7 @@ impl<'a> Dial<'a> {
             Err(refused) => refused,
         };
         let peer = Arc::new(Peer {
-            host: host.into(),
+            host: host.clone(),
             address: address.as_tcp(),
             tls: None,
             offers_dsn: false,

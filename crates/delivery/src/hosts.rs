@@ -8,6 +8,7 @@ use policy::config::{OutboundConnector, SmartHost};
 use resolver::{Dice, Exchanger, LookupError, Resolver};
 
 use crate::address::Address;
+use crate::dane::{Found, Standing};
 use crate::means::Means;
 use crate::words::{LOOK_UP, later, never};
 
@@ -18,6 +19,8 @@ pub(crate) struct Host {
     pub(crate) name: Box<str>,
     /// Its port.
     pub(crate) port: u16,
+    /// How it was found, as far as that matters for DANE.
+    pub(crate) found: Found,
 }
 
 impl Host {
@@ -29,6 +32,14 @@ impl Host {
         let found = resolver.addresses(&self.name).await?;
         let tcp = |ip| Address::Tcp(SocketAddr::new(ip, self.port));
         Ok(found.into_iter().map(tcp).collect())
+    }
+
+    /// What is known of its TLSA records.
+    ///
+    /// # Errors
+    /// As [`Found::standing`].
+    pub(crate) async fn standing(&self, resolver: &Resolver) -> Result<Standing, LookupError> {
+        self.found.standing((&self.name, self.port), resolver).await
     }
 }
 
@@ -50,11 +61,22 @@ pub(crate) async fn hosts(
     let Some(domain) = destination.domain() else {
         return Ok(smart_hosts(&connector.hosts, &means.dice));
     };
-    let exchangers = match means.resolver.exchangers(domain).await {
-        Ok(exchangers) => better_than_us(domain, exchangers, &means.hostname)?,
-        Err(error) => return Err(no_host(&error)),
+    // Only where it matters: who vouches for an answer is kept apart.
+    let found = if connector.tls.is_dane() {
+        means.resolver.vouched_exchangers(domain).await.map(|vouched| {
+            let vouches = || Found::Vouched(domain.as_str().into());
+            (vouched.found, if vouched.is_secure { vouches() } else { Found::Unvouched })
+        })
+    } else {
+        means.resolver.exchangers(domain).await.map(|exchangers| (exchangers, Found::Unvouched))
     };
-    let host = |exchanger: Exchanger| Host { name: exchanger.host, port: connector.port };
+    let (exchangers, found) = found.map_err(|error| no_host(&error))?;
+    let exchangers = better_than_us(domain, exchangers, &means.hostname)?;
+    let host = |exchanger: Exchanger| Host {
+        name: exchanger.host,
+        port: connector.port,
+        found: found.clone(),
+    };
     Ok(exchangers.into_iter().map(host).collect())
 }
 
@@ -110,7 +132,8 @@ fn smart_hosts(hosts: &[SmartHost], dice: &Dice) -> Vec<Host> {
         };
         let Some(place) = left.iter().position(&mut is_drawn) else { break };
         let host = left.remove(place);
-        sorted.push(Host { name: host.host.as_str().into(), port: host.port });
+        let name = host.host.as_str().into();
+        sorted.push(Host { name, port: host.port, found: Found::Named });
     }
     sorted
 }

@@ -3,8 +3,8 @@
 //! **Takes** attempts: a message's id and a destination. **Gives** for each attempt one end: an outcome per recipient,
 //! or that no host could be talked to; for a connector that is tried, what each step came to.
 //! **Never** schedules, never writes to the spool, never decides whether a report is sent; never holds a whole message
-//! in memory; never sends clear text where a connector asks for TLS; never shows or logs a password.
-//! RFC 5321 §3.3, §4.2.1, §4.5.3.2, §5.1, RFC 2920, RFC 3207, RFC 4954, RFC 7435, RFC 2033.
+//! in memory; never sends clear text where a connector or a host's TLSA records ask for TLS; never shows or logs a password.
+//! RFC 5321 §3.3, §4.2.1, §4.5.3.2, §5.1, RFC 2920, RFC 3207, RFC 4954, RFC 7435, RFC 7672, RFC 2033.
 
 mod address;
 mod attempt;
@@ -12,6 +12,7 @@ mod body;
 mod config;
 mod connect;
 mod connection;
+mod dane;
 mod dial;
 mod drive;
 mod handshakes;

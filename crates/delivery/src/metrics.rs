@@ -42,6 +42,8 @@ pub(crate) enum Stage {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum TlsResult {
     Encrypted,
+    /// With a certificate that matches the host's TLSA records.
+    Dane,
     Clear,
     NotOffered,
     Failed,
@@ -64,11 +66,13 @@ impl Stage {
 }
 
 impl TlsResult {
-    const ALL: [Self; 4] = [Self::Encrypted, Self::Clear, Self::NotOffered, Self::Failed];
+    const ALL: [Self; 5] =
+        [Self::Encrypted, Self::Dane, Self::Clear, Self::NotOffered, Self::Failed];
 
     const fn name(self) -> &'static str {
         match self {
             Self::Encrypted => "encrypted",
+            Self::Dane => "dane",
             Self::Clear => "clear",
             Self::NotOffered => "not_offered",
             Self::Failed => "failed",
@@ -128,14 +132,8 @@ impl ConnectorMetrics {
         };
         let tls = |result: TlsResult| {
             let help = "Connections by the TLS level asked for and what came of it.";
-            let level = match connector.tls {
-                TlsLevel::None => "none",
-                TlsLevel::Opportunistic => "opportunistic",
-                TlsLevel::Encrypt => "encrypt",
-                TlsLevel::Verify => "verify",
-            };
             // Connectors of the same level share the series.
-            let labels = [("policy", level), ("result", result.name())];
+            let labels = [("policy", connector.tls.name()), ("result", result.name())];
             registry.counter("tls_policy_total", help, &labels)
         };
         let help = "Messages sent over a connection that had sent others before.";

@@ -5,15 +5,15 @@ mod secure;
 use std::sync::Arc;
 
 use mail::{EnhancedStatus, Peer, Reply};
-use policy::config::{OutboundConnector, Protocol, TlsLevel};
+use policy::config::{OutboundConnector, Protocol};
 use sasl::ChannelBindings;
 use sasl::client::{ClientError, Facts};
 use smtp_session::client::Extensions;
-use tls::client::Verification;
 
-use crate::address::Address;
+use crate::address::{Address, Candidate};
 use crate::connect::connect;
 use crate::connection::Connection;
+use crate::dane::Demand;
 use crate::hello::{Hello, NoReply};
 use crate::login::{NoLogin, log_in};
 use crate::means::Means;
@@ -65,9 +65,9 @@ pub(crate) struct Opened {
 }
 
 impl Opener<'_> {
-    /// Opens a connection to `host` at `address`.
-    pub(crate) async fn open(&self, host: &str, address: &Address) -> Result<Connection, Refused> {
-        self.reach(host, address).await.map(|opened| self.ready(opened))
+    /// Opens a connection to a host.
+    pub(crate) async fn open(&self, candidate: &Candidate) -> Result<Connection, Refused> {
+        self.reach(candidate).await.map(|opened| self.ready(opened))
     }
 
     /// The connection for transactions.
@@ -79,28 +79,33 @@ impl Opener<'_> {
 
     /// Comes as far as MAIL; in clear text on a second connection where the connector lets it and TLS fails on the first
     /// (RFC 7435).
-    pub(crate) async fn reach(&self, host: &str, address: &Address) -> Result<Opened, Refused> {
-        let level = match self.connector.tls {
-            TlsLevel::Opportunistic if matches!(address, Address::Unix(_)) => TlsLevel::None,
-            // Without TLS there would be no login either.
-            TlsLevel::Opportunistic if self.connector.login_needs_tls() => TlsLevel::Encrypt,
-            level => level,
+    pub(crate) async fn reach(&self, candidate: &Candidate) -> Result<Opened, Refused> {
+        let Candidate { host, address, demand } = candidate;
+        let demand = match demand {
+            Demand::Opportunistic if matches!(address, Address::Unix(_)) => &Demand::None,
+            // Without TLS there would be no login either, and no greeting where it comes first.
+            Demand::Opportunistic
+                if self.connector.login_needs_tls() || self.connector.implicit_tls =>
+            {
+                &Demand::Encrypt
+            }
+            demand => demand,
         };
         let without_tls = &self.means.without_tls;
-        if level == TlsLevel::Opportunistic
+        if *demand == Demand::Opportunistic
             && without_tls.is_resting(address, self.means.clock.now())
         {
             tracing::info!(host, %address, "TLS failed here a short while ago, clear text at once");
-            return self.reach_at_level(host, address, TlsLevel::None).await;
+            return self.reach_with(host, address, &Demand::None).await;
         }
-        match self.reach_at_level(host, address, level).await {
+        match self.reach_with(host, address, demand).await {
             Err(refused) if refused.may_try_clear => {
                 self.metrics.tls_ended(TlsResult::Failed);
                 tracing::info!(host, %address, error = refused.words, "TLS failed, clear text follows");
                 if let Some(trail) = self.trail {
                     trail.advise("tls", Verdict::Warn, (&refused.words, Some(CLEAR_TEXT)));
                 }
-                let result = self.reach_at_level(host, address, TlsLevel::None).await;
+                let result = self.reach_with(host, address, &Demand::None).await;
                 if result.is_ok() {
                     let _news = without_tls.failed(address.clone(), self.means.clock.now());
                 }
@@ -110,11 +115,11 @@ impl Opener<'_> {
         }
     }
 
-    async fn reach_at_level(
+    async fn reach_with(
         &self,
         host: &str,
         address: &Address,
-        level: TlsLevel,
+        demand: &Demand,
     ) -> Result<Opened, Refused> {
         let connector = self.connector;
         let from = (&*connector.source_addresses, || self.metrics.turn());
@@ -128,16 +133,16 @@ impl Opener<'_> {
                 let words = "is a Unix socket, and TLS is not spoken over one";
                 return Err(Refused::new(Stage::Tls, NO_TLS, words));
             };
-            let (stream, facts) = self.handshake(host, tcp, level).await?;
+            let (stream, facts) = self.handshake(host, tcp, demand).await?;
             (socket, secured) = (stream, Some(facts));
         }
         let mut hello = self.greeted(socket).await?;
         let mut extensions = self.ehlo(&mut hello).await?;
-        if secured.is_none() && self.starttls(&mut hello, &extensions, level).await? {
+        if secured.is_none() && self.starttls(&mut hello, &extensions, demand).await? {
             let tcp = hello
                 .into_tcp()
                 .ok_or_else(|| Refused::new(Stage::Tls, NO_TLS, "wants TLS inside TLS"))?;
-            let (stream, facts) = self.handshake(host, tcp, level).await?;
+            let (stream, facts) = self.handshake(host, tcp, demand).await?;
             hello = Hello::new(stream, connector.timeouts.ehlo.as_duration());
             // What was said before the handshake counts no more (RFC 3207 §4.2).
             extensions = self.ehlo(&mut hello).await?;
@@ -145,9 +150,7 @@ impl Opener<'_> {
         }
         self.note("ehlo", || hello.said().to_owned());
         // Only a host that is who it should be can promise it (RFC 8689 §4.2.1).
-        extensions.require_tls &= secured
-            .as_ref()
-            .is_some_and(|secured| secured.verification == Verification::AuthorityAndName);
+        extensions.require_tls &= secured.as_ref().is_some_and(|secured| secured.is_authenticated);
         let (tls, exporter) = secured.map_or((None, None), |it| (Some(it.facts), it.exporter));
         let peer = Arc::new(Peer {
             host: host.into(),

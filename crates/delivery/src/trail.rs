@@ -62,8 +62,9 @@ pub struct Step {
 
 impl Step {
     /// All steps, in their order; with implicit TLS, `tls` goes before `greeting`.
-    pub const NAMES: [&str; 11] = [
-        "source", "dns", "tcp", "greeting", "tls", "ehlo", "auth", "mail", "rcpt", "reset", "probe",
+    pub const NAMES: [&str; 12] = [
+        "source", "dns", "tlsa", "tcp", "greeting", "tls", "ehlo", "auth", "mail", "rcpt", "reset",
+        "probe",
     ];
 }
 

@@ -1,6 +1,7 @@
 //! A connector is tried as mail would use it, step by step, and nothing is sent.
 
 mod probe;
+mod tlsa;
 mod words;
 
 use std::sync::Arc;
@@ -13,8 +14,9 @@ use smtp_session::client::{Outgoing, envelope_commands};
 use telemetry::Registry;
 use units::{Clock, Span};
 
-use crate::address::Address as Place;
+use crate::address::{Address as Place, Candidate};
 use crate::connect::{bind, plain};
+use crate::dane::Demand;
 use crate::handshakes::Handshakes;
 use crate::hosts::{Host, NoHost, hosts};
 use crate::login::Logins;
@@ -94,23 +96,25 @@ impl Tester {
         let metrics = Metrics::register(&Arc::new(Registry::new()), &[]).of(&connector);
         let walk =
             Walk { means: &means, connector: &connector, metrics: &metrics, trail: &trail, trial };
+        let is_wanted = |name: &&str| match *name {
+            "probe" => trial.probe,
+            "source" => !connector.source_addresses.is_empty(),
+            "auth" => connector.login.is_some(),
+            "tlsa" => connector.tls.is_dane(),
+            _ => true,
+        };
+        let names: Vec<_> = Step::NAMES.into_iter().filter(is_wanted).collect();
         if tokio::time::timeout(WAIT_MAX, walk.hosts(destination)).await.is_err() {
-            let last = trail.steps().last().map(|step| step.name);
-            let done = Step::NAMES.iter().position(|name| Some(*name) == last);
-            let next = done.map_or(1, |place| place + 1);
-            let name = Step::NAMES.get(next).copied().unwrap_or("reset");
+            // Of the source nothing is waited for.
+            let last = trail.steps().last().map_or("source", |step| step.name);
+            let mut rest = Step::NAMES.into_iter().skip_while(|name| *name != last).skip(1);
+            let name = rest.find(is_wanted).unwrap_or("reset");
             let words = format!("the test took more than {} s", WAIT_MAX.as_secs());
             trail.advise(name, Verdict::Fail, (&words, Some(words::SLOW)));
         }
         let mut steps = trail.steps();
         let verdict = steps.iter().map(|step| step.verdict).max().unwrap_or(Verdict::Fail);
-        let is_wanted = |name: &str| match name {
-            "probe" => trial.probe,
-            "source" => !connector.source_addresses.is_empty(),
-            "auth" => connector.login.is_some(),
-            _ => true,
-        };
-        for name in Step::NAMES.into_iter().filter(|name| is_wanted(name)) {
+        for name in names {
             if !steps.iter().any(|step| step.name == name) {
                 let (verdict, took) = (Verdict::Skipped, Duration::ZERO);
                 let words = "not reached".to_owned();
@@ -160,12 +164,12 @@ impl Walk<'_> {
         };
         let mut tries_left = ADDRESSES_MAX;
         for host in found {
-            for address in self.addresses(&host).await {
+            for candidate in self.candidates(&host).await {
                 if tries_left == 0 {
                     return;
                 }
                 tries_left -= 1;
-                if self.address(&host, &address).await {
+                if self.candidate(&candidate).await {
                     return;
                 }
             }
@@ -191,29 +195,33 @@ impl Walk<'_> {
         }
     }
 
-    async fn addresses(&self, host: &Host) -> Vec<Place> {
+    async fn candidates(&self, host: &Host) -> Vec<Candidate> {
         self.trail.at(host.name.to_string());
-        match host.addresses(&self.means.resolver).await {
-            Ok(addresses) => {
-                let texts: Vec<_> = addresses.iter().map(ToString::to_string).collect();
-                self.trail.note("dns", Verdict::Pass, &texts.join(", "));
-                addresses
-            }
+        let addresses = match host.addresses(&self.means.resolver).await {
+            Ok(addresses) => addresses,
             Err(error) => {
                 self.fail("dns", &error.to_string(), words::DNS);
-                Vec::new()
+                return Vec::new();
             }
-        }
+        };
+        let texts: Vec<_> = addresses.iter().map(ToString::to_string).collect();
+        self.trail.note("dns", Verdict::Pass, &texts.join(", "));
+        let Some(demand) = self.demand(host).await else { return Vec::new() };
+        let at = |address| {
+            let (host, demand) = (host.name.clone(), demand.clone());
+            Candidate { host, address, demand }
+        };
+        addresses.into_iter().map(at).collect()
     }
 
     /// Tries one address; false if the next one is to be tried, as a delivery would.
-    async fn address(&self, host: &Host, address: &Place) -> bool {
-        if let Place::Tcp(address) = address {
-            self.trail.at(format!("{}[{}]:{}", host.name, address.ip(), address.port()));
+    async fn candidate(&self, candidate: &Candidate) -> bool {
+        if let Place::Tcp(address) = &candidate.address {
+            self.trail.at(format!("{}[{}]:{}", candidate.host, address.ip(), address.port()));
         }
         let (means, connector, metrics) = (self.means, self.connector, self.metrics);
         let opener = Opener { means, connector, metrics, trail: Some(self.trail) };
-        match opener.reach(&host.name, address).await {
+        match opener.reach(candidate).await {
             Ok(opened) => {
                 // Mail goes this way, whatever the hosts before said.
                 self.trail.forgive();
@@ -221,7 +229,10 @@ impl Walk<'_> {
                 true
             }
             Err(refused) => {
-                let (step, advice) = words::of_stage(refused.stage);
+                let (step, advice) = match candidate.demand {
+                    Demand::Dane(_) => words::of_dane(refused.stage),
+                    _ => words::of_stage(refused.stage),
+                };
                 self.fail(step, &refused.words, advice);
                 false
             }

@@ -587,6 +587,8 @@ mod tests {
             (TlsLevel::Opportunistic, false),
             (TlsLevel::Encrypt, true),
             (TlsLevel::Verify, true),
+            (TlsLevel::Dane, true),
+            (TlsLevel::DaneOnly, true),
         ] {
             let connector =
                 OutboundConnector { tls, implicit_tls: true, ..connector("a", &["*"], &[]) };

@@ -13,6 +13,10 @@ pub struct Config {
     /// The DNS servers to ask, such as `["127.0.0.1:53"]`. Empty: those of `/etc/resolv.conf`. A caching server on
     /// the same machine serves a busy relay best.
     pub servers: Vec<SocketAddr>,
+    /// Whether the servers validate DNSSEC, and nobody can stand between them and this machine, as with a validating
+    /// server on it. Then it counts if they say that an answer is secure (the AD bit, RFC 6840 §5.8). Needed for
+    /// `tls = "dane"` and `"dane-only"`: without it no answer counts as secure, so `dane` finds no TLSA records.
+    pub trusts_dnssec: bool,
     /// How long one server has to answer one question. When it is over the next server is asked; when no server
     /// answers, the mail waits in the queue (451 4.4.3).
     pub answer_wait_max: Span,
@@ -43,6 +47,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             servers: Vec::new(),
+            trusts_dnssec: false,
             answer_wait_max: Span::seconds(5),
             tries_max: 2,
             answers_max: 16_384,

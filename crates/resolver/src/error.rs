@@ -1,5 +1,8 @@
 //! What can go wrong in a look-up, sorted by what it means for mail.
 
+use hickory_resolver::net::{DnsError, NetError};
+use hickory_resolver::proto::op::ResponseCode;
+
 /// Why there is no answer to use.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -22,7 +25,7 @@ pub enum LookupError {
     Temporary {
         /// What was looked up.
         name: Box<str>,
-        /// The record: `MX`, `A`, `AAAA`.
+        /// The record: `MX`, `A`, `AAAA`, `TLSA`.
         record: &'static str,
         /// What happened, in words.
         reason: Box<str>,
@@ -33,6 +36,33 @@ impl LookupError {
     /// Whether a later look-up may end otherwise.
     pub const fn is_temporary(&self) -> bool {
         matches!(self, Self::Temporary { .. })
+    }
+
+    /// What `error` means; [`Self::NoAddress`] says that the name is there, but has no such record.
+    pub(crate) fn of(error: &NetError, name: &str, record: &'static str) -> Self {
+        let code = match error {
+            NetError::Dns(DnsError::NoRecordsFound(answer)) => answer.response_code,
+            NetError::Dns(DnsError::ResponseCode(code)) => *code,
+            NetError::Timeout => {
+                return Self::temporary(name, record, "no DNS server answered in time");
+            }
+            error => return Self::temporary(name, record, &error.to_string()),
+        };
+        Self::of_code(code, name, record)
+    }
+
+    /// What an answer without records means.
+    pub(crate) fn of_code(code: ResponseCode, name: &str, record: &'static str) -> Self {
+        match code {
+            ResponseCode::NXDomain => Self::NoDomain(name.into()),
+            ResponseCode::NoError => Self::NoAddress(name.into()),
+            code => Self::temporary(name, record, code.to_str()),
+        }
+    }
+
+    fn temporary(name: &str, record: &'static str, reason: &str) -> Self {
+        let reason = reason.replace(char::is_control, "?").into_boxed_str();
+        Self::Temporary { name: name.into(), record, reason }
     }
 }
 

@@ -1,16 +1,9 @@
 //! The resolver.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
-use std::time::Duration;
 
 use hickory_resolver::TokioResolver;
-use hickory_resolver::config::{
-    ConnectionConfig, LookupIpStrategy, NameServerConfig, ResolverConfig,
-};
-use hickory_resolver::net::runtime::TokioRuntimeProvider;
-use hickory_resolver::net::{DnsError, NetError};
-use hickory_resolver::proto::op::ResponseCode;
 use hickory_resolver::proto::rr::{RData, RecordType};
 use mail::Domain;
 use telemetry::Registry;
@@ -20,14 +13,12 @@ use crate::error::{LookupError, OpenError};
 use crate::metrics::Metrics;
 use crate::name;
 use crate::order::{Dice, by_turns};
+use crate::servers::{Setup, hickory};
+use crate::vouched::{Answer, Validated, Vouched};
 
 /// More hosts or addresses than these are not looked at: an answer comes from an enemy.
 const EXCHANGERS_MAX: usize = 32;
 const ADDRESSES_MAX: usize = 16;
-/// A "no" is not kept long, so that a mended zone is seen soon.
-const NO_AGE_MAX: Duration = Duration::from_mins(5);
-/// Questions under way over one TCP connection to a server.
-const QUESTIONS_MAX: usize = 512;
 
 /// A host that takes mail for a domain.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,6 +34,8 @@ pub struct Exchanger {
 #[derive(Clone)]
 pub struct Resolver {
     hickory: TokioResolver,
+    /// Servers that are trusted to validate, if there are any.
+    validated: Option<Arc<Validated>>,
     families: Families,
     dice: Arc<Dice>,
     metrics: Metrics,
@@ -54,36 +47,17 @@ impl std::fmt::Debug for Resolver {
     }
 }
 
-/// A resolver as the settings want it, with a cache of its own: for libraries that ask for more than mail hosts.
-pub fn hickory(config: &Config) -> Result<TokioResolver, OpenError> {
-    let mut builder = if config.servers.is_empty() {
-        TokioResolver::builder_tokio()
-            .map_err(|error| OpenError::System(error.to_string().into()))?
-    } else {
-        let servers = config.servers.iter().copied().map(server).collect();
-        TokioResolver::builder_with_config(
-            ResolverConfig::from_parts(None, Vec::new(), servers),
-            TokioRuntimeProvider::default(),
-        )
-    };
-    let options = builder.options_mut();
-    options.timeout = config.answer_wait_max.as_duration();
-    options.attempts = usize::from(config.tries_max.max(1));
-    options.cache_size = u64::from(config.answers_max);
-    options.positive_max_ttl = Some(config.answer_age_max.as_duration());
-    options.negative_max_ttl = Some(NO_AGE_MAX.min(config.answer_age_max.as_duration()));
-    options.max_active_requests = QUESTIONS_MAX;
-    // Both kinds are asked for one by one below; this only concerns hickory's own helper.
-    options.ip_strategy = LookupIpStrategy::Ipv4AndIpv6;
-    builder.build().map_err(|error| OpenError::Setup(error.to_string().into()))
-}
-
 impl Resolver {
     /// Sets up the resolver; `seed` decides the order among equals.
     pub fn open(config: &Config, seed: u64, registry: &Registry) -> Result<Self, OpenError> {
-        let hickory = hickory(config)?;
+        let validated = if config.trusts_dnssec {
+            Some(Arc::new(Validated::open(Setup::new(config)?)?))
+        } else {
+            None
+        };
         Ok(Self {
-            hickory,
+            hickory: hickory(config)?,
+            validated,
             families: config.families,
             dice: Arc::new(Dice::new(seed)),
             metrics: Metrics::register(registry),
@@ -98,14 +72,58 @@ impl Resolver {
         if let Some(address) = domain.literal() {
             return Ok(vec![Exchanger { preference: 0, host: address.to_string().into() }]);
         }
-        let result = self.look_up_exchangers(domain.as_str()).await;
+        let looking_up = async {
+            let name = name::a_labels(domain.as_str())?;
+            let records = self.records(&name, RecordType::MX, "MX").await;
+            self.hosts(name, records)
+        };
+        let result = looking_up.await;
         self.metrics.looked_up(&result);
         result
     }
 
-    async fn look_up_exchangers(&self, domain: &str) -> Result<Vec<Exchanger>, LookupError> {
-        let name = name::a_labels(domain)?;
-        let records = match self.records(&name, RecordType::MX, "MX").await {
+    /// The same, and whether DNSSEC vouches for them; without servers that are trusted for it, it never does. Where a domain
+    /// is its own exchanger its address decides (RFC 7672 §2.2.2), so that counts as secure here.
+    pub async fn vouched_exchangers(
+        &self,
+        domain: &Domain,
+    ) -> Result<Vouched<Vec<Exchanger>>, LookupError> {
+        let (Some(validated), None) = (&self.validated, domain.literal()) else {
+            let found = self.exchangers(domain).await?;
+            return Ok(Vouched { found, is_secure: false });
+        };
+        let mut is_secure = false;
+        let looking_up = async {
+            let name = name::a_labels(domain.as_str())?;
+            let answer = validated.records(&name, RecordType::MX, "MX").await;
+            is_secure = match &answer {
+                Ok(answer) => answer.is_secure,
+                Err(error) => matches!(error, LookupError::NoAddress(_)),
+            };
+            self.hosts(name, answer.map(|Answer { records, .. }| records))
+        };
+        let result = looking_up.await;
+        self.metrics.looked_up(&result);
+        result.map(|found| Vouched { found, is_secure })
+    }
+
+    /// Whether there are servers that are trusted to validate.
+    pub const fn trusts_dnssec(&self) -> bool {
+        self.validated.is_some()
+    }
+
+    /// Servers that are trusted to validate.
+    pub(crate) fn validated(&self) -> Option<&Validated> {
+        self.validated.as_deref()
+    }
+
+    /// What the answer to a question for the MX of `name` means.
+    fn hosts(
+        &self,
+        name: Box<str>,
+        answer: Result<Vec<RData>, LookupError>,
+    ) -> Result<Vec<Exchanger>, LookupError> {
+        let records = match answer {
             Ok(records) => records,
             Err(LookupError::NoAddress(_)) => {
                 return Ok(vec![Exchanger { preference: 0, host: name }]);
@@ -224,32 +242,7 @@ impl Resolver {
                     .collect();
                 if records.is_empty() { Err(none()) } else { Ok(records) }
             }
-            Err(NetError::Dns(DnsError::NoRecordsFound(answer))) => match answer.response_code {
-                ResponseCode::NXDomain => Err(LookupError::NoDomain(name.into())),
-                ResponseCode::NoError => Err(none()),
-                code => Err(temporary(name, record, code.to_str())),
-            },
-            Err(NetError::Dns(DnsError::ResponseCode(code))) => {
-                Err(temporary(name, record, code.to_str()))
-            }
-            Err(NetError::Timeout) => {
-                Err(temporary(name, record, "no DNS server answered in time"))
-            }
-            Err(error) => Err(temporary(name, record, &error.to_string())),
+            Err(error) => Err(LookupError::of(&error, name, record)),
         }
     }
-}
-
-fn temporary(name: &str, record: &'static str, reason: &str) -> LookupError {
-    let reason = reason.replace(char::is_control, "?").into_boxed_str();
-    LookupError::Temporary { name: name.into(), record, reason }
-}
-
-fn server(address: SocketAddr) -> NameServerConfig {
-    let connections = [ConnectionConfig::udp(), ConnectionConfig::tcp()].map(|mut connection| {
-        connection.port = address.port();
-        connection
-    });
-    // The operator named it, so its "no" counts.
-    NameServerConfig::new(address.ip(), true, connections.to_vec())
 }

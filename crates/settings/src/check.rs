@@ -1,5 +1,6 @@
 //! What must hold across sections.
 
+mod dane;
 mod free_mail;
 mod hosts;
 mod plans;
@@ -46,6 +47,7 @@ pub(crate) fn warn(settings: &Settings, places: &Places<'_>) -> Vec<Problem> {
     let mut check = Check { places, problems: Vec::new() };
     check.free_mail(settings);
     check.lacking(settings);
+    check.dane(settings);
     check.problems
 }
 

@@ -29,6 +29,10 @@ pub enum Record {
     Txt(String),
     /// The name that an address points back to.
     Ptr(&'static str),
+    /// What a certificate must match: usage, selector, matching type, data (RFC 6698 §2.1).
+    Tlsa(u8, u8, u8, Vec<u8>),
+    /// A record under another name than the one that was asked for, as behind an alias.
+    Of(&'static str, Box<Self>),
 }
 
 /// What is asked for.
@@ -44,6 +48,8 @@ pub enum Kind {
     Txt,
     /// Names of addresses.
     Ptr,
+    /// What certificates must match.
+    Tlsa,
 }
 
 /// What the server says.
@@ -51,6 +57,8 @@ pub enum Kind {
 pub enum Answer {
     /// These records, under the name that was asked for.
     Records(Vec<Record>),
+    /// The same, and the server vouches for them where it is asked to: with the AD bit (RFC 4035 §3.2.3).
+    Secure(Vec<Record>),
     /// The name exists, but not with this kind.
     NoData,
     /// RCODE 3.
@@ -62,6 +70,9 @@ pub enum Answer {
     /// Nothing at all.
     Silence,
 }
+
+/// The AD bit, in the fourth octet.
+const AUTHENTIC: u8 = 0x20;
 
 #[derive(Default)]
 struct Table {
@@ -154,6 +165,7 @@ fn answer(query: &[u8], table: &mut Table) -> Option<Vec<u8>> {
         15 => Some(Kind::Mx),
         16 => Some(Kind::Txt),
         12 => Some(Kind::Ptr),
+        52 => Some(Kind::Tlsa),
         _ => None,
     };
     let known = kind.and_then(|kind| {
@@ -164,8 +176,10 @@ fn answer(query: &[u8], table: &mut Table) -> Option<Vec<u8>> {
         let exists = table.answers.keys().any(|(known, _)| *known == name);
         if exists { Answer::NoData } else { Answer::NxDomain }
     });
+    // RFC 6840 §5.8: only who asks for it gets the bit.
+    let secure = if matches!(answer, Answer::Secure(_)) { query[3] & AUTHENTIC } else { 0 };
     let (code, records) = match answer {
-        Answer::Records(records) => (0, records),
+        Answer::Records(records) | Answer::Secure(records) => (0, records),
         Answer::NoData => (0, Vec::new()),
         Answer::NxDomain => (3, Vec::new()),
         Answer::ServFail => (2, Vec::new()),
@@ -173,28 +187,47 @@ fn answer(query: &[u8], table: &mut Table) -> Option<Vec<u8>> {
         Answer::Silence => return None,
     };
     let mut reply = query[..2].to_vec();
-    // QR, RD; RA and the code; one question; the answers; nothing else.
-    reply.extend([0x81, 0x80 | code, 0, 1, 0, u8::try_from(records.len()).unwrap(), 0, 0, 0, 0]);
+    // QR, RD; RA, AD and the code; one question; the answers; nothing else.
+    reply.extend([
+        0x81,
+        0x80 | secure | code,
+        0,
+        1,
+        0,
+        u8::try_from(records.len()).unwrap(),
+        0,
+        0,
+        0,
+        0,
+    ]);
     reply.extend(&query[12..question_end + 4]);
     for record in records {
-        write_record(&mut reply, &record);
+        write_record(&mut reply, &QUESTION, &record);
     }
     Some(reply)
 }
 
-fn write_record(reply: &mut Vec<u8>, record: &Record) {
+/// Where the question's name is.
+const QUESTION: [u8; 2] = [0xc0, 12];
+
+fn write_record(reply: &mut Vec<u8>, name: &[u8], record: &Record) {
     let (kind, data): (u8, Vec<u8>) = match record {
         Record::A(address) => (1, address.octets().to_vec()),
         Record::Aaaa(address) => (28, address.octets().to_vec()),
         Record::Cname(name) => (5, write_name(name)),
         Record::Ptr(name) => (12, write_name(name)),
         Record::Txt(text) => (16, write_strings(text)),
+        Record::Tlsa(usage, selector, matching, data) => {
+            (52, [&[*usage, *selector, *matching], data.as_slice()].concat())
+        }
+        Record::Of(name, record) => return write_record(reply, &write_name(name), record),
         Record::Mx(preference, host) => {
             (15, [preference.to_be_bytes().to_vec(), write_name(host)].concat())
         }
     };
-    // A pointer to the question's name, class IN, an hour to live.
-    reply.extend([0xc0, 12, 0, kind, 0, 1, 0, 0, 0x0e, 0x10]);
+    // Class IN, an hour to live.
+    reply.extend(name);
+    reply.extend([0, kind, 0, 1, 0, 0, 0x0e, 0x10]);
     reply.extend(u16::try_from(data.len()).unwrap().to_be_bytes());
     reply.extend(data);
 }

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsConnector;
 
+use crate::dane::{Dane, DaneVerifier};
 use crate::pem::{self, CertificateError};
 pub use crate::provider::Version;
 use crate::provider::provider;
@@ -136,6 +137,26 @@ impl Connectors {
             Verification::None => &self.unverified,
             Verification::AuthorityAndName => &self.verified,
         };
+        connector.connect(name, stream).await.map_err(|error| HandshakeError::explain(&error))
+    }
+
+    /// The same with a host whose certificate must match what the DNS says; TLS asks for its base domain
+    /// (RFC 7672 §3.2.1). No session is resumed: in one that is, no certificate is looked at.
+    pub async fn connect_dane<S>(
+        &self,
+        dane: &Arc<Dane>,
+        stream: S,
+    ) -> Result<Stream<S>, HandshakeError>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let name = server_name(dane.base())?;
+        let mut config = ClientConfig::clone(self.unverified.config());
+        let verifier =
+            DaneVerifier { dane: Arc::clone(dane), algorithms: self.verifier.algorithms };
+        config.dangerous().set_certificate_verifier(Arc::new(verifier));
+        config.resumption = Resumption::disabled();
+        let connector = TlsConnector::from(Arc::new(config));
         connector.connect(name, stream).await.map_err(|error| HandshakeError::explain(&error))
     }
 }

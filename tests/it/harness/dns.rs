@@ -11,6 +11,9 @@ const CNAME: u16 = 5;
 const PTR: u16 = 12;
 const MX: u16 = 15;
 const TXT: u16 = 16;
+const TLSA: u16 = 52;
+/// The AD bit, in the fourth octet (RFC 4035 §3.2).
+const AUTHENTIC: u8 = 0x20;
 
 /// What is known of one name.
 #[derive(Clone, Debug)]
@@ -21,6 +24,10 @@ pub(crate) enum Record {
     Ptr(&'static str),
     /// Another name for it, whatever is asked.
     Cname(&'static str),
+    /// What a certificate must match (RFC 6698 §2.1).
+    Tlsa(u8, u8, u8, Vec<u8>),
+    /// The server vouches for what else it says of the name, to who asks for that (RFC 6840 §5.8).
+    Secure,
     /// Every question about the name fails with SERVFAIL.
     Failure,
 }
@@ -104,6 +111,7 @@ fn answer(zone: &Zone, query: &[u8]) -> Option<Vec<u8>> {
     let mut count = 0_u16;
     let mut answers = Vec::new();
     let mut code = if known.is_some() { 0 } else { 3 };
+    let mut flags = 0x80;
     for record in known.into_iter().flatten() {
         let mut is = kind;
         let data = match record {
@@ -121,7 +129,16 @@ fn answer(zone: &Zone, query: &[u8]) -> Option<Vec<u8>> {
                 is = CNAME;
                 encoded(name)
             }
-            Record::Mx(..) | Record::A(_) | Record::Txt(_) | Record::Ptr(_) => continue,
+            Record::Tlsa(usage, selector, matching, data) if kind == TLSA => {
+                [&[*usage, *selector, *matching], data.as_slice()].concat()
+            }
+            Record::Secure => {
+                flags |= query.get(3)? & AUTHENTIC;
+                continue;
+            }
+            Record::Mx(..) | Record::A(_) | Record::Txt(_) | Record::Ptr(_) | Record::Tlsa(..) => {
+                continue;
+            }
         };
         count += 1;
         // The name is the one of the question; class IN, one minute.
@@ -132,7 +149,7 @@ fn answer(zone: &Zone, query: &[u8]) -> Option<Vec<u8>> {
         answers.extend_from_slice(&data);
     }
     let mut reply = id.to_vec();
-    reply.extend_from_slice(&[0x81, 0x80 | code, 0, 1]);
+    reply.extend_from_slice(&[0x81, flags | code, 0, 1]);
     reply.extend_from_slice(&count.to_be_bytes());
     reply.extend_from_slice(&[0, 0, 0, 0]);
     reply.extend_from_slice(question);

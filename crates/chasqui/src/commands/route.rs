@@ -223,7 +223,7 @@ fn way(policy: &Policy, recipient: &Recipient, from: Option<&Address>) -> Way {
             .iter()
             .map(ToString::to_string)
             .collect(),
-        tls: connector.map(|it| format!("{:?}", it.tls).to_lowercase()),
+        tls: connector.map(|it| it.tls.name().to_owned()),
         connections_max: connector.map(|it| it.limits.connections_max),
         recipients_per_transaction_max: connector
             .map(|it| it.limits.recipients_per_transaction_max),

@@ -1,12 +1,13 @@
 //! TLS on the way to a host: asked for, begun, judged.
 
-use policy::config::TlsLevel;
 use smtp_session::client::Extensions;
 use tls::Description;
 use tls::client::{ClientConnection, Connectors, Verification};
+use tls::dane::Dane;
 use tokio::net::TcpStream;
 
 use super::{Opener, Refused};
+use crate::dane::Demand;
 use crate::hello::{Hello, NoReply};
 use crate::metrics::{Stage, TlsResult};
 use crate::socket::Socket;
@@ -21,7 +22,8 @@ const UNVERIFIED: &str =
 
 /// What a handshake came to.
 pub(super) struct Secured {
-    pub(super) verification: Verification,
+    /// Whether the host is known to be who it should be.
+    pub(super) is_authenticated: bool,
     pub(super) facts: Box<str>,
     pub(super) exporter: Option<Box<[u8]>>,
 }
@@ -32,59 +34,68 @@ impl Opener<'_> {
         &self,
         host: &str,
         tcp: TcpStream,
-        level: TlsLevel,
+        demand: &Demand,
     ) -> Result<(Socket, Secured), Refused> {
         let wait = self.connector.timeouts.ehlo.as_duration();
-        let verification = match level {
-            TlsLevel::Verify => Verification::AuthorityAndName,
-            TlsLevel::None | TlsLevel::Opportunistic | TlsLevel::Encrypt => Verification::None,
-        };
         let connectors = self.means.handshakes.of(&self.connector.name);
-        let handshake = connectors.connect(verification, host, tcp);
-        let stream = match tokio::time::timeout(wait, handshake).await {
-            Ok(Ok(stream)) => stream,
-            Ok(Err(error)) => return Err(self.no_tls(level, &error.to_string())),
-            Err(_) => {
-                let words = format!("the TLS handshake took more than {}", span(wait));
-                return Err(self.no_tls(level, &words));
+        let handshake = async {
+            match demand {
+                Demand::Dane(dane) => connectors.connect_dane(dane, tcp).await,
+                Demand::Verify => {
+                    connectors.connect(Verification::AuthorityAndName, host, tcp).await
+                }
+                Demand::None | Demand::Opportunistic | Demand::Encrypt => {
+                    connectors.connect(Verification::None, host, tcp).await
+                }
             }
         };
-        self.metrics.tls_ended(TlsResult::Encrypted);
+        let stream = match tokio::time::timeout(wait, handshake).await {
+            Ok(Ok(stream)) => stream,
+            Ok(Err(error)) => return Err(self.no_tls(demand, &error.to_string())),
+            Err(_) => {
+                let words = format!("the TLS handshake took more than {}", span(wait));
+                return Err(self.no_tls(demand, &words));
+            }
+        };
         let session = stream.get_ref().1;
-        let facts = tls::facts(session);
+        let mut facts = tls::facts(session);
         if let Some(trail) = self.trail {
-            judge(trail, session, (&facts, &connectors), (host, verification));
+            judge(trail, session, (&facts, &connectors), (host, demand));
         }
+        if matches!(demand, Demand::Dane(_)) {
+            self.metrics.tls_ended(TlsResult::Dane);
+            // So that the log of the outcome says it.
+            facts = format!("{facts} (dane)").into();
+        } else {
+            self.metrics.tls_ended(TlsResult::Encrypted);
+        }
+        let is_authenticated = matches!(demand, Demand::Dane(_) | Demand::Verify);
         let exporter = self.connector.login.as_ref().and_then(|_| tls::exporter(session));
-        Ok((Socket::Tls(Box::new(stream)), Secured { verification, facts, exporter }))
+        Ok((Socket::Tls(Box::new(stream)), Secured { is_authenticated, facts, exporter }))
     }
 
-    /// Says STARTTLS if the level asks for it; gives whether a handshake follows.
+    /// Says STARTTLS if it is to be asked for; gives whether a handshake follows.
     pub(super) async fn starttls(
         &self,
         hello: &mut Hello,
         extensions: &Extensions,
-        level: TlsLevel,
+        demand: &Demand,
     ) -> Result<bool, Refused> {
-        if level == TlsLevel::None {
+        if *demand == Demand::None {
             self.metrics.tls_ended(TlsResult::Clear);
             if let Some(trail) = self.trail {
                 trail.note("tls", Verdict::Skipped, "mail goes in clear text");
             }
             return Ok(false);
         }
-        let is_forgiving = level == TlsLevel::Opportunistic;
+        let is_forgiving = *demand == Demand::Opportunistic;
         if !extensions.starttls {
             if is_forgiving {
                 self.stays_clear("the host does not offer STARTTLS: mail goes in clear text");
                 return Ok(false);
             }
             self.metrics.tls_ended(TlsResult::NotOffered);
-            let words = if self.connector.tls == level {
-                "does not offer STARTTLS, but the connector asks for TLS"
-            } else {
-                "does not offer STARTTLS, and the login is not sent without TLS"
-            };
+            let words = format!("does not offer STARTTLS, {}", self.why_not_clear(demand));
             return Err(Refused::new(Stage::Tls, NO_TLS, words));
         }
         let reply = hello.command("STARTTLS", self.connector.timeouts.ehlo.as_duration()).await;
@@ -95,14 +106,14 @@ impl Opener<'_> {
                 self.stays_clear(&format!("answered STARTTLS with {reply}: clear text goes on"));
                 Ok(false)
             }
-            Ok(reply) => Err(self.no_tls(level, &format!("answered STARTTLS with {reply}"))),
+            Ok(reply) => Err(self.no_tls(demand, &format!("answered STARTTLS with {reply}"))),
             // Octets behind the 220 were not sent by an honest server: neither TLS nor clear text now.
             Err(NoReply::TooMuch) => {
                 self.metrics.tls_ended(TlsResult::Failed);
                 let words = "sent clear text behind its reply to STARTTLS";
                 Err(Refused::new(Stage::Tls, NO_TLS, words))
             }
-            Err(error) => Err(self.no_tls(level, &error.to_string())),
+            Err(error) => Err(self.no_tls(demand, &error.to_string())),
         }
     }
 
@@ -114,8 +125,19 @@ impl Opener<'_> {
         }
     }
 
-    fn no_tls(&self, level: TlsLevel, words: &str) -> Refused {
-        let may_try_clear = level == TlsLevel::Opportunistic;
+    /// Why clear text will not do.
+    fn why_not_clear(&self, demand: &Demand) -> &'static str {
+        if Demand::of(self.connector.tls) == *demand {
+            "but the connector asks for TLS"
+        } else if self.connector.login_needs_tls() && *demand == Demand::Encrypt {
+            "and the login is not sent without TLS"
+        } else {
+            "but it has TLSA records, so it must"
+        }
+    }
+
+    fn no_tls(&self, demand: &Demand, words: &str) -> Refused {
+        let may_try_clear = *demand == Demand::Opportunistic;
         if !may_try_clear {
             self.metrics.tls_ended(TlsResult::Failed);
         }
@@ -128,11 +150,17 @@ fn judge(
     trail: &Trail,
     session: &ClientConnection,
     (facts, connectors): (&str, &Connectors),
-    (host, verification): (&str, Verification),
+    (host, demand): (&str, &Demand),
 ) {
     let shown = Description::of_peer(session).map(|it| format!("; {it}")).unwrap_or_default();
-    if verification == Verification::AuthorityAndName {
-        let words = format!("{facts}; the certificate is trusted{shown}");
+    let matched = |dane: &Dane| dane.matching(session).map(ToString::to_string).unwrap_or_default();
+    let trusted = match demand {
+        Demand::Verify => Some("is trusted".to_owned()),
+        Demand::Dane(dane) => Some(format!("matches TLSA record {}", matched(dane))),
+        Demand::None | Demand::Opportunistic | Demand::Encrypt => None,
+    };
+    if let Some(trusted) = trusted {
+        let words = format!("{facts}; the certificate {trusted}{shown}");
         return trail.note("tls", Verdict::Pass, &words);
     }
     match connectors.judge(host, session) {

@@ -12,6 +12,13 @@ pub(super) const LATER: &str = "the host asks to come back later, as with greyli
 pub(super) const BROKEN: &str = "the host broke off: its log tells why";
 pub(super) const SLOW: &str = "mail has more time by `timeouts`; look at why the host is so slow";
 pub(super) const PROBE: &str = "the host refuses the content: its words say why";
+pub(super) const TLSA_LOOK_UP: &str = "without an answer nothing is sent, since the host may have TLSA records: look at its zone, whether its signatures are in order, and at `[resolver]`";
+pub(super) const TRUST: &str = "set `trusts_dnssec = true` in `[resolver]` if its servers validate DNSSEC and nobody can stand between them and this machine; without it no TLSA record counts";
+pub(super) const INSECURE: &str = "the zone is not signed, or the servers of `[resolver]` do not validate: `dig +dnssec` shows the flag `ad` if they do";
+pub(super) const UNUSABLE: &str = "only the usages 2 and 3 count for SMTP, with the selectors 0 and 1 and the matching types 0 to 2: tell who runs the host";
+pub(super) const NO_RECORDS: &str =
+    "with `tls = \"dane\"` mail goes to a host without them, with `tls = \"dane-only\"` it waits";
+const DANE: &str = "the host's certificate was changed and its TLSA records were not, or somebody stands in between: tell who runs the host; mail waits meanwhile";
 const TCP: &str =
     "look at host and port, at a firewall in between, and at whether the host listens";
 const GREETING: &str = "the host does not want to talk to this machine's address, or is no SMTP server; at port 465 set `implicit_tls`";
@@ -19,6 +26,14 @@ const EHLO: &str = "look at `hostname` and its DNS entries, and at `protocol`";
 const TLS: &str = "look at `tls`, `tls_name`, `ca_file`, `tls_version_min` and `implicit_tls`; port 465 wants `implicit_tls`, ports 25 and 587 do not";
 const AUTH: &str =
     "look at `login`: user, password file, and whether the host wants a password made for programs";
+
+/// What to do about a host that does not do what its TLSA records say.
+pub(super) const fn of_dane(stage: Stage) -> (&'static str, &'static str) {
+    match stage {
+        Stage::Tls => ("tls", DANE),
+        stage => of_stage(stage),
+    }
+}
 
 /// The step that a delivery's stage is, and what to do when it fails.
 pub(super) const fn of_stage(stage: Stage) -> (&'static str, &'static str) {

@@ -44,7 +44,7 @@ pub struct OutboundConnector {
     /// How much TLS is asked for before mail is handed over.
     pub tls: TlsLevel,
     /// Whether TLS begins with the connection instead of by STARTTLS (RFC 8314), as it does at port 465. Needs
-    /// `tls = "encrypt"` or `"verify"`.
+    /// `tls = "encrypt"`, `"verify"`, `"dane"` or `"dane-only"`.
     pub implicit_tls: bool,
     /// The addresses of this machine that connections come from, in turn, each to hosts of its own family; a host of a family
     /// that none of these has is passed over. Empty: as the system chooses. Not for Unix sockets.
@@ -210,6 +210,33 @@ pub enum TlsLevel {
     /// STARTTLS with a certificate that names the host and chains to a trusted root; without it
     /// the mail waits.
     Verify,
+    /// STARTTLS with a certificate that matches the host's TLSA records, if it has any that DNSSEC vouches for (RFC
+    /// 7672); without it the mail waits. Where none of the records can be used, any certificate will do; where there is
+    /// none, or DNSSEC does not vouch for the MX and the address of the host, as `opportunistic`. Needs
+    /// `trusts_dnssec` in `[resolver]`.
+    Dane,
+    /// The same, and the mail waits where there are no TLSA records that can be used.
+    #[serde(rename = "dane-only")]
+    DaneOnly,
+}
+
+impl TlsLevel {
+    /// As it is written in the settings.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Opportunistic => "opportunistic",
+            Self::Encrypt => "encrypt",
+            Self::Verify => "verify",
+            Self::Dane => "dane",
+            Self::DaneOnly => "dane-only",
+        }
+    }
+
+    /// Whether TLSA records are asked for.
+    pub const fn is_dane(self) -> bool {
+        matches!(self, Self::Dane | Self::DaneOnly)
+    }
 }
 
 /// A version of TLS.

@@ -236,7 +236,8 @@ fn inbound() -> impl Strategy<Value = Value> {
 }
 
 fn outbound() -> impl Strategy<Value = Value> {
-    let level = prop_oneof![Just("none"), Just("opportunistic"), Just("encrypt"), Just("verify")];
+    const LEVELS: &[&str] = &["none", "opportunistic", "encrypt", "verify", "dane", "dane-only"];
+    let level = proptest::sample::select(LEVELS);
     let hosts = proptest::collection::vec(host(), 0..3);
     let name = prop_oneof![Just(Value::Null), text()];
     (any::<bool>(), texts(), level, name, hosts).prop_map(|(scoped, domains, tls, name, hosts)| {
