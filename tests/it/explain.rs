@@ -228,3 +228,27 @@ fn config_check_warns_of_a_rule_that_never_applies() {
     let said = relay.cli_json(&["config", "check"]);
     assert_eq!((&said["ok"], said["warnings"].as_array().map(Vec::len)), (&true.into(), Some(1)));
 }
+
+/// Who is named under the suffix for certified mail is shown as who gets it, and who cannot be is refused; the null
+/// sender may be written as in SMTP.
+#[test]
+fn ee_17_route_knows_the_suffix_for_certified_mail() {
+    let relay = at_rest(&offline().set("inbound.0.certified_suffix", "evidence.example"));
+    let words = |to| ["route", "--from", "<>", "--ip", "127.0.0.1", "--to", to];
+    let said = relay.cli_json(&words("bo@dest.example.evidence.example"));
+    assert_eq!(said["certified"], true, "{said}");
+    assert_eq!(said["recipients"][0]["address"], "bo@dest.example");
+    let said = relay.cli_json(&words("bo@dest.example"));
+    assert_eq!(said["certified"], false, "{said}");
+    let said = relay.cli_json(&words("bo@evidence.example"));
+    let refusal = said["recipients"][0]["refusal"].as_str().unwrap();
+    assert!(refusal.starts_with("550 5.1.2 no recipient domain"), "{refusal}");
+}
+
+#[test]
+fn a_listener_that_is_not_there_is_answered_with_those_that_are() {
+    let relay = at_rest(&offline());
+    let words = ["explain-connection", "--ip", "127.0.0.1", "--listener", "submission"];
+    let output = relay.cli(&words);
+    assert!(output.stderr.contains("no listener `submission`; there are: smtp"), "{output:?}");
+}

@@ -316,3 +316,31 @@ fn da_15_a_class_that_is_stuck_does_not_hold_another_back() {
     assert!(bulk.accepted().is_empty());
     assert_eq!(relay.cli_json(&["status"])["spool"]["messages"], 200);
 }
+
+/// An operator sees what was decided about a message that waits.
+#[test]
+fn queue_show_tells_what_was_decided() {
+    let sink = Sink::start();
+    let settings = Settings::towards(sink.address()).push(
+        "rule",
+        "name = \"look\"\nthen = { hold = true, set_class = \"bulk\", certify = true, set_header = [{ name = \"X-Class\", value = \"bulk\" }] }",
+    );
+    let relay = Relay::start(settings);
+    relay.submit("s@own.example", &["a@x.example"], &letter("me@own.example", ""));
+    let list = relay.cli_json(&["queue", "list"]);
+    let id = list["messages"][0]["id"].as_str().unwrap();
+    let decided = &relay.cli_json(&["queue", "show", id])["decided"];
+    assert_eq!((&decided["class"], &decided["certified"]), (&"bulk".into(), &true.into()));
+    assert_eq!(
+        (&decided["rules"][0], &decided["header"][0]),
+        (&"look".into(), &"set X-Class: bulk".into())
+    );
+    assert!(decided["held"].as_str().unwrap().contains("look"), "{decided}");
+    let text = relay.cli(&["queue", "show", id]).succeeded();
+    for line in
+        ["class      bulk", "certified  yes", "rules      look", "header     set X-Class: bulk"]
+    {
+        assert!(text.lines().any(|it| it == line), "{text}");
+    }
+    assert!(text.contains("`chasqui queue retry` releases it"), "{text}");
+}

@@ -187,10 +187,30 @@ pub struct Message {
     /// When it shall have been delivered, if its sender said so.
     #[serde(default)]
     pub deliver_by: Option<DeliverBy>,
+    /// What was decided about it when it came in; none if nothing was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decided: Option<Decided>,
     /// Where it came in.
     pub origin: Origin,
     /// Its recipients, in the order given.
     pub recipients: Vec<Recipient>,
+}
+
+/// What rules, filters and connectors made of a message.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Decided {
+    /// Its class, if it has one.
+    pub class: Option<String>,
+    /// Why it is held until an operator releases it, if it is.
+    pub held: Option<String>,
+    /// Whether it is certified.
+    pub certified: bool,
+    /// The rules that acted on it, in their order.
+    pub rules: Vec<String>,
+    /// Who stands in MAIL when it leaves, if that is not its sender.
+    pub leaves_from: Option<String>,
+    /// What of its header changes when it leaves, in order.
+    pub header: Vec<String>,
 }
 
 /// A time that a sender set.

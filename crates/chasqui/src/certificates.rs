@@ -120,6 +120,7 @@ fn hint(error: &CertificateError) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::look::looked;
 
     #[test]
     fn every_file_is_named_with_its_key() {
@@ -147,7 +148,7 @@ mod tests {
         ];
         let file = folder.path().join("x.toml");
         std::fs::write(&file, text.concat()).unwrap();
-        let said = settings::load_and_look(&file, findings).unwrap_err().to_string();
+        let said = looked(&file, findings).unwrap_err();
         let said = said.replace(&format!("{}/", folder.path().display()), "");
         let gone = "gone.pem: No such file or directory (os error 2); look at the path";
         let lines: Vec<_> = said.lines().collect();
@@ -177,7 +178,7 @@ mod tests {
         std::fs::write(&file, text).unwrap();
         let at = |now| {
             let look = move |settings: &Settings| expired(settings, now);
-            settings::load_and_look(&file, look).map_err(|error| error.to_string())
+            looked(&file, look)
         };
         assert!(at(1_800_000_000).is_ok());
         let said = at(100_000_000_000).unwrap_err();
@@ -212,10 +213,10 @@ mod tests {
             std::fs::set_permissions(&password, std::fs::Permissions::from_mode(mode)).unwrap();
         };
         mode(0o644);
-        let said = settings::load_and_look(&file, findings).unwrap_err().to_string();
+        let said = looked(&file, findings).unwrap_err();
         assert!(said.contains("x.toml:10:1: outbound.login.password_file: "), "{said}");
         assert!(said.contains("is open to everybody (mode 644); give it"), "{said}");
         mode(0o640);
-        assert!(settings::load_and_look(&file, findings).is_ok());
+        assert!(looked(&file, findings).is_ok());
     }
 }

@@ -1,7 +1,5 @@
 //! The keys that mail is signed with: looked at before anything else begins, and written when they are made.
 
-pub(crate) mod file;
-
 use auth::{KeyError, SigningKey};
 use settings::{Finding, Settings};
 use telemetry::Causes;

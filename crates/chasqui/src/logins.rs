@@ -135,6 +135,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
+    use crate::look::looked;
 
     #[test]
     fn every_fault_of_the_accounts_is_named() {
@@ -146,7 +147,7 @@ mod tests {
             accounts.display()
         );
         std::fs::write(&file, &text).unwrap();
-        let said = || settings::load_and_look(&file, findings).unwrap_err().to_string();
+        let said = || looked(&file, findings).unwrap_err();
         assert!(said().contains("x.toml:8:1: logins.file: "), "{}", said());
         std::fs::write(&accounts, "[[account]]\nname = \"a\"\n[[account]]\nnaem = 1\n").unwrap();
         assert!(said().contains("accounts.toml is open to everybody"), "{}", said());
@@ -155,7 +156,7 @@ mod tests {
         std::fs::write(&accounts, "[[account]]\nname = \"a\"\n").unwrap();
         assert_eq!(said().lines().count(), 2, "{}", said());
         std::fs::write(&accounts, "").unwrap();
-        assert!(settings::load_and_look(&file, findings).is_ok());
+        assert!(looked(&file, findings).is_ok());
         let logins = "[[inbound]]\nname = \"people\"\nlogins = [\"ana@b.example\", \"*@b.example\", \"an@b.example\"]\n";
         let text = text.replace(":0\"\n", ":0\"\nauth = {}\n");
         std::fs::write(&file, format!("{text}{logins}")).unwrap();

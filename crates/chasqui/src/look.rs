@@ -15,35 +15,38 @@ use crate::{certificates, decisions, keys, return_paths, rules, trial};
 /// An address that ends within this time is warned of.
 const SOON: Duration = Duration::from_hours(30 * 24);
 
-/// Tries all that the settings name, before anything else begins.
-pub(crate) fn findings(settings: &Settings) -> Vec<Finding> {
+/// Tries all that the settings name, before anything else begins; gives what decides about mail.
+///
+/// # Errors
+/// All that is wrong.
+pub(crate) fn all(settings: &Settings) -> Result<Policy, Vec<Finding>> {
     let mut findings = certificates::findings(settings);
     findings.extend(keys::findings(settings));
     findings.extend(return_paths::finding(settings));
-    findings.extend(decisions(settings));
+    let decided = decisions(settings).map_err(|wrong| findings.extend(wrong));
     findings.extend(asked(settings));
-    findings
+    decided.ok().filter(|_| findings.is_empty()).ok_or(findings)
 }
 
-/// Tries what decides about mail: rules, their groups, rewriting; then the ways that are expected of it.
-pub(crate) fn decisions(settings: &Settings) -> Vec<Finding> {
-    // A name that is none has been told.
-    let Ok(hostname) = Domain::parse(&settings.hostname) else { return Vec::new() };
-    match decisions::policy(settings, &hostname) {
-        Ok(policy) => unexpected(&settings.expect, &policy),
-        Err(findings) => findings,
-    }
+/// Makes what decides about mail: rules, their groups, rewriting; then tries the ways that are expected of it.
+///
+/// # Errors
+/// All that is wrong.
+pub(crate) fn decisions(settings: &Settings) -> Result<Policy, Vec<Finding>> {
+    let hostname = Domain::parse(&settings.hostname)
+        .map_err(|error| vec![Finding::about("hostname", error.to_string())])?;
+    let policy = decisions::policy(settings, &hostname)?;
+    Finding::none_of(unexpected(&settings.expect, &policy)).map(|()| policy)
 }
 
 /// What works, and not as whoever wrote it may think, or not for long: rules that can never apply, certificates that end.
-pub(crate) fn odd(settings: &Settings) -> Vec<Finding> {
+pub(crate) fn odd(settings: &Settings, policy: &Policy) -> Vec<Finding> {
     let now_seconds = Clock::system().unix_millis() / 1000;
     let mut findings = certificates::expiring(settings, now_seconds);
     findings.extend(ending(settings, Timestamp::from_millis(now_seconds.saturating_mul(1000))));
-    let Ok(rules) = rules::compiled(settings) else { return findings };
-    findings.extend(rules::odd(&rules));
+    findings.extend(rules::odd(&policy.rules));
     let checks = settings.inbound.iter().any(|inbound| inbound.enabled && inbound.checks_mail_auth);
-    if rules.wants_authentication() && !checks {
+    if policy.rules.wants_authentication() && !checks {
         let words =
             "a rule asks for results of SPF, DKIM or DMARC, and no connector has them checked";
         let finding = Finding::in_section("rule", "when", words);
@@ -90,4 +93,15 @@ fn unexpected(expected: &[Expect], policy: &Policy) -> Vec<Finding> {
         Some(if key == "connector" { finding.hint(hint) } else { finding })
     });
     missed.collect()
+}
+
+/// Reads settings in which `look` may find something.
+#[cfg(test)]
+pub(crate) fn looked(
+    file: &std::path::Path,
+    look: impl FnOnce(&Settings) -> Vec<Finding>,
+) -> Result<(), String> {
+    let make = |settings: &Settings| Finding::none_of(look(settings));
+    let loaded = settings::load_and_make(file, make, |_, ()| Vec::new());
+    loaded.map(drop).map_err(|error| error.to_string())
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use admin::{Failure, Relay, view};
 use channel::Depth;
-use mail::{ByMode, MessageId, ReversePath, Timestamp};
+use mail::{ByMode, Directions, MessageId, ReversePath, Timestamp};
 use queue::{Gone, Handle, Look, Parties, Party, Selection, State};
 use sasl::Authenticator;
 use spool::{Health, RecipientState, Spool};
@@ -368,6 +368,7 @@ fn message(shown: queue::Shown) -> view::Message {
                 ByMode::Notify => "notify".to_owned(),
             },
         }),
+        decided: envelope.directions.as_deref().map(decided),
         origin: view::Origin {
             client: origin.client.map(|client| client.to_string()),
             helo: origin.helo.to_string(),
@@ -377,6 +378,18 @@ fn message(shown: queue::Shown) -> view::Message {
             login: origin.login.as_ref().map(ToString::to_string),
         },
         recipients: shown.recipients.into_iter().map(recipient).collect(),
+    }
+}
+
+fn decided(directions: &Directions) -> view::Decided {
+    let text = |text: &Option<Box<str>>| text.as_deref().map(str::to_owned);
+    view::Decided {
+        class: text(&directions.class),
+        held: text(&directions.held),
+        certified: directions.is_certified,
+        rules: directions.rules.iter().map(ToString::to_string).collect(),
+        leaves_from: directions.sender.as_ref().map(ToString::to_string),
+        header: directions.edits.iter().map(ToString::to_string).collect(),
     }
 }
 

@@ -8,15 +8,14 @@ use admin::Failure;
 use admin::view::{
     Changes, Connectors, Direction, DomainReport, Edit, ExportFormat, Reloaded, Run, Trial, Tried,
 };
-use anyhow::anyhow;
-use auth::ReturnPaths;
+use auth::{ReturnPaths, Signer};
 use delivery::{Handshakes, Logins, Signing};
 use mail::Domain;
-use policy::Live;
+use policy::{Live, Policy};
 use resolver::Resolver;
 use sasl::Authenticator;
 use serde_json::Value;
-use settings::Settings;
+use settings::{Finding, Loaded, Plan, Settings};
 use telemetry::Causes;
 use tokio::sync::Mutex;
 use units::Clock;
@@ -24,9 +23,9 @@ use units::Clock;
 use crate::domains::{self, Known};
 use crate::files::{Failed, Files};
 use crate::metrics::Metrics;
-use crate::refused::{blocking, not_edited, not_loaded, unusable};
+use crate::refused::{blocking, not_edited, not_loaded};
 use crate::tryout::{self, Bench};
-use crate::{decisions, logins, look, return_paths};
+use crate::{logins, look, return_paths};
 
 /// Sections and tables in them that take effect without a restart.
 const LIVE: [&str; 13] = [
@@ -67,15 +66,54 @@ pub(crate) struct Reloading {
     pub(crate) one_at_a_time: Mutex<()>,
 }
 
+/// All that takes effect together.
+struct Opened {
+    policy: Policy,
+    handshakes: Handshakes,
+    logins: Logins,
+    signer: Signer,
+    return_paths: ReturnPaths,
+}
+
+/// What is needed to open what settings name. It is opened before files are changed, so that a change that cannot take
+/// effect is none.
+struct Opening {
+    clock: Clock,
+    signer: Signer,
+}
+
+impl Opening {
+    fn open(&self, settings: &Settings, policy: Policy) -> Result<Opened, Vec<Finding>> {
+        let logins = Logins::open(&settings.outbound, &self.clock);
+        let signer = self.signer.reopened(&settings.mail_auth.signing, &settings.dkim);
+        Ok(Opened {
+            policy,
+            handshakes: Handshakes::open(&settings.tls, &settings.outbound).map_err(of("tls"))?,
+            logins: logins.map_err(of("outbound"))?,
+            signer: signer.map_err(of("dkim"))?,
+            return_paths: return_paths::open(settings).map_err(of("rewrite"))?,
+        })
+    }
+}
+
+/// What cannot be opened; the error names the file.
+fn of<E: Into<anyhow::Error>>(section: &str) -> impl FnOnce(E) -> Vec<Finding> {
+    move |error| vec![Finding::about(section, format!("{:#}", error.into()))]
+}
+
 impl Reloading {
     /// Reads settings and certificates again; with a problem in them all stays as it was.
     pub(crate) async fn reload(&self) -> Result<Reloaded, Failure> {
         let _turn = self.one_at_a_time.lock().await;
         let reloaded = match &self.file {
             Some(file) => {
-                let file = file.clone();
-                match blocking(move || settings::load_and_look(&file, look::decisions)).await? {
-                    Ok(settings) => self.take(settings).await,
+                let (file, opening) = (file.clone(), self.opening());
+                let make =
+                    move |settings: &Settings| opening.open(settings, look::decisions(settings)?);
+                let loaded =
+                    blocking(move || settings::load_and_make(&file, make, |_, _| Vec::new()));
+                match loaded.await? {
+                    Ok(Loaded { settings, made, .. }) => Ok(self.take(&settings, made)),
                     Err(error) => Err(not_loaded(&error)),
                 }
             }
@@ -91,29 +129,22 @@ impl Reloading {
         reloaded
     }
 
+    /// What opening needs to know.
+    fn opening(&self) -> Opening {
+        Opening { clock: self.clock.clone(), signer: self.signing.signer() }
+    }
+
     /// The one place where other settings take effect.
-    async fn take(&self, settings: Settings) -> Result<Reloaded, Failure> {
-        let hostname = self.hostname.clone();
-        let (clock, signer) = (self.clock.clone(), self.signing.signer());
-        let opened = blocking(move || -> anyhow::Result<_> {
-            let policy = decisions::policy(&settings, &hostname)
-                .map_err(|findings| anyhow!("a file has changed meanwhile: {findings:?}"))?;
-            let handshakes = Handshakes::open(&settings.tls, &settings.outbound)?;
-            let logins = Logins::open(&settings.outbound, &clock)?;
-            let signer = signer.reopened(&settings.mail_auth.signing, &settings.dkim)?;
-            let return_paths = return_paths::open(&settings)?;
-            Ok((settings, policy, handshakes, logins, signer, return_paths))
-        });
-        let (settings, policy, handshakes, logins, signer, return_paths) =
-            opened.await?.map_err(|error| unusable(&error))?;
+    fn take(&self, settings: &Settings, opened: Opened) -> Reloaded {
+        let Opened { policy, handshakes, logins, signer, return_paths } = opened;
         self.handshakes.replace(&handshakes);
         self.logins.replace(&logins);
         self.signing.replace(signer);
         self.return_paths.replace(&return_paths);
         // Last, so that no connector is used before what it needs is there.
         self.policy.put(policy);
-        self.metrics.in_force(&settings);
-        let needs_restart = differences(&self.started, &settings);
+        self.metrics.in_force(settings);
+        let needs_restart = differences(&self.started, settings);
         tracing::info!(
             inbound = settings.inbound.len(),
             outbound = settings.outbound.len(),
@@ -122,7 +153,7 @@ impl Reloading {
         for key in &needs_restart {
             tracing::warn!(key, "changed setting needs a restart");
         }
-        Ok(Reloaded { needs_restart })
+        Reloaded { needs_restart }
     }
 
     async fn read_files(&self) {
@@ -171,14 +202,17 @@ impl Reloading {
     pub(crate) async fn edit(&self, edits: Vec<Edit>, run: Run) -> Result<Changes, Failure> {
         let file = self.file()?.to_owned();
         if run == Run::Dry {
-            let planned = blocking(move || settings::plan(&file, &edits, look::findings));
+            let planned = blocking(move || settings::plan(&file, &edits, look::all));
             let plan = planned.await?.map_err(|error| not_edited(&error))?;
             return Ok(Changes { changes: plan.changes, ..Changes::default() });
         }
         let _turn = self.one_at_a_time.lock().await;
-        let edited = blocking(move || settings::apply_edits(&file, &edits, look::findings));
-        let (settings, changes) = edited.await?.map_err(|error| not_edited(&error))?;
-        self.take(settings).await?;
+        let opening = self.opening();
+        let make = move |settings: &Settings| opening.open(settings, look::all(settings)?);
+        let edited = blocking(move || settings::apply_edits(&file, &edits, make));
+        let Plan { settings, made, changes, .. } =
+            edited.await?.map_err(|error| not_edited(&error))?;
+        self.take(&settings, made);
         for change in &changes {
             tracing::info!(
                 direction = %change.direction, connector = %change.name, change = %change,

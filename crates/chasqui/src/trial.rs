@@ -1,10 +1,12 @@
 //! A message that is only thought of: what the settings would do with it.
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use mail::{Address, Recipient, ReversePath, Timestamp};
 use policy::config::Expect;
 use policy::{Decision, Facts, Policy, Protection, Who, first_from};
 use units::Clock;
+
+use crate::given::{self, address};
 
 /// The message and who hands it over.
 #[derive(Debug)]
@@ -31,17 +33,15 @@ impl Trial<'_> {
     /// # Errors
     /// What is no address.
     pub(crate) fn new(from: &str, to: &[String], fields: &[String]) -> Result<Self> {
-        let sender = match from {
-            "" => ReversePath::Null,
-            _ => ReversePath::Address(address(from)?),
-        };
+        let sender = given::sender(from)?;
+        let from = sender.address().map(ToString::to_string).unwrap_or_default();
         let recipients = to.iter().map(|to| Ok(Recipient::from(address(to)?)));
         let recipients = recipients.collect::<Result<_>>()?;
         let is_given = |name: &str| {
             let mut names = fields.iter().filter_map(|field| Some(field.split_once(':')?.0));
             names.any(|it| it.trim_end().eq_ignore_ascii_case(name))
         };
-        let usual = [("From", from.to_owned()), ("To", to.join(", "))];
+        let usual = [("From", from), ("To", to.join(", "))];
         let usual = usual.into_iter().filter(|(name, value)| !value.is_empty() && !is_given(name));
         let usual = usual.map(|(name, value)| format!("{name}: {value}"));
         let lines = usual.chain(fields.iter().cloned()).map(|line| line + "\r\n");
@@ -121,10 +121,6 @@ pub(crate) fn missed(policy: &Policy, expect: &Expect) -> Option<(&'static str, 
         }
         Err(error) => Some(("connector", format!("mail from {from} to {to}: {error}"))),
     }
-}
-
-fn address(text: &str) -> Result<Address> {
-    Address::parse(text).with_context(|| format!("`{text}` is not an address"))
 }
 
 #[cfg(test)]

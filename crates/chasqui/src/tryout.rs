@@ -5,7 +5,7 @@ use std::path::Path;
 use admin::Failure;
 use admin::view::{Edit, Trial, TrialStep, Tried};
 use delivery::{Handshakes, Logins, Report, Step, Tester};
-use mail::{Address, Domain, ReversePath};
+use mail::Domain;
 use policy::Router;
 use policy::config::OutboundConnector;
 use resolver::Resolver;
@@ -13,9 +13,9 @@ use settings::Settings;
 use telemetry::Registry;
 use units::Clock;
 
-use crate::look;
 use crate::random::random;
 use crate::refused::{blocking, not_edited, not_loaded, unusable};
+use crate::{given, look};
 
 /// What every trial needs.
 pub(crate) struct Bench {
@@ -84,17 +84,12 @@ pub(crate) async fn of_file(file: &Path, name: &str, trial: Trial) -> Result<Tri
 
 /// What a trial's words mean.
 pub(crate) fn read(trial: &Trial) -> Result<delivery::Trial, Failure> {
-    let address = |key: &str, text: &str| {
-        Address::parse(text).map_err(|error| {
-            let words = format!("`{text}` of `{key}` is not an address: {error}");
-            Failure::wrong(words, "write an address such as alice@example.com")
-        })
+    let wrong = |key: &str, error: anyhow::Error| {
+        Failure::wrong(format!("`{key}`: {error}"), "write an address such as alice@example.com")
     };
-    let sender = match trial.from.as_str() {
-        "" | "<>" => ReversePath::Null,
-        text => ReversePath::Address(address("from", text)?),
-    };
-    Ok(delivery::Trial { sender, recipient: address("to", &trial.to)?, probe: trial.probe })
+    let sender = given::sender(&trial.from).map_err(|error| wrong("from", error))?;
+    let recipient = given::address(&trial.to).map_err(|error| wrong("to", error))?;
+    Ok(delivery::Trial { sender, recipient, probe: trial.probe })
 }
 
 /// The outbound connector called `name`.
@@ -111,7 +106,7 @@ pub(crate) fn find<'a>(
 /// The settings in `file`, as they would be after `edit`. Blocks on files.
 pub(crate) fn settings(file: &Path, edit: Option<Edit>) -> Result<Settings, Failure> {
     match edit {
-        Some(edit) => settings::plan(file, &[edit], look::findings)
+        Some(edit) => settings::plan(file, &[edit], look::all)
             .map(|plan| plan.settings)
             .map_err(|error| not_edited(&error)),
         None => settings::load(file).map_err(|error| not_loaded(&error)),

@@ -18,7 +18,7 @@ use channel::{Receiver, Sender};
 use delivery::{Handshakes, Logins, Signing};
 use filters::Filters;
 use mail::{Accepted, Attempt, AttemptEnd, Domain};
-use policy::Live;
+use policy::{Live, Policy};
 use resolver::Resolver;
 use sasl::Authenticator;
 use settings::Settings;
@@ -28,9 +28,9 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use units::Clock;
 
-use crate::decisions;
 use crate::files::Files;
 use crate::logins;
+use crate::look;
 use crate::metrics::Metrics;
 use crate::random::random;
 use crate::relay::{Channels, Facts, ORDINARY_OCTETS, Operated};
@@ -84,8 +84,12 @@ struct Common {
 ///
 /// `file` is where the settings came from: from there they are read again at reload, and changed by edits of
 /// connectors.
-pub async fn start(settings: Settings, file: Option<PathBuf>, clock: Clock) -> Result<Running> {
-    let common = common(&settings, clock).await?;
+pub async fn start(
+    (settings, policy): (Settings, Policy),
+    file: Option<PathBuf>,
+    clock: Clock,
+) -> Result<Running> {
+    let common = common(&settings, policy, clock).await?;
     let Common { clock, registry, spool, .. } = &common;
 
     let (accepted_in, accepted_out) = channel::bounded(ACCEPTED_MAX);
@@ -159,14 +163,11 @@ pub async fn start(settings: Settings, file: Option<PathBuf>, clock: Clock) -> R
     })
 }
 
-async fn common(settings: &Settings, clock: Clock) -> Result<Common> {
+async fn common(settings: &Settings, policy: Policy, clock: Clock) -> Result<Common> {
     crate::panics::watch();
     let registry = Arc::new(Registry::new());
     let metrics = Metrics::register(&registry, settings, &clock);
     let hostname = Domain::parse(&settings.hostname).context("hostname")?;
-    // What is wrong with it has been told with its places.
-    let policy = decisions::policy(settings, &hostname)
-        .map_err(|findings| anyhow!("the settings have changed: {findings:?}"))?;
     let policy = Live::new(policy);
     let filters = filters(settings, &clock, &registry).await?;
     let logins = logins::open(settings, &clock, &registry).await?;
@@ -362,12 +363,18 @@ servers = [\"127.0.0.1:9\"]
 listen = \"127.0.0.1:0\"
 ";
 
-/// The families of a relay's metrics, found by starting one with its spool in `folder`; for the reference page.
-pub async fn families(folder: &Path) -> Result<Vec<telemetry::Family>> {
+/// Starts a relay with its spool in `folder`.
+async fn least(folder: &Path) -> Result<Running> {
     let mut settings = settings::parse(LEAST, Path::new("families"))?;
     settings.admin.socket = folder.join("admin.sock");
     settings.spool.path = folder.join("spool");
-    let running = start(settings, None, Clock::system()).await?;
+    let policy = look::decisions(&settings).map_err(|found| anyhow!("{found:?}"))?;
+    start((settings, policy), None, Clock::system()).await
+}
+
+/// The families of a relay's metrics, found by starting one with its spool in `folder`; for the reference page.
+pub async fn families(folder: &Path) -> Result<Vec<telemetry::Family>> {
+    let running = least(folder).await?;
     // Services register when they begin, each on its own thread: wait until no more comes.
     let (mut families, mut same_times) = (Vec::new(), 0);
     while same_times < 5 {
@@ -447,10 +454,7 @@ mod tests {
     #[tokio::test]
     async fn a_part_that_breaks_is_named() {
         let folder = tempfile::tempdir().unwrap();
-        let mut settings = settings::parse(LEAST, Path::new("families")).unwrap();
-        settings.admin.socket = folder.path().join("admin.sock");
-        settings.spool.path = folder.path().join("spool");
-        let mut running = start(settings, None, Clock::system()).await.unwrap();
+        let mut running = least(folder.path()).await.unwrap();
         running.services.start("brief", async {});
         assert_eq!(running.broken().await, "brief");
         running.services.start("faulty", async { panic!("a fault on purpose") });

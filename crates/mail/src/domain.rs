@@ -52,6 +52,11 @@ impl Domain {
         self.0.strip_prefix('[')?.strip_suffix(']').and_then(literal)
     }
 
+    /// Whether this is a name below `parent`, and not `parent` itself.
+    pub fn is_below(&self, parent: &Self) -> bool {
+        self.0.strip_suffix(&*parent.0).is_some_and(|rest| rest.ends_with('.'))
+    }
+
     /// Whether this is the name of a host, as DNS and certificates hold it: no literal, ASCII alone.
     pub fn is_host_name(&self) -> bool {
         self.literal().is_none() && self.is_ascii()

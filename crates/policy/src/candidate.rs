@@ -139,8 +139,7 @@ fn how_specific(pattern: &str, domain: &Domain) -> Option<usize> {
         return Domain::parse(pattern).is_ok_and(|exact| exact == *domain).then_some(usize::MAX);
     };
     let parent = Domain::parse(parent).ok().filter(|_| domain.literal().is_none())?;
-    let rest = domain.as_str().strip_suffix(parent.as_str())?;
-    rest.ends_with('.').then_some(parent.as_str().len())
+    domain.is_below(&parent).then_some(parent.as_str().len())
 }
 
 #[cfg(test)]

@@ -55,9 +55,6 @@ impl Foreign {
     }
 
     fn is_own(&self, domain: &Domain) -> bool {
-        self.own.iter().any(|own| {
-            let rest = domain.as_str().strip_suffix(own.as_str());
-            rest.is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
-        })
+        self.own.iter().any(|own| domain == own || domain.is_below(own))
     }
 }

@@ -63,11 +63,7 @@ impl FromFilter {
         if self.domains.contains(&domain) {
             return Some(Fit::Domain);
         }
-        let is_below = |parent: &Domain| {
-            let rest = domain.as_str().strip_suffix(parent.as_str());
-            rest.is_some_and(|rest| rest.ends_with('.'))
-        };
-        self.below.iter().any(is_below).then_some(Fit::Below)
+        self.below.iter().any(|parent| domain.is_below(parent)).then_some(Fit::Below)
     }
 }
 

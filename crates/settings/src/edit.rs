@@ -21,7 +21,7 @@ pub use self::keys::KeyEdit;
 pub use self::words::fields;
 pub use self::write::own;
 use crate::check::is_plain;
-use crate::file::parse_and_look;
+use crate::file::parse_and_make;
 use crate::finding::Finding;
 use crate::load_error::LoadError;
 use crate::read::read;
@@ -33,7 +33,7 @@ const TRIES_MAX: usize = 5;
 
 /// What edits would do. Nothing is written yet.
 #[derive(Debug)]
-pub struct Plan {
+pub struct Plan<T> {
     main: PathBuf,
     /// The texts that it was made from.
     before: BTreeMap<PathBuf, String>,
@@ -42,28 +42,31 @@ pub struct Plan {
     pub changes: Vec<Change>,
     /// The settings afterwards.
     pub settings: Settings,
+    /// What was made of them.
+    pub made: T,
 }
 
-/// Plans `edits` of the settings in the file `main`; `look` finds what else is wrong with the settings afterwards.
+/// Plans `edits` of the settings in the file `main`; `make` makes something of the settings afterwards, unless it finds
+/// that more is wrong with them.
 ///
 /// # Errors
 /// When an edit makes no sense or the settings would not be good: correct the edit.
-pub fn plan(
+pub fn plan<T>(
     main: &Path,
     edits: &[Edit],
-    look: impl FnOnce(&Settings) -> Vec<Finding>,
-) -> Result<Plan, EditError> {
-    planned(main, look, |documents, folder| {
+    make: impl FnOnce(&Settings) -> Result<T, Vec<Finding>>,
+) -> Result<Plan<T>, EditError> {
+    planned(main, make, |documents, folder| {
         edits.iter().try_for_each(|edit| apply(documents, folder, edit))
     })
 }
 
 /// Plans changes to the documents, of which new ones go into the folder that is handed on.
-fn planned(
+fn planned<T>(
     main: &Path,
-    look: impl FnOnce(&Settings) -> Vec<Finding>,
+    make: impl FnOnce(&Settings) -> Result<T, Vec<Finding>>,
     change: impl FnOnce(&mut Vec<Document>, &Path) -> Result<(), EditError>,
-) -> Result<Plan, EditError> {
+) -> Result<Plan<T>, EditError> {
     let sources = Sources::read(main, &Changed::new())?;
     let before: BTreeMap<_, _> =
         sources.iter().map(|source| (source.file.clone(), source.text.clone())).collect();
@@ -73,7 +76,7 @@ fn planned(
             Ok(document) => documents.push(Document::new(source.file.clone(), document)),
             // What is wrong is said better there.
             Err(error) => {
-                parse_and_look(&sources, |_| Vec::new()).map_err(LoadError::from)?;
+                parse_and_make(&sources, |_| Ok(())).map_err(LoadError::from)?;
                 return Err(EditError::Wrong(error.to_string()));
             }
         }
@@ -87,18 +90,18 @@ fn planned(
         .filter(|(file, text)| text.as_ref() != before.get(file))
         .collect();
     let after = Sources::read(main, &changed)?;
-    let settings = parse_and_look(&after, look).map_err(LoadError::from)?;
+    let (settings, made) = parse_and_make(&after, make).map_err(LoadError::from)?;
     let (old, _, _) = read::<Settings>(&sources);
     let changes = difference::between(&listed(&old), &listed(&settings));
-    Ok(Plan { main: main.to_owned(), before, changed, changes, settings })
+    Ok(Plan { main: main.to_owned(), before, changed, changes, settings, made })
 }
 
-impl Plan {
-    /// Writes what changes, each file at once or not at all, and gives the settings.
+impl<T> Plan<T> {
+    /// Writes what changes, each file at once or not at all.
     ///
     /// # Errors
     /// [`EditError::Raced`] when the files are not those any more that it was made from: plan again.
-    pub fn write(self) -> Result<Settings, EditError> {
+    pub fn write(&self) -> Result<(), EditError> {
         let folder = self.main.parent().unwrap_or_else(|| Path::new("."));
         let _lock = write::lock(folder)?;
         let now = Sources::read(&self.main, &Changed::new())?;
@@ -111,42 +114,38 @@ impl Plan {
             write::put(file, text.as_deref(), &self.main)
                 .map_err(|source| EditError::Unwritable { file: file.clone(), source })?;
         }
-        Ok(self.settings)
+        Ok(())
     }
 }
 
 /// Plans and writes `edits`, again and again if somebody else is at the files too. Blocks on files.
-pub fn apply_edits(
+pub fn apply_edits<T>(
     main: &Path,
     edits: &[Edit],
-    look: impl Fn(&Settings) -> Vec<Finding>,
-) -> Result<(Settings, Vec<Change>), EditError> {
-    written(|| plan(main, edits, &look))
+    make: impl Fn(&Settings) -> Result<T, Vec<Finding>>,
+) -> Result<Plan<T>, EditError> {
+    written(|| plan(main, edits, &make))
 }
 
 /// As [`apply_edits`], for keys.
-pub fn edit_keys(
+pub fn edit_keys<T>(
     main: &Path,
     edits: &[KeyEdit],
-    look: impl Fn(&Settings) -> Vec<Finding>,
-) -> Result<Settings, EditError> {
-    let plan = || {
-        planned(main, &look, |documents, folder| {
+    make: impl Fn(&Settings) -> Result<T, Vec<Finding>>,
+) -> Result<Plan<T>, EditError> {
+    written(|| {
+        planned(main, &make, |documents, folder| {
             edits.iter().try_for_each(|edit| keys::apply(documents, folder, edit))
         })
-    };
-    written(plan).map(|(settings, _)| settings)
+    })
 }
 
-fn written(
-    plan: impl Fn() -> Result<Plan, EditError>,
-) -> Result<(Settings, Vec<Change>), EditError> {
+fn written<T>(plan: impl Fn() -> Result<Plan<T>, EditError>) -> Result<Plan<T>, EditError> {
     for _ in 0..TRIES_MAX {
         let plan = plan()?;
-        let changes = plan.changes.clone();
         match plan.write() {
             Err(EditError::Raced) => {}
-            written => return Ok((written?, changes)),
+            written => return written.map(|()| plan),
         }
     }
     Err(EditError::Raced)
@@ -155,7 +154,7 @@ fn written(
 /// The connectors of the settings in the file `main`, in their order, with the file each stands in.
 pub fn connectors(main: &Path) -> Result<Vec<Connector>, LoadError> {
     let sources = Sources::read(main, &Changed::new())?;
-    let settings = parse_and_look(&sources, |_| Vec::new())?;
+    let (settings, ()) = parse_and_make(&sources, |_| Ok(()))?;
     let (_, places, _) = read::<Settings>(&sources);
     let connector = |listed: Listed| Connector {
         enabled: listed.fields.get("enabled").and_then(serde_json::Value::as_bool) != Some(false),

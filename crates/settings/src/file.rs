@@ -11,54 +11,64 @@ use crate::read::read;
 use crate::settings::Settings;
 use crate::sources::{Changed, Sources};
 
+/// Settings that are good.
+#[derive(Debug)]
+pub struct Loaded<T> {
+    /// What they say.
+    pub settings: Settings,
+    /// What was made of them when they were looked at.
+    pub made: T,
+    /// What works, and not as whoever wrote it may think; none if nothing does.
+    pub odd: Option<Problems>,
+}
+
 /// Reads and checks the settings in `file` and its connectors' folder.
 pub fn load(file: &Path) -> Result<Settings, LoadError> {
-    load_and_look(file, |_| Vec::new())
+    Ok(load_and_make(file, |_| Ok(()), |_, ()| Vec::new())?.settings)
 }
 
-/// As [`load`]; if nothing is wrong, `look` may find more, such as files that are not there.
-pub fn load_and_look(
+/// As [`load`]; if nothing is wrong, `make` makes something of the settings, unless it finds more, such as files that
+/// are not there. Then `look` may find what is odd.
+pub fn load_and_make<T>(
     file: &Path,
-    look: impl FnOnce(&Settings) -> Vec<Finding>,
-) -> Result<Settings, LoadError> {
-    Ok(parse_and_look(&Sources::read(file, &Changed::new())?, look)?)
-}
-
-/// What is odd about the settings in `file`, which are good: they work, and not as whoever wrote them may think. None if
-/// nothing is.
-/// `look` may find more.
-pub fn warnings(
-    file: &Path,
-    look: impl FnOnce(&Settings) -> Vec<Finding>,
-) -> Result<Option<Problems>, LoadError> {
+    make: impl FnOnce(&Settings) -> Result<T, Vec<Finding>>,
+    look: impl FnOnce(&Settings, &T) -> Vec<Finding>,
+) -> Result<Loaded<T>, LoadError> {
     let sources = Sources::read(file, &Changed::new())?;
-    let (settings, places, _) = read::<Settings>(&sources);
-    let more = look(&settings).into_iter().map(|finding| placed(&places, finding));
+    let (settings, places, made) = made(&sources, make)?;
+    let more = look(&settings, &made).into_iter().map(|finding| placed(&places, finding));
     let list = sorted(warn(&settings, &places).into_iter().chain(more).collect());
-    Ok((!list.is_empty()).then(|| Problems { file: file.into(), list }))
+    let odd = (!list.is_empty()).then(|| Problems { file: file.into(), list });
+    Ok(Loaded { settings, made, odd })
 }
 
 /// Reads and checks `text` alone, which is called `file` in what is said about it.
 pub fn parse(text: &str, file: &Path) -> Result<Settings, Problems> {
-    parse_and_look(&Sources::one(file, text), |_| Vec::new())
+    parse_and_make(&Sources::one(file, text), |_| Ok(())).map(|(settings, ())| settings)
 }
 
-/// Reads and checks the texts of `sources`, then looks.
-pub(crate) fn parse_and_look(
+/// Reads and checks the texts of `sources`, then makes something of them.
+pub(crate) fn parse_and_make<T>(
     sources: &Sources,
-    look: impl FnOnce(&Settings) -> Vec<Finding>,
-) -> Result<Settings, Problems> {
+    make: impl FnOnce(&Settings) -> Result<T, Vec<Finding>>,
+) -> Result<(Settings, T), Problems> {
+    made(sources, make).map(|(settings, _, made)| (settings, made))
+}
+
+fn made<T>(
+    sources: &Sources,
+    make: impl FnOnce(&Settings) -> Result<T, Vec<Finding>>,
+) -> Result<(Settings, Places<'_>, T), Problems> {
     let (settings, places, mut problems) = read::<Settings>(sources);
     if problems.is_empty() {
         problems = check(&settings, &places);
     }
-    if problems.is_empty() {
-        problems = look(&settings).into_iter().map(|it| placed(&places, it)).collect();
-    }
-    if problems.is_empty() {
-        return Ok(settings);
-    }
-    Err(Problems { file: sources.main().into(), list: sorted(problems) })
+    let made = if problems.is_empty() { make(&settings) } else { Err(Vec::new()) };
+    made.map_err(|findings| {
+        problems.extend(findings.into_iter().map(|it| placed(&places, it)));
+        Problems { file: sources.main().into(), list: sorted(problems) }
+    })
+    .map(|made| (settings, places, made))
 }
 
 fn placed(places: &Places<'_>, Finding { way, error, hint }: Finding) -> Problem {
@@ -269,7 +279,7 @@ name = "internet"
         let login = "login = { password_file = \"/p\", user = \"a\" }";
         let text = format!("{GOOD}{hosts}\n{login}\n[tls]\nroots = \"/x\"\n");
         std::fs::write(file.path(), text).unwrap();
-        let look = |settings: &Settings| {
+        let found = |settings: &Settings| {
             assert_eq!(settings.hostname, "relay.example.com");
             vec![
                 Finding::in_section("tls", "roots", "is not there").hint("look"),
@@ -277,7 +287,9 @@ name = "internet"
                 Finding::in_item("outbound", 0, "login.user", "is unknown"),
             ]
         };
-        let error = load_and_look(file.path(), look).unwrap_err().to_string();
+        let make = |settings: &Settings| Finding::none_of(found(settings));
+        let loaded = load_and_make(file.path(), make, |_, ()| Vec::new());
+        let error = loaded.unwrap_err().to_string();
         let name = file.path().display();
         assert_eq!(
             error,
@@ -285,7 +297,14 @@ name = "internet"
                 "{name}:4:1: listener.name: is odd\n{name}:12:33: outbound.login.user: is unknown\n{name}:14:1: tls.roots: is not there; look"
             )
         );
-        assert!(load_and_look(file.path(), |_| Vec::new()).is_ok());
+        let odd = |settings: &Settings, made: &u8| {
+            assert_eq!(*made, 7);
+            found(settings)
+        };
+        let loaded = load_and_make(file.path(), |_| Ok(7), odd).unwrap();
+        let odd: Vec<_> = loaded.odd.iter().flat_map(Problems::lines).collect();
+        assert_eq!(odd.len(), 3, "{odd:?}");
+        assert!(odd[0].contains("4:1: listener.name: is odd"), "{odd:?}");
     }
 
     #[test]

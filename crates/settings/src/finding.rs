@@ -11,6 +11,19 @@ pub struct Finding {
 }
 
 impl Finding {
+    /// Nothing, if nothing was found.
+    ///
+    /// # Errors
+    /// What was found.
+    pub fn none_of(all: Vec<Self>) -> Result<(), Vec<Self>> {
+        if all.is_empty() { Ok(()) } else { Err(all) }
+    }
+
+    /// About a section, or a key that stands in none.
+    pub fn about(section: &str, error: impl Into<String>) -> Self {
+        Self { way: vec![Step::Key(section.to_owned())], error: error.into(), hint: None }
+    }
+
     /// About the key of a section, such as `roots` of `[tls]`; `login.user` is the key of a table in it.
     pub fn in_section(section: &str, key: &str, error: impl Into<String>) -> Self {
         let keys = std::iter::once(section).chain(key.split('.'));

@@ -21,7 +21,7 @@ mod tree;
 mod words;
 
 pub use edit::{EditError, KeyEdit, Plan, apply_edits, connectors, edit_keys, fields, own, plan};
-pub use file::{load, load_and_look, parse, schema, to_toml, warnings};
+pub use file::{Loaded, load, load_and_make, parse, schema, to_toml};
 pub use finding::Finding;
 pub use load_error::LoadError;
 pub use problem::{Problem, Problems};

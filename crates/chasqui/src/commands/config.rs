@@ -2,7 +2,7 @@
 
 use anyhow::Context;
 use serde::Serialize;
-use settings::{LoadError, Problem, Settings};
+use settings::{Finding, LoadError, Problem, Settings};
 use units::Clock;
 
 use crate::arguments::{Config, ConfigFile};
@@ -40,17 +40,15 @@ pub(crate) fn run(config: &Config) -> Result {
 
 fn check(file: &ConfigFile) -> Result {
     let look = |settings: &Settings| {
-        let mut findings = look::findings(settings);
-        if findings.is_empty() {
-            findings.extend(certificates::expired(settings, Clock::system().unix_millis() / 1000));
-            findings.extend(logins::findings(settings));
-        }
-        findings
+        let policy = look::all(settings)?;
+        let mut findings = certificates::expired(settings, Clock::system().unix_millis() / 1000);
+        findings.extend(logins::findings(settings));
+        Finding::none_of(findings).map(|()| policy)
     };
-    let checked = settings::load_and_look(&file.config, look);
-    let odd = match &checked {
-        Ok(_) => settings::warnings(&file.config, look::odd)?,
-        Err(_) => None,
+    let checked = settings::load_and_make(&file.config, look, look::odd);
+    let (odd, checked) = match checked {
+        Ok(loaded) => (loaded.odd, Ok(())),
+        Err(error) => (None, Err(Failure::from(error))),
     };
     let warnings = odd.iter().flat_map(|odd| &odd.list).map(said).collect();
     let name = file.config.display();
@@ -60,15 +58,15 @@ fn check(file: &ConfigFile) -> Result {
         problems,
         warnings,
     };
-    match (file.json, checked.map_err(Failure::from)) {
-        (false, Ok(_)) => {
+    match (file.json, checked) {
+        (false, Ok(())) => {
             for line in odd.iter().flat_map(settings::Problems::lines) {
                 output::note(format!("warning: {line}"));
             }
             output::line(format!("{name} is good"))
         }
         (false, Err(failure)) => Err(failure),
-        (true, Ok(_)) => output::json(&all(Vec::new())),
+        (true, Ok(())) => output::json(&all(Vec::new())),
         (true, Err(failure)) => {
             output::json(&all(problems(&failure)))?;
             Err(failure)

@@ -156,6 +156,6 @@ fn found<'a>(settings: &'a Settings, which: &DkimWhich) -> Result<&'a Key> {
 fn changed(which: &DkimWhich, fields: Fields) -> Result {
     let (domain, selector) = (which.domain.clone(), which.selector.clone());
     let edit = KeyEdit::Set { domain, selector, fields };
-    settings::edit_keys(&which.config, &[edit], look::findings)?;
+    settings::edit_keys(&which.config, &[edit], look::all)?;
     Ok(())
 }

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv6Addr};
 
 use anyhow::anyhow;
-use mail::{Address, ReversePath, Timestamp};
+use mail::{ReversePath, Timestamp};
 use policy::config::HeaderFrom;
 use policy::{Admission, Admitted as Verdict, Answers, Attribute, Lookup, Who};
 use serde::Serialize;
@@ -12,7 +12,7 @@ use units::Clock;
 
 use crate::arguments::{Client, ExplainConnection};
 use crate::failure::{Code, Failure, Result};
-use crate::{decisions, output};
+use crate::{decisions, given, output};
 
 /// What `explain-connection --json` says.
 #[derive(Debug, Serialize)]
@@ -64,13 +64,7 @@ pub(crate) fn run(explain: &ExplainConnection) -> Result {
 
 /// The sender of an envelope as it is named on the command line.
 pub(super) fn sender(text: &str) -> Result<ReversePath> {
-    if text.is_empty() {
-        return Ok(ReversePath::Null);
-    }
-    let address = Address::parse(text).map_err(|error| {
-        Failure::from(anyhow!("`{text}` is not an address: {error}")).code(Code::Arguments)
-    })?;
-    Ok(ReversePath::Address(address))
+    given::sender(text).map_err(|error| Failure::from(error).code(Code::Arguments))
 }
 
 /// Whether there is such a listener.
@@ -79,7 +73,9 @@ pub(super) fn known_listener(settings: &Settings, name: Option<&str>) -> Result 
     if settings.listener.iter().any(|listener| listener.name == name) {
         return Ok(());
     }
-    Err(Failure::from(anyhow!("there is no listener `{name}`")).code(Code::Arguments))
+    let names: Vec<_> = settings.listener.iter().map(|listener| listener.name.as_str()).collect();
+    let error = anyhow!("there is no listener `{name}`; there are: {}", names.join(", "));
+    Err(Failure::from(error).code(Code::Arguments))
 }
 
 /// The names in the client's certificate.

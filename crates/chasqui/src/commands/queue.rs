@@ -1,6 +1,6 @@
 //! `chasqui queue`.
 
-use admin::view::{Changed, Filter, Message, QueueEntry, QueueList, Selection};
+use admin::view::{Changed, Decided, Filter, Message, QueueEntry, QueueList, Selection};
 use anyhow::anyhow;
 use mail::Timestamp;
 use units::Clock;
@@ -187,12 +187,28 @@ fn message_text(message: &Message) -> String {
             origin.tls.as_deref().unwrap_or("no TLS"),
             origin.login.as_ref().map(|login| format!(", login {login}")).unwrap_or_default(),
         )),
-        Some(table.to_string()),
     ]
     .into_iter()
     .flatten()
+    .chain(message.decided.iter().flat_map(decided))
+    .chain([table.to_string()])
     .collect::<Vec<_>>()
     .join("\n")
+}
+
+/// What was decided about a message, a line each.
+fn decided(decided: &Decided) -> impl Iterator<Item = String> {
+    let Decided { class, held, certified, rules, leaves_from, header } = decided;
+    let rules = (!rules.is_empty()).then(|| format!("rules      {}", rules.join(", ")));
+    let lines = [
+        class.as_ref().map(|class| format!("class      {class}")),
+        held.as_ref().map(|why| format!("held       {why}; `chasqui queue retry` releases it")),
+        certified.then(|| "certified  yes".to_owned()),
+        rules,
+        leaves_from.as_ref().map(|sender| format!("leaves as  {sender}")),
+    ];
+    let changes = header.iter().map(|change| format!("header     {change}"));
+    lines.into_iter().flatten().chain(changes)
 }
 
 fn content(message: &Message) -> String {

@@ -8,7 +8,8 @@ use std::time::Duration;
 use anyhow::{Context, anyhow};
 use channel::Receiver;
 use indicatif::{ProgressBar, ProgressStyle};
-use settings::Settings;
+use policy::Policy;
+use settings::{Loaded, Settings};
 use tls::client::Connectors;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -30,12 +31,13 @@ const LOG: &str = "relay.log";
 
 /// Does it.
 pub(crate) fn run(quickstart: &Quickstart) -> Result {
-    let settings = settings::load_and_look(&quickstart.config, look::findings)?;
+    let Loaded { settings, made: policy, .. } =
+        settings::load_and_make(&quickstart.config, look::all, |_, _| Vec::new())?;
     let folder = folder(&settings)?;
     let _log = log::start(&settings.log, Some(&folder.join(LOG)))?;
     descriptors::raise(&settings);
     let runtime = service_runtime(settings.runtime.threads)?;
-    let result = runtime.block_on(shown(quickstart, settings));
+    let result = runtime.block_on(shown(quickstart, settings, policy));
     runtime.shutdown_timeout(Duration::from_secs(1));
     result
 }
@@ -48,12 +50,12 @@ fn folder(settings: &Settings) -> Result<std::path::PathBuf> {
     Ok(folder.to_owned())
 }
 
-async fn shown(quickstart: &Quickstart, settings: Settings) -> Result {
+async fn shown(quickstart: &Quickstart, settings: Settings, policy: Policy) -> Result {
     let mut signals = Signals::listen().context("signals cannot be listened to")?;
     let mut samples = sample::read(&quickstart.samples)?;
     let mut sink = Sink::start(quickstart)?;
     let log = settings.admin.socket.with_file_name(LOG);
-    let mut relay = wire::start(settings, None, Clock::system()).await?;
+    let mut relay = wire::start((settings, policy), None, Clock::system()).await?;
     let is_good = passed(&mut samples, &relay, &mut sink).await?;
     output::line(sample::table(&samples))?;
     output::line(try_next(quickstart, &relay, &sink, &log))?;

@@ -1,17 +1,17 @@
 //! `chasqui route`.
 
 use anyhow::anyhow;
-use mail::header::{Edit, Which};
-use mail::{Address, Domain, Recipient};
+use mail::{Address, Recipient};
 use policy::config::OutboundConnector;
 use policy::{Decision, Ending, Policy, Protection, Standing, Verdict};
 use serde::Serialize;
+use settings::Loaded;
 
 use super::explain_connection::{self, Admitted};
 use crate::arguments::{self, Client, Dmarc};
 use crate::failure::{Code, Failure, Result};
 use crate::trial::Trial;
-use crate::{decisions, look, output};
+use crate::{look, output};
 
 /// What `route --json` says.
 #[derive(Debug, Serialize)]
@@ -27,6 +27,8 @@ struct Route {
     needs_dmarc_of: Option<String>,
     class: Option<String>,
     held: Option<String>,
+    /// Whether it is certified.
+    certified: bool,
     /// The From by the time it leaves.
     from: Option<String>,
     /// The sender by the time it leaves, if it is another one.
@@ -73,11 +75,9 @@ struct Other {
 
 /// Does it.
 pub(crate) fn run(route: &arguments::Route) -> Result {
-    let settings = settings::load_and_look(&route.file.config, look::decisions)?;
+    let Loaded { settings, made: policy, .. } =
+        settings::load_and_make(&route.file.config, look::decisions, |_, _| Vec::new())?;
     explain_connection::known_listener(&settings, route.client.listener.as_deref())?;
-    let hostname = Domain::parse(&settings.hostname).map_err(anyhow::Error::from)?;
-    let policy = decisions::policy(&settings, &hostname)
-        .map_err(|findings| anyhow!("the settings have changed: {findings:?}"))?;
     let said = said(route, &policy)?;
     if route.file.json {
         return output::json(&said);
@@ -110,14 +110,7 @@ fn said(route: &arguments::Route, policy: &Policy) -> Result<Route> {
         Dmarc::Quarantine | Dmarc::Reject => Protection::Protected,
     });
     trial.connector = inbound.as_ref().and_then(|it| it.connector.as_deref()).unwrap_or_default();
-    let mut refused = Vec::new();
-    trial.recipients.retain(|it| match policy.router.may_route(&it.address) {
-        Ok(()) => true,
-        Err(error) => {
-            refused.push(no_way(policy, &it.address, error.reply().to_string()));
-            false
-        }
-    });
+    let (refused, by_suffix) = recipients(policy, trial.connector, &mut trial.recipients);
     let decision = trial.decide(policy);
     let from = trial.from(&decision);
     let mut said = outline(&decision, from.as_ref());
@@ -133,7 +126,27 @@ fn said(route: &arguments::Route, policy: &Policy) -> Result<Route> {
     if let Some(refusal) = inbound.as_ref().and_then(|it| it.refusal.clone()) {
         said.refusal = Some(refusal);
     }
-    Ok(Route { inbound, ..said })
+    Ok(Route { inbound, certified: said.certified || by_suffix, ..said })
+}
+
+/// Puts in place of each recipient who gets the mail, as RCPT does; gives those that are refused, and whether one was
+/// named under the suffix for certified mail.
+fn recipients(policy: &Policy, connector: &str, all: &mut Vec<Recipient>) -> (Vec<Way>, bool) {
+    let (mut refused, mut is_certified) = (Vec::new(), false);
+    all.retain_mut(|it| {
+        let certified = policy.admission.certified(connector, &it.address);
+        let refusal = match certified.map_err(|error| error.reply()) {
+            Ok(address) => {
+                is_certified |= address.is_some();
+                it.address = address.unwrap_or_else(|| it.address.clone());
+                policy.router.may_route(&it.address).err().map(|error| error.reply())
+            }
+            Err(reply) => Some(reply),
+        };
+        refused.extend(refusal.iter().map(|reply| no_way(policy, &it.address, reply.to_string())));
+        refusal.is_none()
+    });
+    (refused, is_certified)
 }
 
 /// All but the client and the recipients.
@@ -149,9 +162,14 @@ fn outline(decision: &Decision, from: Option<&Address>) -> Route {
         needs_dmarc_of: decision.needs.as_ref().map(ToString::to_string),
         class: directions.and_then(|it| it.class.as_deref()).map(str::to_owned),
         held: directions.and_then(|it| it.held.as_deref()).map(str::to_owned),
+        certified: directions.is_some_and(|it| it.is_certified),
         from: from.map(Address::to_string),
         sender: directions.and_then(|it| it.sender.as_ref()).map(Address::to_string),
-        header: directions.map_or(&[][..], |it| &it.edits).iter().map(edit).collect(),
+        header: directions
+            .map_or(&[][..], |it| &it.edits)
+            .iter()
+            .map(ToString::to_string)
+            .collect(),
         recipients: Vec::new(),
     }
 }
@@ -167,18 +185,6 @@ fn verdict(verdict: &Verdict) -> Rule {
         mode: verdict.mode.as_str(),
         why: verdict.why.to_string(),
         actions: verdict.actions.to_string(),
-    }
-}
-
-fn edit(edit: &Edit) -> String {
-    let text = |value: &mail::header::FieldValue| {
-        String::from_utf8_lossy(value.as_bytes()).trim().to_owned()
-    };
-    match edit {
-        Edit::Add { name, value, .. } => format!("add {}: {}", name.as_str(), text(value)),
-        Edit::Set { name, value, .. } => format!("set {}: {}", name.as_str(), text(value)),
-        Edit::Remove { name, which: Which::All } => format!("remove {}", name.as_str()),
-        Edit::Remove { name, .. } => format!("remove one {}", name.as_str()),
     }
 }
 
@@ -279,6 +285,7 @@ fn text(said: &Route) -> String {
     }));
     lines.extend(said.class.as_ref().map(|class| format!("class: {class}")));
     lines.extend(said.held.as_ref().map(|why| format!("held: {why}")));
+    lines.extend(said.certified.then(|| "certified".to_owned()));
     lines.extend(said.header.iter().map(|edit| format!("header: {edit}")));
     lines.extend(said.sender.as_ref().map(|sender| format!("sender becomes {sender}")));
     for way in &said.recipients {

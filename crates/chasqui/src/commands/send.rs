@@ -5,14 +5,14 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
-use mail::{Address, Reply, ReversePath};
+use mail::{Address, Reply};
 use sender::{Credentials, SendError, Submission, Tls};
 use serde::Serialize;
 use tls::client::{Connectors, Verification};
 
 use crate::arguments::{Send, SendTls};
 use crate::failure::{Code, Failure, Result};
-use crate::output;
+use crate::{given, output};
 
 const STEP_WAIT_MAX: Duration = Duration::from_mins(2);
 
@@ -104,12 +104,12 @@ fn submission(send: &Send) -> Result<Submission> {
         },
         credentials: credentials(send)?,
         helo: send.helo.clone(),
-        sender: if matches!(send.from.as_str(), "" | "<>") {
-            ReversePath::Null
-        } else {
-            ReversePath::Address(address(&send.from)?)
-        },
-        recipients: send.to.iter().map(|to| address(to)).collect::<Result<_>>()?,
+        sender: given::sender(&send.from).map_err(wrong)?,
+        recipients: send
+            .to
+            .iter()
+            .map(|to| given::address(to).map_err(wrong))
+            .collect::<Result<_>>()?,
         content: content(&send.file)?.into(),
         wait_max: STEP_WAIT_MAX,
     })
@@ -124,10 +124,6 @@ fn server(text: &str) -> Result<(String, u16)> {
     let split = text.rsplit_once(':').filter(|(host, _)| !host.is_empty());
     let parsed = split.and_then(|(host, port)| Some((host.to_owned(), port.parse().ok()?)));
     parsed.ok_or_else(|| wrong(anyhow!("`{text}` is not HOST:PORT, such as localhost:25")))
-}
-
-fn address(text: &str) -> Result<Address> {
-    Address::parse(text).map_err(|error| wrong(anyhow!("`{text}` is not an address: {error}")))
 }
 
 fn credentials(send: &Send) -> Result<Option<Credentials>> {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
+use settings::Loaded;
 use units::Clock;
 
 use crate::arguments::Serve;
@@ -17,18 +18,18 @@ use crate::{descriptors, log, look, notify, ready};
 /// Does it.
 pub(crate) fn run(serve: &Serve) -> Result {
     // What is wrong with certificates is a fault of the settings, and no reason to start again and again.
-    let settings = settings::load_and_look(&serve.config, look::findings)?;
+    let Loaded { settings, made: policy, odd } =
+        settings::load_and_make(&serve.config, look::all, look::odd)?;
     let _log = log::start(&settings.log, None)?;
-    for warning in
-        settings::warnings(&serve.config, look::odd)?.iter().flat_map(settings::Problems::lines)
-    {
+    for warning in odd.iter().flat_map(settings::Problems::lines) {
         tracing::warn!(warning, "settings are odd");
     }
     descriptors::raise(&settings);
     let runtime = service_runtime(settings.runtime.threads)?;
     let result = runtime.block_on(async {
         let mut signals = Signals::listen().context("signals cannot be listened to")?;
-        let mut relay = wire::start(settings, Some(serve.config.clone()), Clock::system()).await?;
+        let file = Some(serve.config.clone());
+        let mut relay = wire::start((settings, policy), file, Clock::system()).await?;
         announce(serve, &relay)?;
         let ended = wait(&mut relay, &mut signals).await;
         notify::stopping();

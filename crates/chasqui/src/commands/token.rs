@@ -1,14 +1,12 @@
 //! `chasqui token`.
 
-use std::fs::OpenOptions;
-use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
 
 use anyhow::Context;
 
 use crate::arguments::{Role, Token, TokenNew};
 use crate::failure::Result;
-use crate::output;
+use crate::{output, private_file};
 
 /// Does it.
 pub(crate) fn run(token: &Token) -> Result {
@@ -19,15 +17,8 @@ pub(crate) fn run(token: &Token) -> Result {
 fn make(new: &TokenNew) -> Result {
     let (token, hash) = admin::new_token().context("no token can be made")?;
     let file = new.hash_file.display();
-    let mut options = OpenOptions::new();
-    let mut out = options
-        .write(true)
-        .create_new(true)
-        .mode(0o640)
-        .open(&new.hash_file)
-        .with_context(|| format!("the hash file {file} cannot be made"))?;
-    out.write_all(format!("{hash}\n").as_bytes())
-        .and_then(|()| out.sync_all())
+    let folder = new.hash_file.parent().filter(|it| !it.as_os_str().is_empty());
+    private_file::write(&new.hash_file, &format!("{hash}\n"), folder.unwrap_or(Path::new(".")))
         .with_context(|| format!("the hash file {file} cannot be written"))?;
     let role = match new.role {
         Role::Viewer => "viewer",

@@ -1,5 +1,7 @@
 //! Changes to a header.
 
+use std::fmt;
+
 use crate::header::field::{FieldName, FieldValue, written};
 use crate::header::read::{Field, Header};
 
@@ -32,6 +34,22 @@ pub enum Edit {
         /// Which of them.
         which: Which,
     },
+}
+
+impl fmt::Display for Edit {
+    /// For an operator: `set Subject: hello`. A value is shown as far as it is UTF-8, on one line.
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = |value: &FieldValue| {
+            let text = String::from_utf8_lossy(value.as_bytes());
+            text.trim().chars().map(|c| if c.is_control() { ' ' } else { c }).collect::<String>()
+        };
+        match self {
+            Self::Add { name, value, .. } => write!(out, "add {}: {}", name.as_str(), text(value)),
+            Self::Set { name, value, .. } => write!(out, "set {}: {}", name.as_str(), text(value)),
+            Self::Remove { name, which: Which::All } => write!(out, "remove {}", name.as_str()),
+            Self::Remove { name, .. } => write!(out, "remove one {}", name.as_str()),
+        }
+    }
 }
 
 /// Where a field is added.

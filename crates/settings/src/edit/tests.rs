@@ -40,7 +40,7 @@ impl Place {
     }
 
     fn apply(&self, edits: &[Edit]) -> Result<Vec<Change>, EditError> {
-        apply_edits(&self.main, edits, |_| Vec::new()).map(|(_, changes)| changes)
+        apply_edits(&self.main, edits, |_| Ok(())).map(|plan| plan.changes)
     }
 
     fn text(&self, name: &str) -> String {
@@ -162,7 +162,9 @@ fn what_is_refused_writes_nothing() {
         assert_eq!(place.text("x.toml"), MAIN);
     }
     // What others find counts too.
-    let look = |_: &Settings| vec![Finding::in_section("inbound", "x", "is odd")];
+    let look = |_: &Settings| -> Result<(), _> {
+        Err(vec![Finding::in_section("inbound", "x", "is odd")])
+    };
     let edits = [inbound("here", Action::Set, json!({ "enabled": false }))];
     let error = apply_edits(&place.main, &edits, look).unwrap_err().to_string();
     assert!(error.contains("is odd") && place.text("x.toml") == MAIN, "{error}");
@@ -195,7 +197,7 @@ fn inline_lists_are_edited_too() {
 fn a_plan_on_old_files_is_not_written() {
     let place = Place::new(MAIN);
     let edits = [inbound("here", Action::Set, json!({ "enabled": false }))];
-    let plan = plan(&place.main, &edits, |_| Vec::new()).unwrap();
+    let plan = plan(&place.main, &edits, |_| Ok(())).unwrap();
     let other = MAIN.replace("Our relay", "Your relay");
     std::fs::write(&place.main, &other).unwrap();
     assert!(matches!(plan.write(), Err(EditError::Raced)));
@@ -216,7 +218,8 @@ fn keys_are_added_to_a_file_of_their_domain_and_changed_where_they_stand() {
         state: KeyState::Pending,
         check_dns: true,
     };
-    let edit = |edit: KeyEdit| edit_keys(&place.main, &[edit], |_| Vec::new());
+    let edit =
+        |edit: KeyEdit| edit_keys(&place.main, &[edit], |_| Ok(())).map(|plan| plan.settings);
     edit(KeyEdit::Add(key("a"))).unwrap();
     let settings = edit(KeyEdit::Add(key("b"))).unwrap();
     assert_eq!(settings.dkim, [key("a"), key("b")]);

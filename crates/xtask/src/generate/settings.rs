@@ -8,7 +8,7 @@ The relay reads one TOML file. Unknown keys, wrong values and contradictions are
 line and column; `chasqui config check` says the same without starting, and `chasqui config show` prints the settings in
 force. A size is a whole number and `B`, `KiB`, `MiB`, `GiB` or `TiB`; a span of time is whole numbers with `d`, `h`, `m`,
 `s` or `ms`, such as `1h30m`. The settings are read at the start, and again at a reload
-(SIGHUP): connectors, TLS files and accounts then take effect at once, what needs a restart is named in the log.
+(SIGHUP): connectors, rules, groups, expectations, domains, rewriting, DKIM keys, certificates and accounts then take effect at once, what needs a restart is named in the log.
 [chasqui.toml](../../config/chasqui.toml) holds every key with its default,
 [production.toml](../../config/production.toml) is a start for a real relay.";
 

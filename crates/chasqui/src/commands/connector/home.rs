@@ -47,12 +47,12 @@ impl<'a> Home<'a> {
         match (self, run) {
             (Self::Relay(client), _) => Ok(client.edit(edits, run).await?),
             (Self::Files(file), Run::Dry) => {
-                let plan = settings::plan(file, edits, look::findings)?;
+                let plan = settings::plan(file, edits, look::all)?;
                 Ok(Changes { changes: plan.changes, ..Changes::default() })
             }
             (Self::Files(file), Run::Real) => {
-                let (_, changes) = settings::apply_edits(file, edits, look::findings)?;
-                Ok(Changes { done: true, changes, ..Changes::default() })
+                let plan = settings::apply_edits(file, edits, look::all)?;
+                Ok(Changes { done: true, changes: plan.changes, ..Changes::default() })
             }
         }
     }

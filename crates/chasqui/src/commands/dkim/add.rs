@@ -14,7 +14,7 @@ use super::in_force::in_force;
 use super::key::{Shown, ToPublish, is_of, kind_word};
 use crate::arguments::DkimAdd;
 use crate::failure::{Code, Failure, Result};
-use crate::{domains, keys, look, output};
+use crate::{domains, look, output, private_file};
 
 /// Does it.
 pub(super) async fn run(add: &DkimAdd) -> Result {
@@ -31,7 +31,7 @@ pub(super) async fn run(add: &DkimAdd) -> Result {
         }
     }
     let edits: Vec<_> = wanted.into_iter().map(|(_, key)| KeyEdit::Add(key)).collect();
-    if let Err(error) = settings::edit_keys(&add.file.config, &edits, look::findings) {
+    if let Err(error) = settings::edit_keys(&add.file.config, &edits, look::all) {
         forget(&made);
         return Err(error.into());
     }
@@ -109,7 +109,7 @@ fn folder(add: &DkimAdd, settings: &Settings) -> Result<PathBuf> {
 fn make(kind: Kind, key: &Key, settings: &Settings) -> Result<Record> {
     let made = auth::make(kind, &key.domain, &key.selector).map_err(anyhow::Error::new)?;
     // Whoever owns the spool is who runs the relay.
-    let written = keys::file::write(&key.key_file, &made.pem, &settings.spool.path);
+    let written = private_file::write(&key.key_file, &made.pem, &settings.spool.path);
     written.with_context(|| format!("the key {} cannot be written", key.key_file.display()))?;
     Ok(made.record)
 }

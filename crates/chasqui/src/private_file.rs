@@ -1,13 +1,13 @@
-//! A private key in a file of its own.
+//! A secret in a file of its own.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
-/// Writes `pem` into a new file that only its owner may read; it is on the device afterwards. What is made belongs to
+/// Writes `text` into a new file that only its owner may read; it is on the device afterwards. What is made belongs to
 /// the owner of `like`, as far as that is for us to do.
-pub(crate) fn write(file: &Path, pem: &str, like: &Path) -> io::Result<()> {
+pub(crate) fn write(file: &Path, text: &str, like: &Path) -> io::Result<()> {
     let folder = file.parent().filter(|it| !it.as_os_str().is_empty());
     let folder = folder.unwrap_or_else(|| Path::new("."));
     if !folder.is_dir() {
@@ -17,11 +17,11 @@ pub(crate) fn write(file: &Path, pem: &str, like: &Path) -> io::Result<()> {
     let mut options = OpenOptions::new();
     let mut out = options.write(true).create_new(true).mode(0o600).open(file)?;
     let written = own(&out, like)
-        .and_then(|()| out.write_all(pem.as_bytes()))
+        .and_then(|()| out.write_all(text.as_bytes()))
         .and_then(|()| out.sync_all())
         .and_then(|()| File::open(folder)?.sync_all());
     if written.is_err() {
-        // Half a key is of no use to anybody.
+        // Half a secret is of no use to anybody.
         drop(fs::remove_file(file));
     }
     written
