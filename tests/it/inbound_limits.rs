@@ -188,6 +188,36 @@ fn the_rates_of_a_connector_hold_for_all_listeners() {
     assert!(reply.text().starts_with(words), "{reply:?}");
 }
 
+/// Exchange has no words for limits and plans: what was exported makes the same again.
+#[test]
+fn limits_and_plans_are_exported_and_come_back() {
+    let sink = Sink::start();
+    let limits = "plan = \"all\"\nheader_from = \"same-domain\"\nconnections_max = 5\n\
+        daily_recipients_max = 9\nrates = { octets = \"1GiB/1h\" }";
+    let relay = relay(&sink, "");
+    let settings =
+        relay.settings().clone().push("plan", "name = \"all\"\nincludes = [\"network\"]");
+    let acme = format!("name = \"extra\"\nnetworks = [\"192.0.2.1\"]\n{limits}");
+    drop(relay);
+    let relay = Relay::start(settings.push("inbound", &acme));
+    for format in ["powershell", "json"] {
+        let text = relay.cli(&["connector", "export", "--format", format]).succeeded();
+        assert!(text.contains("daily_recipients_max"), "{text}");
+        let file = relay.folder().join("exported");
+        std::fs::write(&file, text).expect("a file");
+        let file = file.display().to_string();
+        let again = relay.cli(&["connector", "import", &file, "--dry-run"]).succeeded();
+        assert!(again.contains("nothing changes"), "{format}: {again}");
+        relay.cli(&["connector", "remove", "extra", "--inbound", "--yes"]).succeeded();
+        relay.cli(&["connector", "import", &file, "--yes"]).succeeded();
+        let shown = relay.cli_json(&["connector", "show", "extra"]);
+        let fields = &shown["fields"];
+        assert_eq!((&fields["connections_max"], &fields["plan"]), (&5.into(), &"all".into()));
+        assert_eq!(fields["rates"]["octets"], "1GiB/1h", "{shown}");
+        assert_eq!(shown["intake"]["daily_recipients_max"], 9, "{shown}");
+    }
+}
+
 /// A listener's rate that refuses takes nothing of the connector's day.
 #[test]
 fn what_another_limit_refuses_is_not_counted() {

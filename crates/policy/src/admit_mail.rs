@@ -174,6 +174,7 @@ mod tests {
     use mail::{Address, Domain};
 
     use super::*;
+    use crate::config::Plan;
 
     fn connector(name: &str, network: &str) -> InboundConnector {
         InboundConnector {
@@ -336,7 +337,8 @@ mod tests {
         #[test]
         fn a_verdict_does_not_depend_on_the_order_of_look_ups(
             spf in 0..7_usize,
-            shapes in proptest::collection::vec((0..3_usize, 0..3_usize, proptest::bool::ANY, proptest::bool::ANY), 0..5),
+            shapes in proptest::collection::vec(
+                (0..3_usize, 0..3_usize, proptest::bool::ANY, proptest::bool::ANY, 0..4_usize), 0..5),
             client in 0..3_usize,
             sender in 0..3_usize,
         ) {
@@ -347,15 +349,27 @@ mod tests {
             let networks = ["192.0.2.0/24", "198.51.100.0/24", "0.0.0.0/0"];
             let clients = ["192.0.2.1", "198.51.100.1", "203.0.113.1"];
             let senders = ["a@a.example", "b@b.example", "c@c.example"];
-            let connectors = shapes.iter().enumerate().map(|(place, (network, from, spf, tls))| {
+            let names = [None, Some("network"), Some("spf"), Some("none")];
+            let connectors = shapes.iter().enumerate().map(|(place, (network, from, spf, tls, plan))| {
                 InboundConnector {
                     auth: spf.then_some(InboundAuth::Spf),
                     require_tls: *tls,
                     registered_senders: list(&[senders[*from]]),
+                    plan: names[*plan].map(str::to_owned),
                     ..connector(&place.to_string(), networks[*network])
                 }
             });
-            let admission = Admission::new(connectors.collect());
+            let plan = |name: &str, includes: &[Feature]| Plan {
+                name: name.to_owned(),
+                includes: includes.to_vec(),
+                ..Plan::default()
+            };
+            let plans = vec![
+                plan("network", &[Feature::Network]),
+                plan("spf", &[Feature::Spf]),
+                plan("none", &[]),
+            ];
+            let admission = Admission::new(connectors.collect()).with_plans(plans);
             let who = who(clients[client].parse().unwrap());
             let sender = ReversePath::Address(Address::parse(senders[sender]).unwrap());
             let known = Answers { spf: Some(RESULTS[spf]) };

@@ -82,8 +82,10 @@ pub struct InboundConnector {
     /// Who may send, by the address in MAIL: `alice@example.com`, `example.com` for all of a domain, `*.example.com` for
     /// all below it. The From of the header does not count, unless `header_from` says so. Empty: everybody.
     pub registered_senders: Vec<String>,
-    /// Whom the From of the header may name. A message with another From is refused with 550 5.7.1 when its content has
-    /// come, before filters and rules are asked; what these make of From later is theirs.
+    /// Whom the From of the header may name. With any but `any` there must be one From field, all of whose addresses can
+    /// be read and fit; mail with the null sender is held against `sender_domains` and `registered_senders`. A message with
+    /// another From is refused with 550 5.7.1 when its content has come, before filters and rules are asked; what these
+    /// make of From later is theirs.
     pub header_from: HeaderFrom,
     /// Whether mail with the null sender (`MAIL FROM:<>`), such as reports, is taken. Left out, it is, unless
     /// `sender_domains`, `registered_senders` or `header_from` ask who sends.

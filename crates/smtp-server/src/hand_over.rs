@@ -22,11 +22,12 @@ impl Connection {
 
     /// Takes a message of what the connector may.
     pub(crate) fn take_message(&mut self) -> Result<(), Reply> {
-        let held = self.held.take();
-        let connector = self.client.connector.as_deref();
-        let begun = connector.map_or(Ok(None), |name| self.reception.quotas.begin(name, held));
-        self.held = self.counted(begun)?;
-        Ok(())
+        let Some(connector) = self.client.connector.as_deref() else {
+            self.held = None;
+            return Ok(());
+        };
+        let begun = self.reception.quotas.begin(connector, &mut self.held);
+        self.counted(begun)
     }
 
     /// RCPT: takes a recipient of what the connector and the rates of the listener allow.

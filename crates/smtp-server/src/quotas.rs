@@ -73,19 +73,19 @@ impl Quotas {
         Some(act(quota, limits, now))
     }
 
-    /// MAIL: a connection that holds `held` begins a message that comes by `connector`; what it holds from now on, none if
-    /// there are no limits.
+    /// MAIL: a connection that holds `held` begins a message that comes by `connector`, and holds its share from then on;
+    /// none if there are no limits.
     ///
     /// # Errors
-    /// The limit, and what the client is told. What it held before it holds no more.
+    /// The limit, and what the client is told.
     pub(crate) fn begin(
         self: &Arc<Self>,
         connector: &str,
-        held: Option<Box<Held>>,
-    ) -> Result<Option<Box<Held>>, (Limit, Reply)> {
-        let mut held = held.filter(|held| *held.connector == *connector);
-        if let Some(held) = &mut held {
-            held.end();
+        held: &mut Option<Box<Held>>,
+    ) -> Result<(), (Limit, Reply)> {
+        match held {
+            Some(own) if *own.connector == *connector => own.end(),
+            _ => *held = None,
         }
         let is_new = held.is_none();
         let begun = self.with(connector, |quota, limits, now| {
@@ -97,14 +97,17 @@ impl Quotas {
             quota.connections += u64::from(is_new);
             Ok(())
         });
-        let Some(begun) = begun else { return Ok(None) };
+        let Some(begun) = begun else {
+            *held = None;
+            return Ok(());
+        };
         begun?;
-        let mut held = held.unwrap_or_else(|| {
+        let held = held.get_or_insert_with(|| {
             let (quotas, connector) = (Arc::clone(self), connector.into());
             Box::new(Held { quotas, connector, messages: 0, recipients: 0 })
         });
         held.messages = 1;
-        Ok(Some(held))
+        Ok(())
     }
 
     /// What operators are told, in the order of the settings.
@@ -288,8 +291,9 @@ mod tests {
         Tally { name: format!("inbound/a/{kind}").into(), day, count }
     }
 
-    fn words(refused: Result<Option<Box<Held>>, (Limit, Reply)>) -> String {
-        refused.map_or_else(|(_, reply)| reply.to_string(), |_| String::new())
+    fn begin(quotas: &Arc<Quotas>, held: &mut Option<Box<Held>>) -> String {
+        let begun = quotas.begin("a", held);
+        begun.map_or_else(|(_, reply)| reply.to_string(), |()| String::new())
     }
 
     #[test]
@@ -299,7 +303,9 @@ mod tests {
         let quotas = quotas(&clock, &known, |it| {
             (it.daily_messages_max, it.daily_recipients_max) = (Some(3), Some(8));
         });
-        let mut held = quotas.begin("a", None).unwrap().unwrap();
+        let (mut one, mut other) = (None, None);
+        assert_eq!(begin(&quotas, &mut one), "");
+        let held = one.as_mut().unwrap();
         for _ in 0..3 {
             held.take_recipient().unwrap();
         }
@@ -309,29 +315,43 @@ mod tests {
         assert_eq!(reply.to_string(), soon);
         assert_eq!(held.taken(2), [tally("messages", 20_000, 2), tally("recipients", 20_000, 7)]);
         // What could not be written is not counted.
-        let mut held = quotas.begin("a", Some(held)).unwrap().unwrap();
+        assert_eq!(begin(&quotas, &mut one), "");
+        let held = one.as_mut().unwrap();
         held.take_recipient().unwrap();
         held.taken(1);
         held.not_taken(1);
         // One that is under way leaves no room, and gives it back when it goes.
-        let other = quotas.begin("a", None).unwrap();
-        assert!(
-            words(quotas.begin("a", None)).ends_with("3 a day at most, come back in 10 seconds")
-        );
+        assert_eq!(begin(&quotas, &mut other), "");
+        let soon = "3 a day at most, come back in 10 seconds";
+        assert!(begin(&quotas, &mut one).ends_with(soon));
+        assert_eq!(quotas.lines()[0].connections, 2);
         drop(other);
-        let mut held = quotas.begin("a", Some(held)).unwrap().unwrap();
+        assert_eq!(begin(&quotas, &mut one), "");
+        let held = one.as_mut().unwrap();
         assert_eq!(held.taken(1), [tally("messages", 20_000, 3), tally("recipients", 20_000, 8)]);
-        let full = words(quotas.begin("a", None));
         assert_eq!(
-            full,
+            begin(&quotas, &mut None),
             "452 4.7.1 Too many messages for your connector, 3 a day at most, come back at 00:00 UTC, in 3600 seconds"
         );
         let line = &quotas.lines()[0];
         assert_eq!((line.messages_today, line.recipients_today, line.connections), (3, 8, 1));
         assert_eq!(line.full_until, Some(Timestamp::from_millis(20_001 * 24 * 3_600_000)));
         clock.advance(Duration::from_hours(1));
-        let mut held = quotas.begin("a", Some(held)).unwrap().unwrap();
-        assert_eq!(held.taken(1), [tally("messages", 20_001, 1), tally("recipients", 20_001, 1)]);
+        assert_eq!(begin(&quotas, &mut one), "");
+        let next = [tally("messages", 20_001, 1), tally("recipients", 20_001, 1)];
+        assert_eq!(one.as_mut().unwrap().taken(1), next);
+    }
+
+    /// A count of an earlier day says nothing of the day that another one is of, in whatever order they are read.
+    #[test]
+    fn counts_of_earlier_days_are_not_taken_for_those_of_today() {
+        let clock = late();
+        let (old, new) = (tally("recipients", 19_999, 5), tally("messages", 20_000, 1));
+        for known in [[old.clone(), new.clone()], [new, old]] {
+            let quotas = quotas(&clock, &known, |it| it.daily_recipients_max = Some(8));
+            let line = &quotas.lines()[0];
+            assert_eq!((line.messages_today, line.recipients_today), (1, 0));
+        }
     }
 
     #[test]
@@ -342,25 +362,28 @@ mod tests {
             it.rates.messages = Some("3/1m".parse().unwrap());
             it.rates.octets = Some("1KiB/1m".parse().unwrap());
         });
-        assert!(quotas.begin("b", None).unwrap().is_none());
-        let one = quotas.begin("a", None).unwrap();
-        let two = quotas.begin("a", None).unwrap();
-        let refused = quotas.begin("a", None).unwrap_err();
+        let [mut one, mut two, mut three] = [None, None, None];
+        quotas.begin("b", &mut one).unwrap();
+        assert!(one.is_none());
+        assert_eq!(begin(&quotas, &mut one) + &begin(&quotas, &mut two), "");
+        let refused = quotas.begin("a", &mut three).unwrap_err();
         assert_eq!(refused.0, Limit::ConnectorConnections);
         assert_eq!(refused.1.code(), 421);
         // Who turns to another connector makes room.
-        assert!(quotas.begin("b", one).unwrap().is_none());
-        let mut three = quotas.begin("a", None).unwrap();
+        quotas.begin("b", &mut one).unwrap();
+        assert_eq!(begin(&quotas, &mut three), "");
         let rate =
             "452 4.7.1 Too many messages for your connector, 3/1m at most, come back in 20 seconds";
-        assert_eq!(words(quotas.begin("a", two)), rate);
+        assert_eq!(begin(&quotas, &mut two), rate);
+        assert_eq!(quotas.lines()[0].connections, 2);
         // What another limit refuses is not counted here.
         three.as_mut().unwrap().give_back(Kind::Messages);
-        let held = quotas.begin("a", three).unwrap().unwrap();
-        held.took_octets(3000);
+        assert_eq!(begin(&quotas, &mut three), "");
+        three.as_ref().unwrap().took_octets(3000);
         clock.advance(Duration::from_mins(1));
         let octets = "452 4.7.1 Too many octets for your connector, 1KiB/1m at most, come back in ";
-        assert!(words(quotas.begin("a", Some(held))).starts_with(octets));
+        assert!(begin(&quotas, &mut three).starts_with(octets));
+        drop((two, three));
         assert_eq!(quotas.lines()[0].connections, 0);
     }
 }
