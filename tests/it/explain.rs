@@ -15,7 +15,7 @@ fn offline() -> Settings {
 }
 
 /// A relay that does not run, with its settings in place.
-fn at_rest(settings: &Settings) -> Relay {
+pub(crate) fn at_rest(settings: &Settings) -> Relay {
     let relay = Relay::stopped(settings.clone());
     let text = settings.text(relay.folder());
     std::fs::write(relay.settings_path(), text).expect("settings that can be written");

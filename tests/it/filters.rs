@@ -1,16 +1,20 @@
 //! Filters of others that the relay asks about mail.
 
 use std::fs;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use testkit::daemon::opendkim::{Signer, opendkim};
 use testkit::daemon::rspamd::{GTUBE, rspamd};
 
 use crate::corpus::corpus_folder;
 use crate::dkim::verify;
+use crate::explain::at_rest;
 use crate::harness::hook::Hook;
 use crate::harness::relay::Relay;
 use crate::harness::settings::Settings;
 use crate::harness::sink::Sink;
+use crate::harness::wait::wait_until;
+use crate::signing::Keys;
 
 const LETTER: &[u8] = b"From: a@own.example\r\nSubject: one\r\n\r\nBody.\r\n";
 
@@ -156,6 +160,160 @@ fn a_dead_hook_fails_closed_or_open() {
         }
     }
     assert_eq!(sink.accepted().len(), 1);
+}
+
+const LEAVING: &str = "stages = [\"delivery\"]";
+
+fn refused_with(action: &str, code: u16, text: &str) -> String {
+    let class = code / 100;
+    let reply = format!(r#"{{"code":{code},"status":"{class}.7.1","text":"{text}"}}"#);
+    format!(r#"{{"action":"{action}","reply":{reply}}}"#)
+}
+
+/// Before a message leaves a hook sees it as it would leave, and what it changes is signed.
+#[test]
+fn a_hook_changes_what_leaves_before_it_is_signed() {
+    let (sink, keys) = (Sink::start(), Keys::new());
+    let hook = Hook::start(|_| {
+        r#"{"action":"continue","headers":[{"add":"X-Left","value":"yes"},{"set":"Subject","value":"two"}]}"#
+            .to_owned()
+    });
+    let settings = with_hook(&sink, &hook, &format!("{LEAVING}\napplies_to = [\"next-hop\"]"))
+        .set("outbound.0.limits.recipients_per_transaction_max", 1)
+        .push(
+            "rule",
+            "name = \"r\"\nthen = { add_header = [{ name = \"X-Rule\", value = \"1\" }] }",
+        );
+    let relay = Relay::start(keys.with_both(settings));
+    let letter = b"From: a@sender.example\r\nSubject: one\r\n\r\nBody.\r\n";
+    let recipients = ["b@x.example", "c@x.example"];
+    relay.submit("a@sender.example", &recipients, letter);
+    for message in sink.wait_accepted(2) {
+        let text = String::from_utf8_lossy(&message.content).into_owned();
+        let fields = ["Subject: two\r\n", "X-Rule: 1\r\n", "X-Left: yes\r\n"];
+        assert!(fields.iter().all(|field| text.contains(field)), "{text}");
+        assert_eq!(text.matches("X-Left").count(), 1, "{text}");
+        assert!(text.starts_with("DKIM-Signature:"), "{text}");
+        assert_eq!(verify(&message.content), [true, true], "{text}");
+    }
+    let asked = hook.asked();
+    assert_eq!(asked.len(), 1, "once for an attempt: {asked:?}");
+    let question = &asked[0];
+    assert_eq!(
+        (&question["stage"], &question["scope"], &question["destination"]),
+        (&"delivery".into(), &"next-hop".into(), &"next-hop".into()),
+    );
+    assert_eq!(question["sender"]["address"], "a@sender.example");
+    assert_eq!(question["client"]["address"], "127.0.0.1");
+    let shown: Vec<_> = question["recipients"].as_array().expect("recipients").iter().collect();
+    assert!(shown.iter().map(|it| &it["address"]).eq(&recipients), "{shown:?}");
+    let header = question["content"]["header"].to_string();
+    assert!(header.contains("X-Rule") && !header.contains("DKIM-Signature"), "{header}");
+    let series =
+        r#"chasqui_filter_answers_total{filter="check",stage="delivery",verdict="continued"}"#;
+    relay.assert_metric(series, 1.0);
+    relay.log_with(r#""stage":"delivery""#);
+}
+
+/// What a filter does not let leave now waits, and is asked about again.
+#[test]
+fn a_hook_defers_what_leaves_and_then_lets_it() {
+    let (sink, asked) = (Sink::start(), AtomicUsize::new(0));
+    let hook = Hook::start(move |_| match asked.fetch_add(1, Ordering::Relaxed) {
+        0 => refused_with("defer", 451, "not before noon"),
+        1 => r#"{"action":"hold","reason":"looked odd"}"#.to_owned(),
+        _ => r#"{"action":"continue"}"#.to_owned(),
+    });
+    let relay = Relay::start(with_hook(&sink, &hook, LEAVING));
+    relay.submit("a@own.example", &["b@x.example"], LETTER);
+    sink.wait_accepted(1);
+    assert_eq!(hook.asked().len(), 3);
+    let log = relay.log_with("\"status\":\"delivered\"");
+    for words in ["451 4.7.1 not before noon", "451 4.7.1 held back by filter check: looked odd"] {
+        assert!(log.contains(&format!("\"reply\":\"{words}")), "{words}: {log}");
+    }
+    let series =
+        r#"chasqui_filter_answers_total{filter="check",stage="delivery",verdict="deferred"}"#;
+    relay.assert_metric(series, 1.0);
+}
+
+/// What a filter refuses goes back to its sender with the filter's words; what it discards is forgotten.
+#[test]
+fn a_hook_refuses_or_discards_what_leaves() {
+    let sink = Sink::start();
+    let hook = Hook::start(|asked| match asked["recipients"][0]["address"].as_str() {
+        Some("bad@x.example") => refused_with("reject", 550, "no such mail from here"),
+        Some("gone@x.example") => r#"{"action":"discard"}"#.to_owned(),
+        _ => r#"{"action":"continue"}"#.to_owned(),
+    });
+    let relay = Relay::start(with_hook(&sink, &hook, LEAVING));
+    relay.submit("a@own.example", &["gone@x.example"], LETTER);
+    relay.log_with("discarded by a filter");
+    relay.submit("a@own.example", &["bad@x.example"], LETTER);
+    let report = sink.wait_accepted(1).remove(0);
+    assert_eq!((report.sender.as_str(), report.recipients), ("", vec!["a@own.example".to_owned()]));
+    let text = String::from_utf8_lossy(&report.content).into_owned();
+    let is_told = text.contains("no such mail from here") && text.contains("Status: 5.7.1\r\n");
+    assert!(is_told, "{text}");
+    assert!(text.contains("bad@x.example") && !text.contains("gone@x.example"), "{text}");
+    wait_until("an empty queue", || relay.cli_json(&["status"])["spool"]["messages"] == 0);
+    assert_eq!(sink.accepted().len(), 1);
+}
+
+/// A filter that is dead before mail leaves: it waits, or goes on, as the settings say.
+#[test]
+fn mail_leaves_past_a_dead_hook_or_waits_for_it() {
+    let sink = Sink::start();
+    for on_failure in ["tempfail", "accept"] {
+        let more = format!("{LEAVING}\non_failure = \"{on_failure}\"");
+        let relay = Relay::start(with_filter(&sink, "http", &Hook::dead(), &more));
+        relay.submit("a@own.example", &["b@x.example"], LETTER);
+        if on_failure == "accept" {
+            sink.wait_accepted(1);
+            continue;
+        }
+        wait_until("the reason", || {
+            let list = relay.cli_json(&["queue", "list"]);
+            let reply = list["messages"][0]["last_reply"].as_str().unwrap_or_default();
+            reply.starts_with("451 4.7.1 a filter cannot be asked")
+        });
+        assert_eq!(sink.connections(), 0, "no host waits meanwhile");
+    }
+    assert_eq!(sink.accepted().len(), 1);
+}
+
+/// `applies_to` names what each stage is about; a filter that would never be asked is a mistake.
+#[test]
+fn a_filter_that_is_never_asked_is_refused() {
+    let sink = Sink::start();
+    for (stages, name, want) in [
+        ("\"delivery\"", "smtp", "names no outbound connector"),
+        ("\"data\", \"delivery\"", "next-hop", "names no listener"),
+        ("\"data\"", "next-hop", "`next-hop` is not the name of a listener"),
+        ("\"delivery\"", "gone", "`gone` is not the name of a listener or an outbound connector"),
+    ] {
+        let more = format!("stages = [{stages}]\napplies_to = [\"{name}\"]");
+        let relay = at_rest(&with_filter(&sink, "http", &Hook::dead(), &more));
+        let checked = relay.cli(&["config", "check"]);
+        assert_eq!(checked.status.code(), Some(78), "{checked:?}");
+        assert!(checked.stderr.contains(want), "{checked:?}");
+    }
+}
+
+/// The real rspamd is asked before mail leaves, and its word on the header stands.
+#[test]
+fn rspamd_changes_what_leaves() {
+    let (sink, daemon) = (Sink::start(), rspamd());
+    let address = format!("http://{}", daemon.address);
+    let relay = Relay::start(with_filter(&sink, "rspamd", &address, LEAVING));
+    let letter = b"From: a@own.example\r\nX-Tell: 1\r\n\r\nplain\r\n";
+    relay.submit("a@own.example", &["b@x.example"], letter);
+    let text = String::from_utf8(sink.wait_accepted(1).remove(0).content.to_vec()).unwrap();
+    let told = text.lines().find_map(|line| line.strip_prefix("X-Told: ")).expect("a field");
+    assert!(
+        told.starts_with("127.0.0.1 ") && told.ends_with(" a@own.example b@x.example"),
+        "{told}"
+    );
 }
 
 /// The real rspamd refuses what it knows as spam, marks what may be, and what it adds arrives.

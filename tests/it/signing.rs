@@ -31,10 +31,10 @@ print(*[checked.verify(idx=i, dnsfunc=text) for i in range(count)])
 "#;
 
 /// Key files for `rsa` and `ed` of `sender.example`.
-struct Keys(TempDir);
+pub(crate) struct Keys(TempDir);
 
 impl Keys {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let keys = Self(tempfile::tempdir().expect("a folder"));
         let rsa = fs::read_to_string(corpus_folder().join("keys/rsa.pkcs8.base64"));
         write(&keys.file("rsa"), rsa.expect("a key").trim());
@@ -55,7 +55,7 @@ impl Keys {
     }
 
     /// Both keys, whatever the DNS says.
-    fn with_both(&self, settings: Settings) -> Settings {
+    pub(crate) fn with_both(&self, settings: Settings) -> Settings {
         let settings = self.with(settings, "ed", "check_dns = false");
         self.with(settings, "rsa", "check_dns = false")
     }

@@ -228,6 +228,7 @@ fn delivery(
         handshakes: Handshakes::open(&settings.tls, &settings.outbound)?,
         logins: Logins::open(&settings.outbound, &common.clock)?,
         return_paths: common.return_paths.clone(),
+        filters: Arc::clone(&common.filters),
         signing: Some(signing.clone()),
         attempts,
         ends,

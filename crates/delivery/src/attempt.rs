@@ -11,6 +11,7 @@ use policy::config::{OutboundConnector, Protocol};
 use smtp_session::client::{After, Answer, Outgoing, Timeouts, Transaction};
 use spool::{LoadError, ReadError, Stored};
 
+use crate::asking::{self, Asked};
 use crate::body::Body;
 use crate::connection::Connection;
 use crate::dial::{Dial, NoConnection, stopping};
@@ -20,7 +21,7 @@ use crate::prepared::Prepared;
 use crate::return_path;
 use crate::seven_bit::{self, Unfit};
 use crate::shared::Shared;
-use crate::words::{BAD_CONNECTION, NO_ROUTE, OUR_SIDE, later};
+use crate::words::{BAD_CONNECTION, NO_ROUTE, OUR_SIDE, in_our_words, in_words, later, with_host};
 
 /// What an attempt leaves behind.
 pub(crate) struct Finished {
@@ -134,8 +135,13 @@ impl<'a> Sending<'a> {
     }
 
     async fn run(&mut self) -> Finished {
-        if self.batches.is_empty() {
-            return self.finish(Outcome::Decided(Vec::new()));
+        if let Some(octets_max) = self.shared.filters.delivery_octets_max(&self.connector.name) {
+            // Boxed: it is rare, and each attempt would hold room for it.
+            match Box::pin(self.ask_filters(octets_max)).await {
+                Asked::Leaves => {}
+                Asked::Stays(outcome) => return self.finish(outcome),
+                Asked::Stopping => return Finished { end: None, connection: None },
+            }
         }
         while let Some(batch) = self.batches.pop_front() {
             if !self.outcomes.is_empty() {
@@ -150,13 +156,7 @@ impl<'a> Sending<'a> {
                 }
             };
             if let Err(error) = self.send(connection, batch).await {
-                tracing::error!(message = %self.attempt.id, %error, "content unreadable");
-                let outcome = match error {
-                    ReadError::Device { .. } => {
-                        Outcome::Hindered { reply: later(OUR_SIDE, error.to_string()) }
-                    }
-                    _ => Outcome::Missing,
-                };
+                let outcome = self.unreadable(&error);
                 // What was answered before counts; the rest is found unreadable again by the next attempt.
                 if self.outcomes.is_empty() && !self.is_further {
                     return self.finish(outcome);
@@ -165,6 +165,24 @@ impl<'a> Sending<'a> {
             }
         }
         self.finish_answered()
+    }
+
+    /// Asks filters, before a connection is taken that would wait meanwhile.
+    async fn ask_filters(&mut self, octets_max: u64) -> Asked {
+        let places: Vec<_> = self.batches.iter().flatten().copied().collect();
+        let about = (places.as_slice(), octets_max);
+        let asked = asking::ask(self.shared, self.attempt, &mut self.message, about).await;
+        asked.unwrap_or_else(|error| Asked::Stays(self.unreadable(&error)))
+    }
+
+    fn unreadable(&self, error: &ReadError) -> Outcome {
+        tracing::error!(message = %self.attempt.id, %error, "content unreadable");
+        match error {
+            ReadError::Device { .. } => {
+                Outcome::Hindered { reply: later(OUR_SIDE, error.to_string()) }
+            }
+            _ => Outcome::Missing,
+        }
     }
 
     /// Tells the queue whom hosts have taken, as the rest may take long and a crash would have them sent twice. What failed
@@ -459,26 +477,6 @@ impl<'a> Sending<'a> {
 /// No host was found to try.
 fn none_left() -> Reply {
     later(NO_ROUTE, "no host is left to try")
-}
-
-/// A lost connection in our own words, with the host and what it said.
-fn in_our_words(answer: &Answer, peer: &Peer) -> Reply {
-    if answer.is_remote {
-        return later(BAD_CONNECTION, format!("{peer} ended the session: {}", answer.reply));
-    }
-    in_words(answer, peer)
-}
-
-/// The reply as it came, or our own words with the host they are about.
-fn in_words(answer: &Answer, peer: &Peer) -> Reply {
-    if answer.is_remote {
-        return answer.reply.clone();
-    }
-    with_host(&answer.reply, peer)
-}
-
-fn with_host(reply: &Reply, peer: &Peer) -> Reply {
-    Reply::new(reply.code(), reply.status(), format!("{peer}: {}", reply.text()))
 }
 
 pub(crate) fn timeouts(connector: &OutboundConnector) -> Timeouts {

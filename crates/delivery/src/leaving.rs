@@ -26,7 +26,8 @@ impl Head {
         }
     }
 
-    async fn changed(stored: &Stored, edits: &[Edit]) -> Result<Self, ReadError> {
+    /// Makes these changes.
+    pub(crate) async fn changed(stored: &Stored, edits: &[Edit]) -> Result<Self, ReadError> {
         let (mut before, mut content) = (Beginning::default(), stored.content());
         while let Some(piece) = content.next().await? {
             before.push(&piece);
@@ -36,6 +37,11 @@ impl Head {
         }
         let before = before.octets();
         Ok(Self { octets: apply(before, edits).into(), replaced: before.len() })
+    }
+
+    /// Makes these changes besides.
+    pub(crate) fn further(&self, edits: &[Edit]) -> Self {
+        Self { octets: apply(&self.octets, edits).into(), replaced: self.replaced }
     }
 }
 

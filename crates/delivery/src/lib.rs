@@ -7,6 +7,7 @@
 //! RFC 5321 §3.3, §4.2.1, §4.5.3.2, §5.1, RFC 2920, RFC 3207, RFC 4954, RFC 7435, RFC 7672, RFC 2033.
 
 mod address;
+mod asking;
 mod attempt;
 mod body;
 mod config;

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use mail::BodyType;
+use mail::header::Edit;
 use smtp_session::client::{Extensions, Outgoing};
 use spool::{ReadError, Stored};
 
@@ -41,6 +42,18 @@ impl<'a> Prepared<'a> {
         if is_to_do {
             // Boxed: it is rare, and each attempt would hold room for it.
             self.head = Box::pin(Head::of(&self.stored)).await?.map(Box::new);
+        }
+        Ok(())
+    }
+
+    /// Changes the header further, as filters want it.
+    pub(crate) async fn change(&mut self, edits: &[Edit]) -> Result<(), ReadError> {
+        if !edits.is_empty() {
+            let changed = match self.head.take() {
+                Some(head) => head.further(edits),
+                None => Head::changed(&self.stored, edits).await?,
+            };
+            self.head = Some(Box::new(changed));
         }
         Ok(())
     }

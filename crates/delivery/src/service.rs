@@ -6,16 +6,18 @@ use std::time::Duration;
 
 use auth::ReturnPaths;
 use channel::{Receiver, Sender};
+use filters::Filters;
 use futures_util::FutureExt;
 use mail::{Attempt, AttemptEnd, Outcome};
 use policy::Live;
 use resolver::{Dice, Resolver};
 use spool::Spool;
 use telemetry::Registry;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use units::Clock;
 
+use crate::asking::SHOWN_OCTETS_MAX;
 use crate::attempt::{self, Finished, end_of};
 use crate::config::Config;
 use crate::connection::Connection;
@@ -62,6 +64,8 @@ pub struct Parts {
     pub logins: Logins,
     /// What makes return paths.
     pub return_paths: ReturnPaths,
+    /// Who is asked before a message leaves.
+    pub filters: Arc<Filters>,
     /// Who signs what leaves, if anybody does.
     pub signing: Option<Signing>,
     /// What to try.
@@ -99,6 +103,8 @@ pub async fn run(parts: Parts, stop: watch::Receiver<bool>) {
         config,
         conversions: Room::default(),
         desk: Desk::new(parts.signing),
+        filters: parts.filters,
+        shown: Semaphore::new(SHOWN_OCTETS_MAX),
         stopping: stop,
     });
     let (mut tasks, mut goodbyes) = (JoinSet::new(), JoinSet::new());

@@ -1,9 +1,12 @@
 //! What all attempts share.
 
+use std::sync::Arc;
+
 use auth::ReturnPaths;
+use filters::Filters;
 use policy::Live;
 use spool::Spool;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use units::Clock;
 
 use crate::address::Address;
@@ -28,6 +31,9 @@ pub(crate) struct Shared {
     pub(crate) rests: Rests<Address>,
     pub(crate) conversions: Room,
     pub(crate) desk: Desk,
+    pub(crate) filters: Arc<Filters>,
+    /// Octets that may be kept in memory for them; a message waits until there is room.
+    pub(crate) shown: Semaphore,
     pub(crate) stopping: watch::Receiver<bool>,
 }
 

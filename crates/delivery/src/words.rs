@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use mail::{EnhancedStatus, Reply};
+use mail::{EnhancedStatus, Peer, Reply};
+use smtp_session::client::Answer;
 use units::Span;
 
 /// No answer from the host (RFC 3463 §3.5).
@@ -35,4 +36,25 @@ pub(crate) fn never(code: u16, status: EnhancedStatus, text: impl Into<String>) 
 /// How long was waited, as an operator writes it.
 pub(crate) fn span(wait: Duration) -> Span {
     Span::from(wait)
+}
+
+/// A lost connection in our own words, with the host and what it said.
+pub(crate) fn in_our_words(answer: &Answer, peer: &Peer) -> Reply {
+    if answer.is_remote {
+        return later(BAD_CONNECTION, format!("{peer} ended the session: {}", answer.reply));
+    }
+    in_words(answer, peer)
+}
+
+/// The reply as it came, or our own words with the host they are about.
+pub(crate) fn in_words(answer: &Answer, peer: &Peer) -> Reply {
+    if answer.is_remote {
+        return answer.reply.clone();
+    }
+    with_host(&answer.reply, peer)
+}
+
+/// A reply in our own words with the host that it is about.
+pub(crate) fn with_host(reply: &Reply, peer: &Peer) -> Reply {
+    Reply::new(reply.code(), reply.status(), format!("{peer}: {}", reply.text()))
 }

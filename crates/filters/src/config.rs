@@ -83,7 +83,7 @@ pub enum Stage {
     Rcpt,
     /// When the content is there, before it is taken.
     Data,
-    /// Before a message goes out.
+    /// Before a message goes out: at each try, for each destination.
     Delivery,
 }
 
@@ -91,7 +91,7 @@ pub enum Stage {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum OnFailure {
-    /// The client is told to come later (451 4.7.1).
+    /// The client is told to come later (451 4.7.1); what is on its way out waits.
     #[default]
     Tempfail,
     /// The mail goes on as if the filter were not there.
@@ -105,7 +105,7 @@ pub enum OnTooLarge {
     /// It goes on without the filter, which is noted in the log.
     #[default]
     Skip,
-    /// It is refused (552 5.3.4).
+    /// It is refused (552 5.3.4); what is on its way out goes back to its sender.
     Refuse,
 }
 

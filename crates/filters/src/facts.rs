@@ -13,9 +13,11 @@ pub struct Facts {
     pub relay: Box<str>,
     /// The listener that took the connection, or the connector that a message goes out by.
     pub scope: Box<str>,
+    /// Where a message goes that goes out: the connector, and the recipients' domain if it goes by MX.
+    pub destination: Option<Box<str>>,
     /// The session's name in logs.
     pub session: Box<str>,
-    /// Where the client is; none for what the relay wrote itself.
+    /// Where the client is; none for what the relay wrote itself. Of a message that goes out the port is not known.
     pub client: Option<SocketAddr>,
     /// The client's verified name in DNS.
     pub client_name: Option<Box<str>>,
@@ -36,7 +38,7 @@ pub struct Facts {
 pub struct Login {
     /// The account.
     pub account: Box<str>,
-    /// How it logged in, such as `PLAIN`.
+    /// How it logged in, such as `PLAIN`; empty if that is not known.
     pub mechanism: Box<str>,
 }
 

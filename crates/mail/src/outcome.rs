@@ -86,8 +86,9 @@ pub enum Outcome {
     /// Hosts have taken these recipients, and the attempt goes on: its end is still to come.
     Taken(Vec<RecipientOutcome>),
     /// What became of these recipients was decided here, and no host was asked: nothing is known of the destination.
-    /// There are none if nothing was to be done.
     Decided(Vec<RecipientOutcome>),
+    /// A filter has all of the attempt's recipients forgotten, and nobody told: nothing is known of the destination.
+    Discarded,
     /// No host of the destination could be talked to: the whole destination rests for a while.
     Unreachable {
         /// Why, as a 4yz reply in our own words, naming the last host tried.

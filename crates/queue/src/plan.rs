@@ -20,6 +20,8 @@ pub(crate) enum Answer {
     Each(Vec<RecipientOutcome>),
     /// All of them wait for the same reason; if no reply is given, the last one written counts.
     All { reply: Option<Reply>, peer: Option<Arc<Peer>> },
+    /// A filter has all of them forgotten.
+    Discarded,
 }
 
 /// The end of an attempt, as far as a plan needs it.
@@ -55,11 +57,18 @@ pub(crate) enum Status {
     Failed,
     Expired,
     Cancelled,
+    Discarded,
 }
 
 impl Status {
-    pub(crate) const ALL: [Self; 5] =
-        [Self::Delivered, Self::Deferred, Self::Failed, Self::Expired, Self::Cancelled];
+    pub(crate) const ALL: [Self; 6] = [
+        Self::Delivered,
+        Self::Deferred,
+        Self::Failed,
+        Self::Expired,
+        Self::Cancelled,
+        Self::Discarded,
+    ];
 
     pub(crate) const fn name(self) -> &'static str {
         match self {
@@ -68,6 +77,7 @@ impl Status {
             Self::Failed => "failed",
             Self::Expired => "expired",
             Self::Cancelled => "cancelled",
+            Self::Discarded => "discarded",
         }
     }
 }
@@ -90,6 +100,7 @@ impl Step {
     pub(crate) fn words(&self) -> String {
         match self.status {
             Status::Cancelled if !self.is_answered => CANCELLED.to_owned(),
+            Status::Discarded => DISCARDED.to_owned(),
             _ => self.reply.to_string(),
         }
     }
@@ -116,6 +127,9 @@ const UNANSWERED: EnhancedStatus = EnhancedStatus::new(4, 0, 0);
 const EXPIRED: EnhancedStatus = EnhancedStatus::new(4, 4, 7);
 const OVERDUE: EnhancedStatus = EnhancedStatus::new(5, 4, 7);
 const CANCELLED: &str = "cancelled by an operator";
+const DISCARDED: &str = "discarded by a filter";
+/// What filters say of the message; the rest of its subject is about hosts.
+const FILTERED: EnhancedStatus = EnhancedStatus::new(4, 7, 1);
 /// Subjects of enhanced statuses (RFC 3463 §3.4 and §3.8).
 const SYSTEM: u16 = 3;
 const SECURITY: u16 = 7;
@@ -249,7 +263,7 @@ fn event(
             let is_final = peer.is_some_and(|peer| peer.is_final);
             Some(if is_final { Event::Delivered } else { Event::Relayed })
         }
-        Status::Delivered | Status::Deferred | Status::Cancelled => None,
+        Status::Delivered | Status::Deferred | Status::Cancelled | Status::Discarded => None,
     }
 }
 
@@ -307,7 +321,9 @@ impl Judged {
         let is_ours = self.said == Said::Now && outcome.is_none_or(|it| it.peer.is_none());
         let words = match self.reply.status().map(EnhancedStatus::subject) {
             Some(SYSTEM) => "the relay has a trouble of its own, which its operator can see",
-            Some(SECURITY) => "the relay and the mail server cannot agree on TLS or a login",
+            Some(SECURITY) if self.reply.status() != Some(FILTERED) => {
+                "the relay and the mail server cannot agree on TLS or a login"
+            }
             _ => return self.reply.clone(),
         };
         if !is_ours || self.reply.is_permanent() {
@@ -328,6 +344,7 @@ impl Facts {
             (_, Some(it)) => (it.fate, Some(it.reply.clone()), it.peer.clone()),
             (Answer::All { reply, peer }, None) => (Fate::Deferred, reply.clone(), peer.clone()),
             (Answer::Each(_), None) => (Fate::Deferred, None, None),
+            (Answer::Discarded, None) => (Fate::Failed, None, None),
         };
         let said = match (&reply, last) {
             (Some(_), _) => Said::Now,
@@ -336,6 +353,7 @@ impl Facts {
         };
         let reply = reply.or_else(|| last.map(reply_from_words));
         let status = match fate {
+            _ if matches!(self.answer, Answer::Discarded) => Status::Discarded,
             Fate::Delivered => Status::Delivered,
             Fate::Failed => Status::Failed,
             Fate::Deferred if self.is_cancelled => Status::Cancelled,
@@ -365,6 +383,7 @@ impl Facts {
                 settled(Fate::Failed, format!("{why}; the last reply was: {reply}"))
             }
             Status::Cancelled => settled(Fate::Failed, CANCELLED.to_owned()),
+            Status::Discarded => settled(Fate::Failed, DISCARDED.to_owned()),
             Status::Deferred => RecipientState::Waiting {
                 tries: self.tries,
                 next_try_at: self.next_try_at,

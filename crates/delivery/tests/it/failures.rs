@@ -37,7 +37,8 @@ async fn check(prefix: &'static str, acts: &[Act], want: &Want) {
         | Outcome::Elsewhere
         | Outcome::Missing
         | Outcome::Taken(_)
-        | Outcome::Decided(_) => {
+        | Outcome::Decided(_)
+        | Outcome::Discarded => {
             panic!("{case}")
         }
     };

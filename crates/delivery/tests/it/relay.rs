@@ -141,6 +141,7 @@ impl Relay {
             handshakes: handshakes.clone(),
             logins,
             return_paths: auth::ReturnPaths::default(),
+            filters: Arc::default(),
             signing: None,
             attempts: attempts_out,
             ends: ends_in,

@@ -25,6 +25,9 @@ struct Post<'a> {
     relay: &'a str,
     /// The listener's name; at `delivery` the connector's.
     scope: &'a str,
+    /// At `delivery`: where it goes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    destination: Option<&'a str>,
     /// The session's name in logs.
     #[serde(skip_serializing_if = "str::is_empty")]
     session: &'a str,
@@ -104,6 +107,7 @@ pub(crate) fn body(
         filter,
         relay: &facts.relay,
         scope: &facts.scope,
+        destination: facts.destination.as_deref(),
         session: &facts.session,
         client,
         helo: &facts.helo,

@@ -24,7 +24,7 @@ impl Queue {
         let AttemptEnd { attempt, outcome, is_further, connect_wait, transmit_wait } = end;
         let waits = Waits { connect: connect_wait, transmit: transmit_wait };
         let (id, destination) = (attempt.id, attempt.destination.clone());
-        let is_tried = !matches!(outcome, Outcome::Decided(_));
+        let is_tried = !matches!(outcome, Outcome::Decided(_) | Outcome::Discarded);
         let mut tally = None;
         let (how, answer) = match outcome {
             Outcome::Taken(outcomes) => {
@@ -40,6 +40,7 @@ impl Queue {
                 (End::Answered, Answer::Each(outcomes))
             }
             Outcome::Decided(outcomes) => (End::NotTried, Answer::Each(outcomes)),
+            Outcome::Discarded => (End::NotTried, Answer::Discarded),
             Outcome::Unreachable { reply, peer } => {
                 (End::Unreachable(reply.clone()), Answer::All { reply: Some(reply), peer })
             }
