@@ -118,6 +118,20 @@ fn da_12_a_bad_connector_names_the_failing_step() {
     assert!(step(&bad, "tcp")["text"].as_str().unwrap().contains("connection refused"), "{bad}");
 }
 
+/// Each command has the time that deliveries give it, as far as an operator waits.
+#[test]
+fn a_host_that_says_nothing_is_waited_for_as_long_as_the_step_says() {
+    for (stage, name) in [(Stage::Mail, "mail"), (Stage::Rcpt, "rcpt")] {
+        let sink =
+            Sink::scripted(move |event| if event.stage == stage { Act::Stall } else { Act::Go });
+        let settings = Settings::towards(sink.address());
+        let relay = Relay::start(settings.set(&format!("outbound.0.timeouts.{name}"), "300ms"));
+        let bad = tried(&relay, &[]);
+        let text = step(&bad, name)["text"].as_str().expect("words");
+        assert!(text.contains("said nothing for 300ms"), "{bad}");
+    }
+}
+
 /// A host that is down is a warning as long as the next one serves.
 #[test]
 fn a_dead_host_before_a_good_one_is_a_warning() {

@@ -89,6 +89,24 @@ fn one(sink: &Sink) -> Received {
     sink.wait_accepted(1).remove(0)
 }
 
+/// The small message of a trial is signed as mail is, whether a relay runs or not.
+#[test]
+fn a_probe_is_signed_as_mail_is() {
+    let (sink, keys) = (Sink::start(), Keys::new());
+    let mut relay = Relay::start(keys.with_both(Settings::towards(sink.address())));
+    for number in 1..=2 {
+        let words = ["connector", "test", "next-hop", "--probe", "--to", "bo@receiver.example"];
+        let words = [&words[..], &["--from", "ana@sender.example"]].concat();
+        let text = relay.cli(&words).succeeded();
+        assert!(text.contains("; signed; "), "{text}");
+        let probe = sink.wait_accepted(number).remove(number - 1);
+        assert_eq!(verify(&probe.content), [true, true]);
+        if number == 1 {
+            relay.terminate();
+        }
+    }
+}
+
 /// Both kinds of signatures hold, by two implementations, for a small and a large message; SIZE counts them.
 #[test]
 fn da_22_signatures_verify() {

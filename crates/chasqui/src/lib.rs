@@ -33,6 +33,7 @@ mod return_paths;
 mod rules;
 mod services;
 mod signals;
+mod signing;
 mod trial;
 mod tryout;
 mod wire;

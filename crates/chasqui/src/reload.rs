@@ -230,6 +230,7 @@ impl Reloading {
             hostname: self.hostname.clone(),
             clock: self.clock.clone(),
             resolver: self.resolver.clone(),
+            signing: self.signing.clone(),
         };
         if trial.action.is_none() {
             let policy = self.policy.hold();

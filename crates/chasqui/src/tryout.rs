@@ -4,7 +4,7 @@ use std::path::Path;
 
 use admin::Failure;
 use admin::view::{Edit, Trial, TrialStep, Tried};
-use delivery::{Handshakes, Logins, Report, Step, Tester};
+use delivery::{Handshakes, Logins, Report, Signing, Step, Tester};
 use mail::Domain;
 use policy::Router;
 use policy::config::OutboundConnector;
@@ -15,13 +15,14 @@ use units::Clock;
 
 use crate::random::random;
 use crate::refused::{blocking, not_edited, not_loaded, unusable};
-use crate::{given, look};
+use crate::{given, look, signing};
 
 /// What every trial needs.
 pub(crate) struct Bench {
     pub(crate) hostname: Domain,
     pub(crate) clock: Clock,
     pub(crate) resolver: Resolver,
+    pub(crate) signing: Signing,
 }
 
 impl Bench {
@@ -42,6 +43,7 @@ impl Bench {
             resolver: self.resolver.clone(),
             handshakes,
             logins,
+            signing: Some(self.signing.clone()),
         };
         let report = tester.run(connector, &destination, wish).await;
         tracing::info!(connector = connector.name, verdict = %report.verdict, "connector tried");
@@ -78,7 +80,10 @@ pub(crate) async fn of_file(file: &Path, name: &str, trial: Trial) -> Result<Tri
         .map_err(|error| Failure::wrong(error.to_string(), "correct `hostname`"))?;
     let resolver = Resolver::open(&settings.resolver, random(), &Registry::new())
         .map_err(|error| Failure::wrong(error.to_string(), "correct `[resolver]`"))?;
-    let bench = Bench { hostname, clock: Clock::system(), resolver };
+    let (clock, registry) = (Clock::system(), Registry::new());
+    let signing = signing::open(&settings, &clock, &registry)
+        .map_err(|error| Failure::wrong(format!("{error:#}"), "correct `[[dkim]]`"))?;
+    let bench = Bench { hostname, clock, resolver, signing };
     bench.run_of(settings, name, &wish).await
 }
 

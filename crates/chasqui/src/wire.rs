@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use admin::view;
 use anyhow::{Context, Result, anyhow};
-use auth::{Dns, ReturnPaths, Signer};
+use auth::ReturnPaths;
 use channel::{Receiver, Sender};
 use delivery::{Handshakes, Logins, Signing};
 use filters::Filters;
@@ -35,8 +35,8 @@ use crate::metrics::Metrics;
 use crate::random::random;
 use crate::relay::{Channels, Facts, ORDINARY_OCTETS, Operated};
 use crate::reload::Reloading;
-use crate::return_paths;
 use crate::services::Services;
+use crate::{return_paths, signing};
 
 /// Messages that the spool holds and the queue has not seen. Nearly full: reception answers MAIL with 452 4.3.1.
 const ACCEPTED_MAX: usize = 8192;
@@ -107,7 +107,7 @@ pub async fn start(
 
     let admin = admin::Server::bind(&settings.admin).await?;
     let server = reception(&settings, &common, accepted_in)?;
-    let signing = signing(&settings, &common)?;
+    let signing = signing::open(&settings, &common.clock, &common.registry)?;
     let delivery = delivery(&settings, &common, &signing, (attempts_out, ends_in))?;
     let queue = queue::Parts {
         config: settings.queue.clone(),
@@ -264,14 +264,6 @@ fn authenticator(settings: &Settings, common: &Common) -> Result<auth::Authentic
     let (config, clock) = (settings.mail_auth.clone(), common.clock.clone());
     let host = &settings.hostname;
     Ok(auth::Authenticator::new(resolver, config, host, clock, &common.registry))
-}
-
-/// Who signs; without keys too, since a reload may bring some.
-fn signing(settings: &Settings, common: &Common) -> Result<Signing> {
-    let (config, keys) = (&settings.mail_auth.signing, &settings.dkim);
-    let signer = Signer::open(config, keys, common.clock.clone(), &common.registry)?;
-    let dns = Dns::new(resolver::hickory(&settings.resolver).context("resolver")?);
-    Ok(Signing::new(signer, dns))
 }
 
 fn facts(settings: Settings, server: &smtp_server::Server, clock: &Clock) -> Facts {

@@ -24,6 +24,7 @@ use crate::means::Means;
 use crate::metrics::{ConnectorMetrics, Metrics};
 use crate::open::{Opened, Opener};
 use crate::rests::Rests;
+use crate::signing::{Desk, Signing};
 use crate::trail::{Step, Trail, Verdict};
 
 /// An operator waits: no step takes longer, whatever the connector's time limits are.
@@ -48,6 +49,8 @@ pub struct Tester {
     pub handshakes: Handshakes,
     /// How to log in.
     pub logins: Logins,
+    /// Who signs the small message, if anybody does.
+    pub signing: Option<Signing>,
 }
 
 /// What is tried.
@@ -94,8 +97,14 @@ impl Tester {
         };
         // Nobody reads these: a trial is no delivery.
         let metrics = Metrics::register(&Arc::new(Registry::new()), &[]).of(&connector);
-        let walk =
-            Walk { means: &means, connector: &connector, metrics: &metrics, trail: &trail, trial };
+        let walk = Walk {
+            means: &means,
+            connector: &connector,
+            metrics: &metrics,
+            desk: &Desk::new(self.signing.clone()),
+            trail: &trail,
+            trial,
+        };
         let is_wanted = |name: &&str| match *name {
             "probe" => trial.probe,
             "source" => !connector.source_addresses.is_empty(),
@@ -149,6 +158,7 @@ struct Walk<'a> {
     means: &'a Means,
     connector: &'a OutboundConnector,
     metrics: &'a Arc<ConnectorMetrics>,
+    desk: &'a Desk,
     trail: &'a Trail,
     trial: &'a Trial,
 }
@@ -247,11 +257,10 @@ impl Walk<'_> {
             Err(reply) => return self.fail("mail", &reply.to_string(), words::MAIL),
         };
         let mut is_taken = true;
-        for (line, (step, advice)) in
-            lines.iter().zip([("mail", words::MAIL), ("rcpt", words::RCPT)])
-        {
-            let wait = self.connector.timeouts.rcpt.as_duration();
-            match opened.hello.command(line, wait).await {
+        let Timeouts { mail, rcpt, .. } = self.connector.timeouts;
+        let steps = [("mail", mail, words::MAIL), ("rcpt", rcpt, words::RCPT)];
+        for (line, (step, wait, advice)) in lines.iter().zip(steps) {
+            match opened.hello.command(line, wait.as_duration()).await {
                 Ok(reply) if reply.is_success() => {
                     self.trail.note(step, Verdict::Pass, &reply.to_string());
                 }

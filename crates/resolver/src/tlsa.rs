@@ -65,7 +65,10 @@ impl Resolver {
         for base in bases {
             let asked = format!("_{port}._tcp.{base}");
             let answer = match validated.records(&asked, RecordType::TLSA, "TLSA").await {
-                Err(LookupError::NoAddress(_) | LookupError::NoDomain(_)) => continue,
+                // A name that is too long with what stands before it has none.
+                Err(
+                    LookupError::NoAddress(_) | LookupError::NoDomain(_) | LookupError::BadName(_),
+                ) => continue,
                 answer => answer?,
             };
             if answer.is_secure {

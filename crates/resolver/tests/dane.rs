@@ -37,11 +37,13 @@ fn pinned(base: &str) -> Pins {
 
 #[tokio::test]
 async fn records_count_only_if_the_server_vouches_for_them_and_for_the_address() {
+    let long = ["abcdefghi"; 25].join(".");
     let server = DnsServer::start()
         .await
         .with("good.example", Kind::A, Answer::Secure(here()))
         .with("_25._tcp.good.example", Kind::Tlsa, Answer::Secure(vec![record(), record()]))
         .with("none.example", Kind::A, Answer::Secure(here()))
+        .with(&long, Kind::A, Answer::Secure(here()))
         .with("insecure-address.example", Kind::A, Answer::Records(here()))
         .with("_25._tcp.insecure-address.example", Kind::Tlsa, Answer::Secure(vec![record()]))
         .with("insecure-records.example", Kind::A, Answer::Secure(here()))
@@ -55,6 +57,7 @@ async fn records_count_only_if_the_server_vouches_for_them_and_for_the_address()
     assert_eq!((&*base, records.len()), ("good.example", 2));
     assert_eq!(resolver.pins("good.example", 587).await, Ok(Pins::None), "another port");
     assert_eq!(resolver.pins("none.example", 25).await, Ok(Pins::None));
+    assert_eq!(resolver.pins(&long, 25).await, Ok(Pins::None), "too long to have records");
     assert_eq!(resolver.pins("insecure-records.example", 25).await, Ok(Pins::None));
     assert_eq!(resolver.pins("insecure-address.example", 25).await, Ok(Pins::Insecure));
     assert_eq!(resolver.pins("six.example", 25).await, Ok(pinned("six.example")));

@@ -1,7 +1,7 @@
 //! A small message that is really sent.
 
 use bytes::Bytes;
-use mail::{Fate, Notify, Ret};
+use mail::{Fate, MessageId, Notify, Ret, Timestamp};
 use policy::config::Protocol;
 use smtp_session::client::Transaction;
 
@@ -16,7 +16,9 @@ impl Walk<'_> {
     /// Sends one, and asks for a report of its delivery where the host promises reports.
     pub(super) async fn probe(&self, connection: &mut Connection) {
         let content = self.content();
-        let mut outgoing = self.outgoing(u64::try_from(content.len()).unwrap_or(u64::MAX));
+        let signatures = self.signatures(content.clone()).await;
+        let octets = content.len() + signatures.len();
+        let mut outgoing = self.outgoing(u64::try_from(octets).unwrap_or(u64::MAX));
         outgoing.wishes.ret = Some(Ret::Headers);
         for recipient in &mut outgoing.recipients {
             recipient.notify = Some(Notify::SUCCESS.with(Notify::FAILURE));
@@ -27,7 +29,9 @@ impl Walk<'_> {
         };
         let (extensions, now) = (connection.extensions, self.means.clock.now());
         let mut transaction = Box::new(begin(outgoing, extensions, timeouts(self.connector), now));
+        let signed = if signatures.is_empty() { "not signed" } else { "signed" };
         let mut body = Body::of(content);
+        body.put_on_top(signatures);
         let driven = drive(connection, &mut transaction, &mut body, &self.means.clock).await;
         let Driven::Ended(end) = driven else {
             return self.fail("probe", "the connection was lost", words::BROKEN);
@@ -42,12 +46,21 @@ impl Walk<'_> {
         } else {
             "no report of its delivery was asked for: the host does not offer DSN"
         };
-        self.trail.note("probe", Verdict::Pass, &format!("{}; {report}", answer.reply));
+        self.trail.note("probe", Verdict::Pass, &format!("{}; {signed}; {report}", answer.reply));
+    }
+
+    /// The fields that a delivery would put on top.
+    async fn signatures(&self, content: Bytes) -> Bytes {
+        let millis = self.means.clock.unix_millis();
+        let id = MessageId::new(millis, self.means.dice.roll().into());
+        let now = Timestamp::from_millis(millis);
+        // What is in memory can be read.
+        self.desk.signatures(id, Body::of(content), now).await.unwrap_or_default()
     }
 
     fn content(&self) -> Bytes {
         let (hostname, millis) = (&self.means.hostname, self.means.clock.unix_millis());
-        let now = mail::Timestamp::from_millis(millis);
+        let now = Timestamp::from_millis(millis);
         let postmaster = format!("postmaster@{hostname}");
         let sender = self.trial.sender.address().map_or(&*postmaster, |address| address.as_str());
         let (name, lot) = (&self.connector.name, self.means.dice.roll());
