@@ -96,6 +96,29 @@ fn oc_20_an_address_may_change_where_the_certificate_stays() {
     assert_eq!(case.sink.wait_accepted(4).len(), 4);
 }
 
+/// A certificate of the right name lets its holder in only if the right authority has issued it.
+#[test]
+fn oc_17_a_certificate_from_another_issuer_is_named_so() {
+    for (issuer, is_let_in) in [("private authority", true), ("CN=Other Authority", false)] {
+        let case = Case::start("ask", &["mail.partner.example"], |settings| {
+            settings.set("inbound.0.certificate_issuers", vec![issuer.to_owned()])
+        });
+        let client = case.issue("good", &["mail.partner.example"]);
+        let said = send_from(&case, "127.0.0.1", Some(&client));
+        assert_eq!(said == "sent", is_let_in, "{said}");
+        if !is_let_in {
+            assert!(said.contains("550"), "{said}");
+            case.relay.log_with(
+                "nearest is connector tests, with a certificate of that name from another issuer",
+            );
+        }
+        let words = ["explain-connection", "--cert", "mail.partner.example"];
+        let words = [&words[..], &["--cert-issuer", "O=X, CN=Private Authority"]].concat();
+        let explained = case.relay.cli_json(&words);
+        assert_eq!(explained["connector"].is_string(), is_let_in, "{explained}");
+    }
+}
+
 /// What the trace field says is there to be read, by people and by `trace-headers`.
 #[test]
 fn oc_19_the_trace_field_says_whence_how_by_which_connector_and_as_what() {

@@ -125,6 +125,9 @@ pub struct Client {
     /// A name in the client's certificate, which a trusted authority has issued; may be given several times.
     #[arg(long, value_name = "NAME")]
     pub cert: Vec<String>,
+    /// Who issued the certificate: a distinguished name such as `CN=Example CA, O=Example`.
+    #[arg(long, value_name = "NAME", requires = "cert")]
+    pub cert_issuer: Option<String>,
     /// The account that the client has logged in to.
     #[arg(long, value_name = "NAME")]
     pub account: Option<String>,

@@ -66,7 +66,7 @@ impl Trial<'_> {
             connector: self.connector,
             account: self.client.and_then(|it| it.login),
             is_tls: self.client.is_some_and(|it| it.is_tls),
-            certificate_names: self.client.map_or(&[], |it| it.certificate_names),
+            certificate_names: self.client.map_or(&[], |it| it.certificate.names),
             sender: &self.sender,
             recipients: &self.recipients,
             header: &self.header,

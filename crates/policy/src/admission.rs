@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use ipnet::{IpNet, Ipv4Net};
 use mail::{Address, Domain, Timestamp};
 
+use crate::certificate::{Certificate, is_below};
 use crate::config::{ClientNetwork, Feature, InboundConnector, Plan};
 use crate::nearest::{Nearest, nearest};
 use crate::sender::{Senders, Who};
@@ -103,7 +104,7 @@ impl Admission {
     ) -> impl Iterator<Item = (Attribute, Entry<'a>)> + use<'a> {
         let by_login = who.login.into_iter().flat_map(|account| self.by_login(account));
         let by_login = by_login.map(|entry| (Attribute::Login, entry));
-        let by_name = self.by_certificate(who.certificate_names);
+        let by_name = self.by_certificate(who.certificate);
         let by_name = by_name.map(|entry| (Attribute::CertificateName, entry));
         let by_address =
             self.by_address(who.address, who.now).map(|entry| (Attribute::Network, entry));
@@ -119,13 +120,20 @@ impl Admission {
         })
     }
 
-    /// Those that let the holder of a certificate for `names` relay: an exact name goes before a pattern.
-    fn by_certificate<'a>(&'a self, names: &'a [Box<str>]) -> impl Iterator<Item = Entry<'a>> {
+    /// Those that let the holder of a certificate relay: an exact name goes before a pattern.
+    fn by_certificate<'a>(
+        &'a self,
+        certificate: Certificate<'a>,
+    ) -> impl Iterator<Item = Entry<'a>> {
         let fits: [fn(&str, &str) -> bool; 2] = [str::eq_ignore_ascii_case, is_below];
-        let fits = fits.into_iter().filter(|_| !names.is_empty());
+        let fits = fits.into_iter().filter(move |_| !certificate.names.is_empty());
         fits.flat_map(move |fits| {
-            let holds = move |pattern: &String| names.iter().any(|name| fits(pattern, name));
-            self.enabled().filter(move |(it, _)| it.certificate_names.iter().any(holds))
+            let holds =
+                move |pattern: &String| certificate.names.iter().any(|name| fits(pattern, name));
+            self.enabled().filter(move |(it, _)| {
+                it.certificate_names.iter().any(holds)
+                    && certificate.is_issued_by(&it.certificate_issuers)
+            })
         })
     }
 
@@ -166,11 +174,10 @@ impl Admission {
         holding.map(|(it, _)| it).any(|it| std::ptr::eq(it, connector))
     }
 
-    /// Whether one of the names lets a connector's certificate holder in.
-    pub(crate) fn is_holder(connector: &InboundConnector, names: &[Box<str>]) -> bool {
-        connector.certificate_names.iter().any(|pattern| {
-            names.iter().any(|name| pattern.eq_ignore_ascii_case(name) || is_below(pattern, name))
-        })
+    /// Whether the certificate is one of a connector's.
+    pub(crate) fn is_holder(connector: &InboundConnector, certificate: Certificate<'_>) -> bool {
+        certificate.has_name(&connector.certificate_names)
+            && certificate.is_issued_by(&connector.certificate_issuers)
     }
 
     /// The connector that lets `client` relay at `now`; none if it may not.
@@ -180,11 +187,14 @@ impl Admission {
         Some(self.by_address(client, now).next()?.0)
     }
 
-    /// The connector that lets the holder of a certificate for `names` relay; none if it may not.
+    /// The connector that lets the holder of a certificate relay; none if it may not.
     ///
     /// The caller has seen to it that the certificate is trusted.
-    pub fn admit_holder<'a>(&'a self, names: &'a [Box<str>]) -> Option<&'a InboundConnector> {
-        Some(self.by_certificate(names).next()?.0)
+    pub fn admit_holder<'a>(
+        &'a self,
+        certificate: Certificate<'a>,
+    ) -> Option<&'a InboundConnector> {
+        Some(self.by_certificate(certificate).next()?.0)
     }
 
     /// The connector that lets whoever has logged in to `account` relay; none if the login does not let in.
@@ -202,14 +212,6 @@ impl Admission {
 fn is_of_domain(pattern: &str, account: &str) -> bool {
     let domains = pattern.strip_prefix("*@").zip(account.rsplit_once('@'));
     domains.is_some_and(|(domain, (_, own))| domain.eq_ignore_ascii_case(own))
-}
-
-/// Whether `name` is one label under what follows the `*` of `pattern`.
-fn is_below(pattern: &str, name: &str) -> bool {
-    let parents = pattern.strip_prefix("*.").zip(name.split_once('.'));
-    parents.is_some_and(|(parent, (label, rest))| {
-        !label.is_empty() && parent.eq_ignore_ascii_case(rest)
-    })
 }
 
 /// Turns a network of IPv4-mapped addresses into the IPv4 network it means.
@@ -284,7 +286,7 @@ mod tests {
             (&[], None),
         ] {
             let names: Vec<Box<str>> = names.iter().map(|name| (*name).into()).collect();
-            let got = admission.admit_holder(&names);
+            let got = admission.admit_holder(Certificate { names: &names, issuer: "" });
             assert_eq!(got.map(|connector| connector.name.as_str()), want, "{names:?}");
         }
     }

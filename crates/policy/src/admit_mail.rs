@@ -102,7 +102,7 @@ impl Admission {
 
     /// Whether fields that speak inside the organisation are removed from a connector's mail.
     pub fn strips_internal_fields(&self, connector: &str) -> bool {
-        self.is_one(connector, |it| it.cloud_services_mail_enabled == Some(false))
+        self.is_one(connector, InboundConnector::strips_internal_fields)
     }
 
     /// Whether a connector's mail may name the outbound connector that it leaves by.
@@ -126,7 +126,7 @@ impl Admission {
             let by_certificate = is_kept && connector.restrict_domains_to_certificate;
             let attribute = if by_address && !self.is_in_networks(connector, who) {
                 "address"
-            } else if by_certificate && !Self::is_holder(connector, who.certificate_names) {
+            } else if by_certificate && !Self::is_holder(connector, who.certificate) {
                 "certificate"
             } else {
                 continue;
@@ -174,6 +174,7 @@ mod tests {
     use mail::{Address, Domain};
 
     use super::*;
+    use crate::certificate::Certificate;
     use crate::config::Plan;
 
     fn connector(name: &str, network: &str) -> InboundConnector {
@@ -190,7 +191,7 @@ mod tests {
 
     fn who(address: std::net::IpAddr) -> Who<'static> {
         let now = mail::Timestamp::default();
-        Who { address, certificate_names: &[], login: None, is_tls: false, now }
+        Who { address, certificate: Certificate::default(), login: None, is_tls: false, now }
     }
 
     #[track_caller]
@@ -275,8 +276,8 @@ mod tests {
         check(&admission, "192.0.2.2", "a@off.example", "all");
         check(&admission, "192.0.2.7", "a@cert.example", "550 5.7.1");
         let names = [Box::from("mail.cert.example")];
-        let who =
-            Who { certificate_names: &names, is_tls: true, ..who("192.0.2.9".parse().unwrap()) };
+        let certificate = Certificate { names: &names, issuer: "" };
+        let who = Who { certificate, is_tls: true, ..who("192.0.2.9".parse().unwrap()) };
         let sender = ReversePath::Address(Address::parse("a@cert.example").unwrap());
         let admitted = admission.admit_mail(&who, &sender, Answers::default()).unwrap();
         assert!(matches!(admitted, Admitted::By(connector) if connector.name == "cert"));

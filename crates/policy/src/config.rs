@@ -50,6 +50,8 @@ pub struct InboundConnector {
     pub name: String,
     /// Whether it is used. A disabled connector lets nobody in.
     pub enabled: bool,
+    /// Whose clients these are.
+    pub connector_type: ConnectorType,
     /// Networks and single addresses whose clients may relay, such as `["192.0.2.0/24", "::1"]`. One that is to end is written
     /// `{ network = "192.0.2.0/24", expires = "2027-01-31" }`: to the end of that day in UTC, or to a moment such as
     /// `2027-01-31T18:00:00Z`. Empty lets nobody in.
@@ -60,6 +62,9 @@ pub struct InboundConnector {
     /// `client_certificates` and `client_authorities` of a listener); its alternative names count, and its common
     /// name if it has none.
     pub certificate_names: Vec<String>,
+    /// Who must have issued the certificates of `certificate_names`: common names such as `Example Issuing CA`, or parts of
+    /// distinguished names such as `CN=Example Issuing CA, O=Example`. Empty: any authority that the listener trusts.
+    pub certificate_issuers: Vec<String>,
     /// Accounts whose clients may relay from any network once they have logged in: names such as `alice@example.com`, all
     /// accounts of a domain as `*@example.com`, or `*` for every account. Needs a listener with `auth`.
     pub logins: Vec<String>,
@@ -98,7 +103,8 @@ pub struct InboundConnector {
     /// reader: an `Authentication-Results` field is added, and those that pretend to be ours are removed (RFC 8601).
     pub checks_mail_auth: bool,
     /// Whether fields that speak inside the organisation are kept: `X-MS-Exchange-Organization-*`,
-    /// `X-MS-Exchange-CrossPremises-*`, `X-Chasqui-*`. `false` removes them. Left out, no header is looked at for them, and they stay.
+    /// `X-MS-Exchange-CrossPremises-*`, `X-Chasqui-*`. `false` removes them. Left out, they are kept of the organisation's
+    /// own clients and removed of a partner's (`connector_type`).
     pub cloud_services_mail_enabled: Option<bool>,
     /// Whether a message may name the outbound connector that it leaves by, in a header field `X-Chasqui-Connector: NAME`. That
     /// one is used whatever the priority, and the field is removed. Mail that it cannot take is refused with 550 5.7.1: it is
@@ -126,6 +132,25 @@ impl InboundConnector {
             || self.daily_messages_max.is_some()
             || self.daily_recipients_max.is_some()
             || self.rates != InboundRates::default()
+    }
+}
+
+/// Whose clients a connector is for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ConnectorType {
+    /// The organisation's own: what their mail says inside the organisation is believed.
+    #[default]
+    OnPremises,
+    /// Another organisation's: what speaks inside this one is removed from their mail.
+    Partner,
+}
+
+impl InboundConnector {
+    /// Whether fields that speak inside the organisation are removed from its mail.
+    pub fn strips_internal_fields(&self) -> bool {
+        let is_partner = self.connector_type == ConnectorType::Partner;
+        self.cloud_services_mail_enabled.map_or(is_partner, |keeps| !keeps)
     }
 }
 
@@ -158,6 +183,8 @@ impl Default for InboundConnector {
             enabled: true,
             networks: Vec::new(),
             certificate_names: Vec::new(),
+            certificate_issuers: Vec::new(),
+            connector_type: ConnectorType::default(),
             logins: Vec::new(),
             comment: String::new(),
             require_tls: false,

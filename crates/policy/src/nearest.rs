@@ -22,6 +22,8 @@ pub struct Nearest<'a> {
 pub enum Missed {
     /// The names of its certificate.
     CertificateName,
+    /// Who issued its certificate, which has the right name.
+    CertificateIssuer,
     /// Its address.
     Network,
     /// That its network had not expired, which it did then.
@@ -35,6 +37,9 @@ impl fmt::Display for Missed {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::CertificateName => out.write_str("another certificate name"),
+            Self::CertificateIssuer => {
+                out.write_str("a certificate of that name from another issuer")
+            }
             Self::Network => out.write_str("another address"),
             Self::Expired(at) => write!(out, "this address until {at}, when that expired"),
             Self::Enabled => out.write_str("that connector enabled"),
@@ -63,9 +68,16 @@ pub(crate) fn nearest<'a>(
     if let Some((at, connector)) = expired.max_by_key(|(at, _)| *at) {
         return Some(of(connector, Missed::Expired(at)));
     }
+    let of_another = connectors.iter().find(|connector| {
+        who.certificate.has_name(&connector.certificate_names)
+            && !who.certificate.is_issued_by(&connector.certificate_issuers)
+    });
+    if let Some(connector) = of_another {
+        return Some(of(connector, Missed::CertificateIssuer));
+    }
     let by_name = connectors.iter().filter_map(|connector| {
         let pairs = connector.certificate_names.iter().flat_map(|pattern| {
-            who.certificate_names.iter().map(move |name| labels_alike(pattern, name))
+            who.certificate.names.iter().map(move |name| labels_alike(pattern, name))
         });
         pairs.filter(|labels| *labels >= LABELS_MIN).max().map(|labels| (labels, connector))
     });
@@ -107,12 +119,14 @@ fn bits_alike(network: IpNet, client: IpAddr) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::certificate::Certificate;
     use crate::config::ClientNetwork;
 
-    fn who<'a>(client: &str, certificate_names: &'a [Box<str>]) -> Who<'a> {
+    fn who<'a>(client: &str, names: &'a [Box<str>]) -> Who<'a> {
         let address = client.parse().unwrap();
         let now = mail::Timestamp::from_rfc3339("2027-02-01T00:00:00Z").unwrap();
-        Who { address, certificate_names, login: None, is_tls: false, now }
+        let certificate = Certificate { names, issuer: "CN=Old CA" };
+        Who { address, certificate, login: None, is_tls: false, now }
     }
 
     /// What has expired is nearer than what is only like it.
@@ -149,6 +163,24 @@ mod tests {
         assert_eq!(admits("192.0.2.200", "2026-12-31T23:59:59.999Z"), Some("old"));
         assert_eq!(admits("192.0.2.200", "2027-01-01T00:00:00Z"), None);
         assert_eq!(admits("203.0.113.1", "2027-02-01T00:00:00Z"), Some("good"));
+    }
+
+    #[test]
+    fn oc_17_a_certificate_of_another_issuer_is_named_so() {
+        let connector = InboundConnector {
+            name: "partner".to_owned(),
+            certificate_names: vec!["*.partner.example".to_owned()],
+            certificate_issuers: vec!["New CA".to_owned()],
+            ..InboundConnector::default()
+        };
+        let names = [Box::from("mail.partner.example")];
+        let who = who("198.51.100.7", &names);
+        let admission = crate::Admission::new(vec![connector]);
+        assert_eq!(admission.ways(&who).count(), 0);
+        let got = admission.nearest(&who).unwrap();
+        assert_eq!((got.connector, got.missed), ("partner", Missed::CertificateIssuer));
+        let certificate = Certificate { issuer: "O=Partner, CN=new ca", ..who.certificate };
+        assert_eq!(admission.ways(&Who { certificate, ..who }).count(), 1);
     }
 
     #[test]

@@ -56,6 +56,7 @@ mod tests {
     use mail::{Address, ReversePath, Timestamp};
 
     use super::*;
+    use crate::certificate::Certificate;
     use crate::config::{AuthResult, InboundAuth};
     use crate::{Admitted, Answers, Who};
 
@@ -98,7 +99,7 @@ mod tests {
             let admission = Admission::new(connectors).with_plans(plans());
             let who = Who {
                 address: client.parse().unwrap(),
-                certificate_names: &names,
+                certificate: Certificate { names: &names, issuer: "" },
                 login: None,
                 is_tls: true,
                 now: Timestamp::default(),

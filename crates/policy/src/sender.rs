@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use mail::{Domain, EnhancedStatus, Reply, ReversePath, Timestamp};
 
+use crate::certificate::Certificate;
 use crate::config::InboundConnector;
 use crate::from_filter::FromFilter;
 
@@ -12,8 +13,8 @@ use crate::from_filter::FromFilter;
 pub struct Who<'a> {
     /// Its address.
     pub address: IpAddr,
-    /// The names in its certificate, if that is trusted.
-    pub certificate_names: &'a [Box<str>],
+    /// Its certificate, if that is trusted.
+    pub certificate: Certificate<'a>,
     /// The account that it logged in to.
     pub login: Option<&'a str>,
     /// Whether the session has TLS.

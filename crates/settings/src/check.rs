@@ -146,6 +146,13 @@ impl Check<'_> {
                 );
             }
             self.certificate_names(settings, number, &inbound.certificate_names);
+            if !inbound.certificate_issuers.is_empty() && inbound.certificate_names.is_empty() {
+                self.add(
+                    &item("inbound", number, "certificate_issuers"),
+                    "lets nobody in without names",
+                    "name certificates in `certificate_names`, or leave it out",
+                );
+            }
         }
     }
 

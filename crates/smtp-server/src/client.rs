@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::SocketAddr;
 
 use mail::{Origin, Timestamp};
+use policy::Certificate;
 use sasl::Identity;
 use telemetry::garbles;
 use tls::server::PeerCertificate;
@@ -49,7 +50,7 @@ impl Client {
     pub(crate) fn for_policy(&self, now: Timestamp) -> policy::Who<'_> {
         policy::Who {
             address: self.address.ip(),
-            certificate_names: self.certificate.as_ref().map_or(&[], |it| it.trusted_names()),
+            certificate: self.certificate.as_deref().map(trusted).unwrap_or_default(),
             login: self.login(),
             is_tls: self.tls.is_some(),
             now,
@@ -96,6 +97,11 @@ impl fmt::Display for Plain<'_> {
         use fmt::Write as _;
         self.0.chars().try_for_each(|c| out.write_char(if garbles(c) { '?' } else { c }))
     }
+}
+
+/// What a certificate says, if a trusted authority vouches for it.
+pub(crate) fn trusted(certificate: &PeerCertificate) -> Certificate<'_> {
+    Certificate { names: certificate.trusted_names(), issuer: certificate.trusted_issuer() }
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use mail::{Address, Reply};
 use smtp_session::server::Reason;
 use tokio::time::sleep;
 
+use crate::client::trusted;
 use crate::connection::Connection;
 use crate::end::End;
 use crate::greylist::Word;
@@ -78,7 +79,7 @@ impl Connection {
     fn is_let_in_by_name(&self) -> bool {
         let certificate = self.client.certificate.as_ref();
         let admission = &self.reception.policy.load().admission;
-        certificate.is_some_and(|it| admission.admit_holder(it.trusted_names()).is_some())
+        certificate.is_some_and(|it| admission.admit_holder(trusted(it)).is_some())
     }
 
     /// Counts accepted content.

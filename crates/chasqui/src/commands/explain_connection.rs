@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use anyhow::anyhow;
 use mail::{ReversePath, Timestamp};
 use policy::config::HeaderFrom;
-use policy::{Admission, Admitted as Verdict, Answers, Attribute, Lookup, Who};
+use policy::{Admission, Admitted as Verdict, Answers, Attribute, Certificate, Lookup, Who};
 use serde::Serialize;
 use settings::Settings;
 use units::Clock;
@@ -88,7 +88,10 @@ pub(super) fn who<'a>(client: &'a Client, names: &'a [Box<str>]) -> Who<'a> {
     Who {
         // Who comes from nowhere is in no network that anybody would write.
         address: client.ip.unwrap_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED)),
-        certificate_names: names,
+        certificate: Certificate {
+            names,
+            issuer: client.cert_issuer.as_deref().unwrap_or_default(),
+        },
         login: client.account.as_deref(),
         is_tls: client.tls || !names.is_empty(),
         now: Timestamp::from_millis(Clock::system().unix_millis()),

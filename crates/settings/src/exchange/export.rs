@@ -4,7 +4,7 @@ use admin::view::{Connector, Direction, ExportFormat, Fields};
 use serde_json::{Map, Value, json};
 
 use crate::edit::defaults;
-use crate::exchange::import::OWN as OWN_KEY;
+use crate::exchange::import::{CONNECTOR_TYPES, OWN as OWN_KEY};
 use crate::exchange::parameter::{Effect, Kind, all, command};
 use crate::exchange::powershell::{OWN, written};
 
@@ -53,9 +53,9 @@ impl Given {
         let parameters = vec![("Name", connector.name.clone().into())];
         let notes = left_out(connector);
         let mut given = Self { direction: connector.direction, parameters, own, notes };
-        if let Some(kind) = connector.fields.get("connector_type") {
-            given.own.remove("connector_type");
-            given.parameters.push(("ConnectorType", kind.clone()));
+        let kind = connector.fields.get("connector_type").and_then(Value::as_str);
+        if let Some((kind, _)) = CONNECTOR_TYPES.iter().find(|(_, ours)| Some(*ours) == kind) {
+            given.give("ConnectorType", "connector_type", (*kind).into());
         }
         let field = |name: &str| connector.fields.get(name);
         given.always("Enabled", "enabled", field("enabled"));

@@ -85,6 +85,10 @@ fn from_commands(text: &str) -> Result<Vec<Written>, String> {
     Ok(list)
 }
 
+/// Their words for whose clients a connector is for, and ours.
+pub(super) const CONNECTOR_TYPES: [(&str, &str); 2] =
+    [("OnPremises", "on_premises"), ("Partner", "partner")];
+
 /// The key of our own fields in JSON.
 pub(super) const OWN: &str = "Chasqui";
 
@@ -175,9 +179,9 @@ impl Taking<'_> {
                 Effect::Field(field, kind) => self.field((name, value), field, kind, &known),
             }
         }
-        self.connector_type(&known);
+        self.connector_type();
         match self.one.direction {
-            Direction::Inbound => self.certificate(&known),
+            Direction::Inbound => self.certificate(),
             Direction::Outbound => {
                 self.hosts();
                 self.tls();
@@ -237,23 +241,24 @@ impl Taking<'_> {
     }
 
     /// Exchange takes a connector for that of a partner if it is told nothing.
-    fn connector_type(&mut self, known: &Fields) {
-        if !known.contains_key("connector_type") {
-            if let Some(text) = self.text("ConnectorType") {
+    fn connector_type(&mut self) {
+        let text = self.text("ConnectorType");
+        if self.one.direction == Direction::Outbound {
+            if let Some(text) = text {
                 self.note(&format!("-ConnectorType {text} makes no difference here"));
             }
             return;
         }
-        let text = self.text("ConnectorType").unwrap_or_else(|| "Partner".to_owned());
-        match ["OnPremises", "Partner"].into_iter().find(|it| it.eq_ignore_ascii_case(&text)) {
-            Some(kind) => {
-                self.fields.insert("connector_type".to_owned(), kind.into());
+        let text = text.unwrap_or_else(|| "Partner".to_owned());
+        match CONNECTOR_TYPES.iter().find(|(name, _)| name.eq_ignore_ascii_case(&text)) {
+            Some((_, kind)) => {
+                self.fields.insert("connector_type".to_owned(), (*kind).into());
             }
             None => self.refuse("ConnectorType", "is neither OnPremises nor Partner"),
         }
     }
 
-    fn certificate(&mut self, known: &Fields) {
+    fn certificate(&mut self) {
         let Some(text) = self.text("TlsSenderCertificateName") else { return };
         let (issuer, subject) = match text.strip_prefix("<I>") {
             Some(rest) => match rest.split_once("<S>") {
@@ -265,15 +270,8 @@ impl Taking<'_> {
             None => (None, text.strip_prefix("<S>").unwrap_or(&text)),
         };
         self.fields.insert("certificate_names".to_owned(), json!([common_name(subject)]));
-        match issuer {
-            Some(issuer) if known.contains_key("certificate_issuers") => {
-                self.fields.insert("certificate_issuers".to_owned(), json!([issuer]));
-            }
-            Some(_) => self.refuse(
-                "TlsSenderCertificateName",
-                "names an issuer, which is not asked for here; `client_authorities` of a listener says who may issue",
-            ),
-            None => {}
+        if let Some(issuer) = issuer {
+            self.fields.insert("certificate_issuers".to_owned(), json!([issuer]));
         }
     }
 

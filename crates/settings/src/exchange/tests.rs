@@ -268,3 +268,27 @@ proptest! {
         drop(import(&text));
     }
 }
+
+/// Whose clients it is for is said in their words, and who issued a certificate with its name.
+#[test]
+fn types_and_issuers_are_taken_over_and_back() {
+    let fields = |text: &str| match import(text).unwrap().edits.remove(0).action {
+        Action::Put(fields) => fields,
+        other => panic!("{other:?}"),
+    };
+    let certificate = "-TlsSenderCertificateName '<I>CN=Good CA<S>CN=mail.x.example'";
+    for (said, want) in [("-ConnectorType onpremises", "on_premises"), ("", "partner")] {
+        let text = format!("New-InboundConnector -Name in {said} {certificate}");
+        let fields = fields(&text);
+        assert_eq!(fields["connector_type"], want, "{text}");
+        assert_eq!(fields["certificate_issuers"], json!(["CN=Good CA"]));
+        let (direction, enabled) = (Direction::Inbound, true);
+        let (name, file) = ("in".to_owned(), "x.toml".into());
+        let connector =
+            Connector { enabled, file, direction, name, fields, usage: None, intake: None };
+        let exported = export(&[connector], ExportFormat::Powershell);
+        let kind = if want == "partner" { "Partner" } else { "OnPremises" };
+        assert!(exported.contains(&format!("-ConnectorType '{kind}'")), "{exported}");
+        assert!(exported.contains("<S>CN=mail.x.example"), "{exported}");
+    }
+}

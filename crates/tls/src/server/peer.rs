@@ -17,6 +17,8 @@ pub struct PeerCertificate {
     pub subject: Box<str>,
     /// The names of hosts that it is for, in lower case: its alternative names, else its common name.
     pub names: Box<[Box<str>]>,
+    /// Who issued it: `CN=Example Issuing CA, O=Example`.
+    pub issuer: Box<str>,
     /// Why it is not trusted, in words; its texts then prove nothing.
     pub fault: Option<Box<str>>,
 }
@@ -27,13 +29,28 @@ impl PeerCertificate {
         if self.fault.is_none() { &self.names } else { &[] }
     }
 
+    /// Who issued it, if a trusted authority vouches for that; else nobody.
+    pub fn trusted_issuer(&self) -> &str {
+        if self.fault.is_none() { &self.issuer } else { "" }
+    }
+
     /// Reads what `certificate` says; `fault` is why it is not trusted.
     pub(super) fn read(certificate: &CertificateDer<'_>, fault: Option<Box<str>>) -> Self {
         let Ok((_, read)) = X509Certificate::from_der(certificate) else {
             let fault = fault.or_else(|| Some("the certificate cannot be read".into()));
-            return Self { subject: Box::default(), names: Box::default(), fault };
+            return Self {
+                subject: Box::default(),
+                names: Box::default(),
+                issuer: Box::default(),
+                fault,
+            };
         };
-        Self { subject: plain(&read.subject().to_string()), names: names(&read), fault }
+        Self {
+            subject: plain(&read.subject().to_string()),
+            names: names(&read),
+            issuer: plain(&read.issuer().to_string()),
+            fault,
+        }
     }
 }
 
