@@ -21,7 +21,7 @@ fn client(server: &Relay, lines: &str) -> Relay {
     let next_hop = server.listener("submission");
     let outbound = format!(
         "name = \"office\"\ntls = \"encrypt\"\nrecipient_domains = [\"receiver.example\"]\n\
-         hosts = [{{ host = \"127.0.0.1\", port = {} }}]\n{lines}",
+         smart_hosts = [{{ host = \"127.0.0.1\", port = {} }}]\n{lines}",
         next_hop.port()
     );
     let settings = Settings::towards(next_hop)

@@ -83,7 +83,7 @@ fn oc_15_a_certificate_without_a_login_sends_to_two_recipients() {
 #[test]
 fn oc_20_an_address_may_change_where_the_certificate_stays() {
     let case = Case::start("ask", &["mail.partner.example"], |settings| {
-        settings.push("inbound", "name = \"office\"\nnetworks = [\"127.0.0.5\"]")
+        settings.push("inbound", "name = \"office\"\nsender_ip_addresses = [\"127.0.0.5\"]")
     });
     let client = case.issue("good", &["mail.partner.example"]);
     for source in ["127.0.0.5", "127.0.0.6", "127.0.0.7"] {
@@ -101,7 +101,7 @@ fn oc_20_an_address_may_change_where_the_certificate_stays() {
 fn oc_17_a_certificate_from_another_issuer_is_named_so() {
     for (issuer, is_let_in) in [("private authority", true), ("CN=Other Authority", false)] {
         let case = Case::start("ask", &["mail.partner.example"], |settings| {
-            settings.set("inbound.0.certificate_issuers", vec![issuer.to_owned()])
+            settings.set("inbound.0.tls_sender_certificate_issuers", vec![issuer.to_owned()])
         });
         let client = case.issue("good", &["mail.partner.example"]);
         let said = send_from(&case, "127.0.0.1", Some(&client));

@@ -98,8 +98,8 @@ impl Case {
             .set("listener.0.key", path("key.pem"))
             .set("listener.0.client_certificates", asked)
             .set("listener.0.client_authorities", path("roots.pem"))
-            .set("inbound.0.networks", vec!["192.0.2.0/28"])
-            .set("inbound.0.certificate_names", names);
+            .set("inbound.0.sender_ip_addresses", vec!["192.0.2.0/28"])
+            .set("inbound.0.tls_sender_certificate_names", names);
         Self { relay: Relay::start(turn(settings)), sink, server, authority, folder }
     }
 
@@ -208,7 +208,7 @@ fn oc_08_an_incomplete_chain_is_named() {
 #[test]
 fn oc_17_what_stopped_matching_is_named() {
     let case = Case::start("ask", &["mail.partner.example"], |settings| {
-        settings.push("inbound", "name = \"office\"\nnetworks = [\"127.0.0.7\"]")
+        settings.push("inbound", "name = \"office\"\nsender_ip_addresses = [\"127.0.0.7\"]")
     });
     let expired = case.authority.issue(
         (case.folder.path(), "expired"),
@@ -238,7 +238,7 @@ fn oc_17_what_stopped_matching_is_named() {
 #[test]
 fn oc_09_a_certificate_goes_before_an_address() {
     let case = Case::start("ask", &["mail.partner.example"], |settings| {
-        settings.push("inbound", "name = \"office\"\nnetworks = [\"127.0.0.1\"]")
+        settings.push("inbound", "name = \"office\"\nsender_ip_addresses = [\"127.0.0.1\"]")
     });
     let output = case.talk(None, &[]);
     assert!(rcpt(&output).starts_with("250 2.1.5"), "{output:?}");
@@ -331,7 +331,9 @@ fn a_session_is_resumed() {
 #[test]
 fn renegotiation_is_refused() {
     let case = Case::start("no", &[], |settings| {
-        settings.set("inbound.0.networks", vec!["127.0.0.1"]).set("listener.0.idle_wait_max", "1s")
+        settings
+            .set("inbound.0.sender_ip_addresses", vec!["127.0.0.1"])
+            .set("listener.0.idle_wait_max", "1s")
     });
     let mut command = Command::new("openssl");
     let server = case.relay.smtp().to_string();

@@ -140,10 +140,11 @@ fn a_dead_host_before_a_good_one_is_a_warning() {
     let host = |address: SocketAddr, order| {
         format!("{{ host = \"127.0.0.1\", port = {}, order = {order} }}", address.port())
     };
-    let hosts = format!("hosts = [{}, {}]", host(nobody, 1), host(sink.address(), 2));
+    let hosts = format!("smart_hosts = [{}, {}]", host(nobody, 1), host(sink.address(), 2));
     let hosts: toml::Table = hosts.parse().unwrap();
-    let relay =
-        Relay::start(Settings::towards(nobody).set("outbound.0.hosts", hosts["hosts"].clone()));
+    let relay = Relay::start(
+        Settings::towards(nobody).set("outbound.0.smart_hosts", hosts["smart_hosts"].clone()),
+    );
     let good = tried(&relay, &[]);
     assert_eq!(good["verdict"], "warn", "{good}");
     assert_eq!(verdicts(&good)[..4], ["dns pass", "tcp warn", "dns pass", "tcp pass"]);
@@ -208,7 +209,7 @@ fn oc_21_a_probe_is_sent_and_asks_for_a_report() {
 fn ee_16_a_connector_that_fails_is_saved_only_if_confirmed() {
     let sink = Sink::scripted(refuses(Stage::Rcpt, "550 5.1.1 no such person"));
     let relay = Relay::towards(sink.address());
-    let hosts = format!("hosts=[{{host=\"127.0.0.1\",port={}}}]", sink.address().port());
+    let hosts = format!("smart_hosts=[{{host=\"127.0.0.1\",port={}}}]", sink.address().port());
     let add = [
         "connector",
         "add",

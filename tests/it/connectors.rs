@@ -52,7 +52,8 @@ fn stranger(relay: &Relay) -> Reply {
 }
 
 fn settings(sink: &Sink) -> Settings {
-    Settings::towards(sink.address()).set("inbound.0.networks", vec!["127.0.0.1".to_owned()])
+    Settings::towards(sink.address())
+        .set("inbound.0.sender_ip_addresses", vec!["127.0.0.1".to_owned()])
 }
 
 fn write(relay: &Relay, name: &str, text: &str) {
@@ -70,14 +71,18 @@ fn reload(relay: &Relay) {
 fn oc_01_a_connector_is_listed_identically_by_all() {
     let sink = Sink::start();
     let relay = Relay::start(settings(&sink));
-    write(&relay, "by-file.toml", "[[inbound]]\nname = \"by-file\"\nnetworks = [\"192.0.2.1\"]\n");
+    write(
+        &relay,
+        "by-file.toml",
+        "[[inbound]]\nname = \"by-file\"\nsender_ip_addresses = [\"192.0.2.1\"]\n",
+    );
     reload(&relay);
 
     // The summary comes before the change, and without a terminal nothing is changed unasked.
-    let words = ["connector", "add", "by-cli", "--inbound", "networks=[\"192.0.2.2\"]"];
+    let words = ["connector", "add", "by-cli", "--inbound", "sender_ip_addresses=[\"192.0.2.2\"]"];
     let refused = relay.cli(&words);
     assert_eq!(refused.status.code(), Some(2), "{refused:?}");
-    let summary = "inbound connector by-cli: new\n  networks: [] → [\"192.0.2.2/32\"]\n";
+    let summary = "inbound connector by-cli: new\n  sender_ip_addresses: [] → [\"192.0.2.2/32\"]\n";
     assert_eq!(refused.stdout, summary);
     assert!(refused.stderr.contains("--yes"), "{refused:?}");
     assert!(!relay.folder().join("connectors.d/inbound-by-cli.toml").exists());
@@ -87,7 +92,7 @@ fn oc_01_a_connector_is_listed_identically_by_all() {
     assert!(twice.stderr.contains("already an inbound connector `by-cli`"), "{twice:?}");
 
     let put = "PUT /v1/connectors/inbound/by-api";
-    let fields = json!({ "networks": ["192.0.2.3"] });
+    let fields = json!({ "sender_ip_addresses": ["192.0.2.3"] });
     let planned = value(&private(&relay, &format!("{put}?dry_run=true"), &fields));
     assert_eq!(planned["done"], false);
     assert_eq!(planned["changes"][0]["fields"][0]["new"], json!(["192.0.2.3/32"]));
@@ -106,7 +111,7 @@ fn oc_01_a_connector_is_listed_identically_by_all() {
         let mut one = relay.cli_json(&["connector", "show", name]);
         let path = format!("GET /v1/connectors/inbound/{name}");
         assert_eq!(value(&private(&relay, &path, &Value::Null)), one);
-        one["fields"]["networks"].take();
+        one["fields"]["sender_ip_addresses"].take();
         (one["fields"].take(), one["enabled"].take())
     };
     assert_eq!(of("by-file"), of("by-cli"));
@@ -121,7 +126,8 @@ fn edits_of_inbound_connectors_need_no_restart() {
     let sink = Sink::start();
     let relay = Relay::start(settings(&sink));
     assert_eq!(stranger(&relay).code, 550);
-    let add = ["connector", "add", "more", "--inbound", "networks=[\"127.0.0.9\"]", "--yes"];
+    let add =
+        ["connector", "add", "more", "--inbound", "sender_ip_addresses=[\"127.0.0.9\"]", "--yes"];
     relay.cli(&add).succeeded();
     assert_eq!(stranger(&relay).code, 250);
     relay.cli(&["connector", "disable", "more", "--yes"]).succeeded();
@@ -157,7 +163,7 @@ fn da_01_an_outbound_record_is_used_unless_it_is_inactive() {
 
     let record = |domain: &str, enabled: bool| {
         format!(
-            "[[outbound]]\nname = \"file\"\nrecipient_domains = [\"{domain}\"]\ntls = \"none\"\nhosts = {host}\nenabled = {enabled}\npriority = 5\n"
+            "[[outbound]]\nname = \"file\"\nrecipient_domains = [\"{domain}\"]\ntls = \"none\"\nsmart_hosts = {host}\nenabled = {enabled}\npriority = 5\n"
         )
     };
     write(&relay, "file.toml", &record("file.example", false));
@@ -172,7 +178,8 @@ fn da_01_an_outbound_record_is_used_unless_it_is_inactive() {
     });
     check("file.example", true);
 
-    let fields = ["recipient_domains=[\"cli.example\"]", "tls=\"none\"", &format!("hosts={host}")];
+    let fields =
+        ["recipient_domains=[\"cli.example\"]", "tls=\"none\"", &format!("smart_hosts={host}")];
     let add = [&["connector", "add", "cli", "--outbound", "--yes"], &fields[..]].concat();
     relay.cli(&add).succeeded();
     check("cli.example", true);
@@ -181,7 +188,7 @@ fn da_01_an_outbound_record_is_used_unless_it_is_inactive() {
 
     let fields = json!({
         "recipient_domains": ["api.example"], "tls": "none",
-        "hosts": [{ "host": address.ip().to_string(), "port": address.port() }],
+        "smart_hosts": [{ "host": address.ip().to_string(), "port": address.port() }],
     });
     value(&private(&relay, "PUT /v1/connectors/outbound/api", &fields));
     check("api.example", true);
@@ -197,16 +204,17 @@ fn da_01_an_outbound_record_is_used_unless_it_is_inactive() {
 fn a_reload_or_an_edit_with_problems_changes_nothing() {
     let sink = Sink::start();
     let relay = Relay::start(settings(&sink));
-    let add = ["connector", "add", "bad", "--inbound", "--yes", "networks=[\"127.0.0.9/40\"]"];
+    let add =
+        ["connector", "add", "bad", "--inbound", "--yes", "sender_ip_addresses=[\"127.0.0.9/40\"]"];
     let refused = relay.cli(&add);
     assert!(refused.stderr.contains("is not a network"), "{refused:?}");
     let path = "PUT /v1/connectors/inbound/bad";
-    let answer = private(&relay, path, &json!({ "netwroks": [] }));
+    let answer = private(&relay, path, &json!({ "sender_ip_adresses": [] }));
     assert_eq!(answer.status, 400, "{answer:?}");
-    assert!(answer.body.contains("did you mean `networks`?"), "{answer:?}");
+    assert!(answer.body.contains("did you mean `sender_ip_addresses`?"), "{answer:?}");
     assert!(!relay.folder().join("connectors.d").exists());
 
-    let new = "[[inbound]]\nname = \"more\"\nnetworks = [\"127.0.0.9\"]\n";
+    let new = "[[inbound]]\nname = \"more\"\nsender_ip_addresses = [\"127.0.0.9\"]\n";
     write(&relay, "a.toml", new);
     write(&relay, "b.toml", "[[inbound]]\nname = \"more\"\n");
     relay.process().signal("HUP");
@@ -248,10 +256,10 @@ fn oc_10_connectors_come_from_powershell_and_go_there() {
     assert_eq!(stranger(&relay).code, 250);
     let partner = relay.cli_json(&["connector", "show", "partner"])["fields"].take();
     assert_eq!(
-        (&partner["tls"], &partner["tls_name"]),
+        (&partner["tls"], &partner["tls_domain"]),
         (&json!("verify"), &json!("*.partner.example"))
     );
-    assert_eq!(partner["hosts"][0]["host"], "mx.partner.example");
+    assert_eq!(partner["smart_hosts"][0]["host"], "mx.partner.example");
 
     for format in ["powershell", "json"] {
         let text = relay.cli(&["connector", "export", "--format", format]).succeeded();
@@ -327,17 +335,17 @@ fn oc_22_each_field_of_exchange_counts_or_is_refused() {
     };
     for (connector, name, want) in [
         ("in", "sender_domains", json!(["own.example"])),
-        ("in", "certificate_names", json!(["mail.own.example"])),
+        ("in", "tls_sender_certificate_names", json!(["mail.own.example"])),
         ("in", "restrict_domains_to_certificate", json!(true)),
         ("out", "recipient_domains", json!(["partner.example"])),
         ("out", "is_transport_rule_scoped", json!(true)),
         ("out", "tls", json!("verify")),
-        ("out", "tls_name", json!("*.partner.example")),
+        ("out", "tls_domain", json!("*.partner.example")),
         ("out", "test_mode", json!(true)),
     ] {
         assert_eq!(field(connector, name), want, "{connector} {name}");
     }
-    assert_eq!(field("out", "hosts")[0]["host"], "mx.partner.example");
+    assert_eq!(field("out", "smart_hosts")[0]["host"], "mx.partner.example");
 }
 
 /// Who may only look is told so, and it is written down.
@@ -361,7 +369,7 @@ fn oc_11_without_the_role_nothing_is_created() {
     relay.restart();
     let (viewer, admin) = (&tokens[0], &tokens[1]);
     let path = "/v1/connectors/inbound/more";
-    let fields = json!({ "networks": ["127.0.0.9"] });
+    let fields = json!({ "sender_ip_addresses": ["127.0.0.9"] });
     let list = value(&public(&relay, "GET /v1/connectors", viewer, &Value::Null));
     assert_eq!(list["connectors"][0]["name"], "tests");
     for (token, want) in [("", 401), ("guess", 401), (viewer.as_str(), 403)] {
@@ -391,7 +399,8 @@ fn the_files_are_edited_while_no_relay_runs() {
     let sink = Sink::start();
     let mut relay = Relay::start(settings(&sink));
     relay.terminate();
-    let add = ["connector", "add", "more", "--inbound", "--yes", "networks=[\"127.0.0.9\"]"];
+    let add =
+        ["connector", "add", "more", "--inbound", "--yes", "sender_ip_addresses=[\"127.0.0.9\"]"];
     let said = relay.cli(&add).succeeded();
     assert!(said.contains("at the next start"), "{said}");
     relay.restart();

@@ -12,7 +12,8 @@ use crate::harness::sink::Sink;
 use crate::harness::wait::wait_until;
 
 fn limited(sink: &Sink, more: &str) -> Settings {
-    let hosts = format!("hosts = [{{ host = \"127.0.0.1\", port = {} }}]", sink.address().port());
+    let hosts =
+        format!("smart_hosts = [{{ host = \"127.0.0.1\", port = {} }}]", sink.address().port());
     Settings::towards(sink.address()).push(
         "outbound",
         &format!(
@@ -109,7 +110,7 @@ fn da_16_the_rest_spills_to_the_next_connector() {
         let (sink, next) = (Sink::start(), Sink::start());
         let port = i64::from(next.address().port());
         let more = "daily_messages_max = 2\non_limit = \"spill\"";
-        let settings = limited(&sink, more).set("outbound.0.hosts.0.port", port);
+        let settings = limited(&sink, more).set("outbound.0.smart_hosts.0.port", port);
         let mut relay = Relay::start(settings);
         submit(&relay, 0..30);
         wait_until("an empty queue", || relay.cli_json(&["status"])["spool"]["messages"] == 0);
@@ -166,7 +167,7 @@ fn a_rate_holds_back_what_is_over_it() {
 fn oc_22_test_mode_carries_no_mail() {
     let (sink, next) = (Sink::start(), Sink::start());
     let port = i64::from(next.address().port());
-    let settings = limited(&sink, "test_mode = true").set("outbound.0.hosts.0.port", port);
+    let settings = limited(&sink, "test_mode = true").set("outbound.0.smart_hosts.0.port", port);
     let relay = Relay::start(settings);
     submit(&relay, 0..1);
     next.wait_accepted(1);

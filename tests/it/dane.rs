@@ -73,7 +73,7 @@ fn settings(dns: &Dns, port: u16) -> Settings {
     Settings::towards(([127, 0, 0, 1], port).into())
         .set("resolver.servers", servers)
         .set("resolver.trusts_dnssec", true)
-        .set("outbound.0.hosts", toml::Value::Array(Vec::new()))
+        .set("outbound.0.smart_hosts", toml::Value::Array(Vec::new()))
         .set("outbound.0.port", i64::from(port))
         .set("outbound.0.tls", "dane")
 }
@@ -264,11 +264,11 @@ fn a_smart_host_is_looked_up_at_its_port() {
     let host = Host::start();
     let port = host.address().port();
     let dns = zone(port, &[right(&host.certificate), Record::Secure]);
-    let hosts = format!("hosts = [{{ host = \"mx.receiver.example\", port = {port} }}]");
+    let hosts = format!("smart_hosts = [{{ host = \"mx.receiver.example\", port = {port} }}]");
     let hosts: toml::Table = hosts.parse().expect("a list");
     let relay = Relay::start(
         settings(&dns, port)
-            .set("outbound.0.hosts", hosts["hosts"].clone())
+            .set("outbound.0.smart_hosts", hosts["smart_hosts"].clone())
             .set("outbound.0.tls", "dane-only"),
     );
     submit(&relay, "smart");

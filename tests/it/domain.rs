@@ -205,7 +205,7 @@ fn da_19_spf_is_merged() {
     }
     assert_eq!(spf("good.test")["grade"], "pass");
     let settings = known_relay(&dns)
-        .set("outbound.0.hosts", toml::value::Array::new())
+        .set("outbound.0.smart_hosts", toml::value::Array::new())
         .set("outbound.0.source_addresses", vec!["10.0.0.1", "192.0.2.5"]);
     let (report, _) = examined(&written(settings), "none.test");
     let record = &one(&report, "SPF")["advice"]["record"]["value"];

@@ -166,7 +166,7 @@ fn a_next_hop_that_is_not_there_is_told_of_in_words() {
     let sink = Sink::start();
     let dead = format!(
         "name = \"dead\"\ntls = \"none\"\nrecipient_domains = [\"dead.example\"]\n\
-         hosts = [{{ host = \"127.0.0.1\", port = {} }}]",
+         smart_hosts = [{{ host = \"127.0.0.1\", port = {} }}]",
         closed.port()
     );
     let settings = Settings::towards(sink.address()).push("outbound", &dead);

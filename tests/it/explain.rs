@@ -32,7 +32,8 @@ fn names(list: &Value) -> Vec<(&str, &str)> {
 fn ee_11_no_mail_goes_to_a_disabled_connector_and_route_says_so() {
     let (any, off) = (Sink::start(), Sink::start());
     let address = off.address();
-    let hosts = format!("hosts = [{{ host = \"{}\", port = {} }}]", address.ip(), address.port());
+    let hosts =
+        format!("smart_hosts = [{{ host = \"{}\", port = {} }}]", address.ip(), address.port());
     let own = "recipient_domains = [\"x.example\"]\ntls = \"none\"";
     let connector = format!("name = \"off\"\nenabled = false\n{own}\n{hosts}");
     let settings = Settings::towards(any.address())
@@ -91,10 +92,16 @@ fn oc_09_explain_connection_says_what_lets_a_client_in() {
     let settings = accounts
         .settings(&sink)
         .set("listener.2.client_certificates", "ask")
-        .set("inbound.0.networks", networks)
+        .set("inbound.0.sender_ip_addresses", networks)
         .set("inbound.0.logins", toml::Value::Array(Vec::new()))
-        .push("inbound", "name = \"holder\"\ncertificate_names = [\"mail.partner.example\"]")
-        .push("inbound", "name = \"off\"\nenabled = false\nnetworks = [\"192.0.2.0/24\"]")
+        .push(
+            "inbound",
+            "name = \"holder\"\ntls_sender_certificate_names = [\"mail.partner.example\"]",
+        )
+        .push(
+            "inbound",
+            "name = \"off\"\nenabled = false\nsender_ip_addresses = [\"192.0.2.0/24\"]",
+        )
         .push("inbound", "name = \"people\"\nlogins = [\"*@own.example\"]");
     let relay = at_rest(&settings);
     let ask = |words: &[&str]| relay.cli_json(&[&["explain-connection"], words].concat());
@@ -120,7 +127,7 @@ fn oc_09_explain_connection_says_what_lets_a_client_in() {
 /// What connectors ask of senders is asked here too, also of connectors in files of their own.
 #[test]
 fn what_is_asked_of_senders_is_explained() {
-    let own = "name = \"own\"\nnetworks = [\"192.0.2.0/24\"]\nrequire_tls = true\n\
+    let own = "name = \"own\"\nsender_ip_addresses = [\"192.0.2.0/24\"]\nrequire_tls = true\n\
         sender_domains = [\"own.example\"]\nrestrict_domains_to_ip_addresses = true";
     let relay = at_rest(&offline());
     let folder = relay.settings_path().parent().unwrap().join("connectors.d");

@@ -82,7 +82,7 @@ fn a_hook_adds_a_header_and_a_class_and_changes_recipients() {
     let settings = with_hook(&sink, &hook, "")
         .push(
             "outbound",
-            &format!("name = \"bulk\"\ntls = \"none\"\nis_transport_rule_scoped = true\nhosts = [{{ host = \"{host}\", port = {port} }}]"),
+            &format!("name = \"bulk\"\ntls = \"none\"\nis_transport_rule_scoped = true\nsmart_hosts = [{{ host = \"{host}\", port = {port} }}]"),
         )
         .push(
             "rule",

@@ -72,7 +72,7 @@ fn who_has_logged_in_does_not_wait() {
     let settings = accounts
         .settings(&sink)
         .set("listener.0.auth.login_without_tls", true)
-        .set("inbound.0.networks", vec!["127.0.0.0/8".to_owned()]);
+        .set("inbound.0.sender_ip_addresses", vec!["127.0.0.0/8".to_owned()]);
     let relay = Relay::start(with_greylist(settings));
     let mut session = connect(&relay, 1);
     assert_eq!(rcpt(&mut session, "bo@receiver.example").code, 451);

@@ -51,7 +51,9 @@ fn oc_17_an_address_counts_until_it_expires_and_no_reload_is_needed() {
     for seconds in [3, 10, 30] {
         let until = in_seconds(seconds).rfc3339();
         let list = networks(&[("127.0.0.8/32", &until), ("127.0.0.9/32", "2001-01-31")]);
-        let relay = Relay::start(Settings::towards(sink.address()).set("inbound.0.networks", list));
+        let relay = Relay::start(
+            Settings::towards(sink.address()).set("inbound.0.sender_ip_addresses", list),
+        );
         let mut session = open(&relay, 8);
         if !told(&mut session).starts_with("250 ") {
             continue;
@@ -86,11 +88,12 @@ fn ends_of_addresses_are_kept_shown_and_warned_of() {
         ("198.51.100.0/24", &late),
         ("203.0.113.7/32", "2001-01-31"),
     ]);
-    let relay = Relay::start(Settings::towards(sink.address()).set("inbound.0.networks", list));
+    let relay =
+        Relay::start(Settings::towards(sink.address()).set("inbound.0.sender_ip_addresses", list));
     let checked = relay.cli(&["config", "check"]);
     for words in [
-        format!("inbound.networks: 192.0.2.0/24 lets clients in until {soon}"),
-        "inbound.networks: 203.0.113.7/32 let clients in until 2001-01-31".to_owned(),
+        format!("inbound.sender_ip_addresses: 192.0.2.0/24 lets clients in until {soon}"),
+        "inbound.sender_ip_addresses: 203.0.113.7/32 let clients in until 2001-01-31".to_owned(),
     ] {
         assert!(checked.stderr.contains(&words), "{checked:?}");
     }
@@ -99,7 +102,7 @@ fn ends_of_addresses_are_kept_shown_and_warned_of() {
     let shown = relay.cli_json(&["connector", "show", "tests"]);
     let table = |network: &str, expires: &str| serde_json::json!({ "network": network, "expires": expires });
     assert_eq!(
-        shown["fields"]["networks"],
+        shown["fields"]["sender_ip_addresses"],
         serde_json::json!([
             "127.0.0.1/32",
             table("192.0.2.0/24", &soon),
@@ -107,14 +110,14 @@ fn ends_of_addresses_are_kept_shown_and_warned_of() {
             table("203.0.113.7/32", "2001-01-31"),
         ])
     );
-    let add = "networks=[{ network = \"127.0.0.9\", expires = \"2001-01-31\" }]";
+    let add = "sender_ip_addresses=[{ network = \"127.0.0.9\", expires = \"2001-01-31\" }]";
     relay.cli(&["connector", "add", "old", "--inbound", add, "--yes"]).succeeded();
     assert!(told(&mut open(&relay, 9)).contains("a time that is over"));
     let bad = relay.cli(&[
         "connector",
         "set",
         "old",
-        "networks=[{ network = \"::1\", expires = \"soon\" }]",
+        "sender_ip_addresses=[{ network = \"::1\", expires = \"soon\" }]",
         "--yes",
     ]);
     assert!(bad.stderr.contains("`soon` is no time: write a day"), "{bad:?}");
@@ -194,7 +197,7 @@ fn the_from_of_the_header_must_fit_where_a_connector_asks() {
             _ => "",
         };
         let connector = format!(
-            "name = \"app\"\nnetworks = [\"127.0.0.1\"]\nheader_from = \"{rule}\"\n{lists}"
+            "name = \"app\"\nsender_ip_addresses = [\"127.0.0.1\"]\nheader_from = \"{rule}\"\n{lists}"
         );
         let relay = Relay::start(only(&sink, &connector));
         let said = deliver(&relay, sender, header);
@@ -210,7 +213,8 @@ fn the_from_of_the_header_must_fit_where_a_connector_asks() {
 #[test]
 fn what_is_asked_of_the_from_is_explained() {
     let sink = Sink::start();
-    let connector = "name = \"app\"\nnetworks = [\"127.0.0.1\"]\nheader_from = \"same-domain\"";
+    let connector =
+        "name = \"app\"\nsender_ip_addresses = [\"127.0.0.1\"]\nheader_from = \"same-domain\"";
     let relay = Relay::start(only(&sink, connector));
     let words = ["explain-connection", "--ip", "127.0.0.1"];
     assert_eq!(relay.cli_json(&words)["header_from"], "same-domain");
@@ -250,7 +254,7 @@ fn mail(session: &mut Smtp) -> String {
 #[test]
 fn ee_24_a_way_that_the_plan_lacks_is_refused_with_its_words() {
     let sink = Sink::start();
-    let connector = "name = \"acme\"\nnetworks = [\"127.0.0.1\"]\nplan = \"small\"";
+    let connector = "name = \"acme\"\nsender_ip_addresses = [\"127.0.0.1\"]\nplan = \"small\"";
     let settings = with_plans(only(&sink, connector))
         .set("listener.0.rates.client.messages", "1/1h")
         .set("listener.0.defence.ban_after", "2/1h");
@@ -267,7 +271,8 @@ fn ee_24_a_way_that_the_plan_lacks_is_refused_with_its_words() {
     assert_eq!(explained["refusal"], NOT_IN_PLAN, "{explained}");
     assert_eq!(explained["reason"], "plan small of connector acme does not include `network`");
     let checked = relay.cli(&["config", "check"]);
-    let warning = "inbound.networks: plan `small` does not include `network`, so it is refused";
+    let warning =
+        "inbound.sender_ip_addresses: plan `small` does not include `network`, so it is refused";
     assert!(checked.stderr.contains(warning), "{checked:?}");
     let bad = relay.cli(&["connector", "set", "acme", "plan=huge", "--yes"]);
     assert!(bad.stderr.contains("inbound.plan: there is no plan `huge`"), "{bad:?}");
@@ -303,7 +308,7 @@ fn ee_24_spf_without_the_plan_is_refused_and_not_looked_up() {
 fn ee_24_certified_mail_needs_the_plan_for_it() {
     let sink = Sink::start();
     let plan = "name = \"plain\"\nincludes = [\"network\"]";
-    let connector = "name = \"acme\"\nnetworks = [\"127.0.0.1\"]\nplan = \"plain\"\n\
+    let connector = "name = \"acme\"\nsender_ip_addresses = [\"127.0.0.1\"]\nplan = \"plain\"\n\
         certified_suffix = \"evidence.example\"";
     let settings = with_plans(only(&sink, connector)).push("plan", plan).push(
         "rule",

@@ -12,12 +12,12 @@ const MAIL: &str = "MAIL FROM:<ana@own.example>";
 
 /// A relay with one limited connector and one without limits.
 fn relay(sink: &Sink, limits: &str) -> Relay {
-    let connector = format!("name = \"acme\"\nnetworks = [\"127.0.0.1\"]\n{limits}");
+    let connector = format!("name = \"acme\"\nsender_ip_addresses = [\"127.0.0.1\"]\n{limits}");
     let settings = Settings::towards(sink.address())
         .set("inbound", Vec::<toml::Value>::new())
         .push("listener", "name = \"second\"\naddress = \"127.0.0.1:0\"")
         .push("inbound", &connector)
-        .push("inbound", "name = \"free\"\nnetworks = [\"127.0.0.2\"]");
+        .push("inbound", "name = \"free\"\nsender_ip_addresses = [\"127.0.0.2\"]");
     Relay::start(settings)
 }
 
@@ -197,7 +197,7 @@ fn limits_and_plans_are_exported_and_come_back() {
     let relay = relay(&sink, "");
     let settings =
         relay.settings().clone().push("plan", "name = \"all\"\nincludes = [\"network\"]");
-    let acme = format!("name = \"extra\"\nnetworks = [\"192.0.2.1\"]\n{limits}");
+    let acme = format!("name = \"extra\"\nsender_ip_addresses = [\"192.0.2.1\"]\n{limits}");
     drop(relay);
     let relay = Relay::start(settings.push("inbound", &acme));
     for format in ["powershell", "json"] {

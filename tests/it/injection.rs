@@ -103,7 +103,7 @@ fn no_word_of_a_proxy_writes_a_line() {
             "listener",
             "name = \"proxied\"\naddress = \"127.0.0.1:0\"\nproxy_networks = [\"127.0.0.1\"]",
         )
-        .set("inbound.0.networks", vec!["127.0.0.0/8", "192.0.2.0/24"]);
+        .set("inbound.0.sender_ip_addresses", vec!["127.0.0.0/8", "192.0.2.0/24"]);
     let relay = Relay::start(settings);
     let mut session = relay.session();
     for value in [

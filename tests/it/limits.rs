@@ -144,7 +144,7 @@ fn a_message_that_is_refused_is_not_counted() {
 fn who_is_refused_too_often_is_banned() {
     let sink = Sink::start();
     let settings = Settings::towards(sink.address())
-        .set("inbound.0.networks", vec!["127.0.0.1"])
+        .set("inbound.0.sender_ip_addresses", vec!["127.0.0.1"])
         .set("listener.0.bad_commands_max", 2)
         .set("listener.0.defence.ban_after", "3/10m")
         .set("listener.0.defence.ban_time", "1h");
@@ -181,7 +181,7 @@ fn who_is_refused_too_often_is_banned() {
 fn refusals_to_strangers_are_held_back() {
     let sink = Sink::start();
     let settings = Settings::towards(sink.address())
-        .set("inbound.0.networks", vec!["127.0.0.1"])
+        .set("inbound.0.sender_ip_addresses", vec!["127.0.0.1"])
         .set("listener.0.defence.tarpit", "300ms")
         .set("listener.0.defence.tarpits_max", 1);
     let relay = Relay::start(settings);
@@ -207,7 +207,7 @@ fn refusals_to_strangers_are_held_back() {
 fn a_stop_ends_what_is_held_back() {
     let sink = Sink::start();
     let settings = Settings::towards(sink.address())
-        .set("inbound.0.networks", vec!["127.0.0.1"])
+        .set("inbound.0.sender_ip_addresses", vec!["127.0.0.1"])
         .set("stop.drain_wait_max", "10m")
         .set("listener.0.defence.tarpit", "1m")
         .set("listener.0.defence.greeting_wait", "1m");
@@ -227,7 +227,7 @@ fn a_stop_begins_no_handshake() {
     let certificate = Certificate::write(folder.path());
     let path = |path: &std::path::Path| path.display().to_string();
     let settings = Settings::towards(sink.address())
-        .set("inbound.0.networks", vec!["127.0.0.1"])
+        .set("inbound.0.sender_ip_addresses", vec!["127.0.0.1"])
         .set("listener.0.tls", "starttls")
         .set("listener.0.certificate", path(&certificate.certificate))
         .set("listener.0.key", path(&certificate.key))
@@ -247,7 +247,7 @@ fn a_stop_begins_no_handshake() {
 fn who_speaks_before_the_greeting_is_turned_away() {
     let sink = Sink::start();
     let settings = Settings::towards(sink.address())
-        .set("inbound.0.networks", vec!["127.0.0.1"])
+        .set("inbound.0.sender_ip_addresses", vec!["127.0.0.1"])
         .set("listener.0.defence.greeting_wait", "500ms");
     let relay = Relay::start(settings);
     let mut early = connect(&relay, 2);
@@ -294,7 +294,7 @@ fn lists_of_unwanted_addresses_are_asked() {
         list("narrow.example", Some("127.0.0.10")),
     ];
     let settings = Settings::towards(sink.address())
-        .set("inbound.0.networks", vec!["127.0.0.1"])
+        .set("inbound.0.sender_ip_addresses", vec!["127.0.0.1"])
         .set("resolver.servers", vec![dns.address().to_string()])
         .set("resolver.answer_wait_max", "5s")
         .set("listener.0.defence.dnsbl_wait_max", "30s")
@@ -325,7 +325,7 @@ fn lists_that_are_silent_refuse_nobody() {
     let mut list = toml::Table::new();
     list.insert("zone".to_owned(), "list.example".into());
     let settings = Settings::towards(sink.address())
-        .set("inbound.0.networks", vec!["127.0.0.1"])
+        .set("inbound.0.sender_ip_addresses", vec!["127.0.0.1"])
         .set("resolver.servers", vec![silent.local_addr().expect("an address").to_string()])
         .set("listener.0.defence.dnsbl_wait_max", "200ms")
         .set("listener.0.defence.dnsbl", vec![toml::Value::Table(list)]);

@@ -80,7 +80,7 @@ fn passwords_in_the_clear_are_refused_and_not_asked_for() {
 fn who_has_logged_in_may_send_and_the_queue_knows_who_it_was() {
     // Nobody listens there, so the message waits.
     let (sink, accounts) = (Sink::start(), Accounts::new());
-    let settings = accounts.settings(&sink).set("outbound.0.hosts.0.port", 1);
+    let settings = accounts.settings(&sink).set("outbound.0.smart_hosts.0.port", 1);
     let relay = Relay::start(settings);
     let mut session = clear(&relay);
     let content = letter("x", 300);

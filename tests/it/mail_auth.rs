@@ -127,7 +127,7 @@ fn what_is_found_stands_in_the_header_and_rules_can_ask() {
         ("_dmarc.fake.example", txt("v=DMARC1; p=reject")),
     ]);
     let sink = Sink::start();
-    let connector = "name = \"mx\"\nnetworks = [\"127.0.0.1\"]\nchecks_mail_auth = true";
+    let connector = "name = \"mx\"\nsender_ip_addresses = [\"127.0.0.1\"]\nchecks_mail_auth = true";
     let settings = settings(&sink, &dns, connector).push(
         "rule",
         "name = \"dmarc\"\nwhen = { dmarc = [\"fail\"] }\nthen = { reject = { text = \"DMARC says no\" } }",
@@ -162,7 +162,7 @@ fn a_signature_is_verified() {
     let name = "brisbane._domainkey.football.example.com";
     let dns = Dns::start(&[(name, txt(key)), ("football.example.com", txt(LOCAL))]);
     let sink = Sink::start();
-    let connector = "name = \"mx\"\nnetworks = [\"127.0.0.1\"]\nchecks_mail_auth = true";
+    let connector = "name = \"mx\"\nsender_ip_addresses = [\"127.0.0.1\"]\nchecks_mail_auth = true";
     let relay = Relay::start(settings(&sink, &dns, connector));
     let signed = read_message(&corpus_folder().join("dkimpy/rfc6376.signed.msg"));
     relay.submit("joe@football.example.com", &["a@x.example"], &signed);
@@ -189,7 +189,7 @@ fn oc_12_internal_fields_are_removed_or_kept() {
         ("connector_type = \"partner\"\ncloud_services_mail_enabled = true", true),
     ];
     for (before, (setting, kept)) in cases.into_iter().enumerate() {
-        let words = "name = \"hybrid\"\nnetworks = [\"127.0.0.1\"]";
+        let words = "name = \"hybrid\"\nsender_ip_addresses = [\"127.0.0.1\"]";
         let relay = Relay::start(settings(&sink, &dns, &format!("{words}\n{setting}")));
         relay.submit("a@own.example", &["a@x.example"], body.as_bytes());
         let all = sink.wait_accepted(before + 1);

@@ -18,7 +18,7 @@ fn relay_with(dns: &Dns, sink: &Sink) -> Relay {
     let servers = toml::Value::Array(vec![dns.address().to_string().into()]);
     let settings = Settings::towards(sink.address())
         .set("resolver.servers", servers)
-        .set("outbound.0.hosts", toml::Value::Array(Vec::new()))
+        .set("outbound.0.smart_hosts", toml::Value::Array(Vec::new()))
         .set("outbound.0.port", i64::from(sink.address().port()));
     Relay::start(settings)
 }

@@ -18,7 +18,7 @@ fn each_mailbox_has_its_own_outcome_by_lmtp() {
     let (sink, dovecot) = (Sink::start(), Dovecot::start());
     let lmtp = |name: &str, host: &str| {
         format!(
-            "name = \"{name}\"\nprotocol = \"lmtp\"\nrecipient_domains = [\"{name}.example\"]\nhosts = [{host}]"
+            "name = \"{name}\"\nprotocol = \"lmtp\"\nrecipient_domains = [\"{name}.example\"]\nsmart_hosts = [{host}]"
         )
     };
     let by_tcp = format!("{{ host = \"127.0.0.1\", port = {} }}", dovecot.address().port());
@@ -87,7 +87,7 @@ fn postfix_lets_in_who_logs_in() {
             "outbound",
             &format!(
                 "name = \"{name}\"\ntls = \"encrypt\"\nrecipient_domains = [\"{name}.example\"]\n\
-                 hosts = [{{ host = \"127.0.0.1\", port = {} }}]\n\
+                 smart_hosts = [{{ host = \"127.0.0.1\", port = {} }}]\n\
                  login = {{ user = \"{USER}\", password_file = {file:?}, mechanisms = [{mechanisms}] }}",
                 next_hop.address().port()
             ),

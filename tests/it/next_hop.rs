@@ -49,7 +49,7 @@ fn run(scenarios: &[Scenario]) -> Relay {
             "outbound",
             &format!(
                 "name = \"to-{number}\"\ntls = \"none\"\nrecipient_domains = [\"{}.example\"]\n\
-                 hosts = [{{ host = \"127.0.0.1\", port = {} }}]\n\
+                 smart_hosts = [{{ host = \"127.0.0.1\", port = {} }}]\n\
                  timeouts = {{ greeting = \"1s\", ehlo = \"1s\", mail = \"1s\", rcpt = \"1s\", data = \"1s\", block = \"1s\", dot = \"1s\" }}",
                 scenario.name,
                 address.port()
@@ -179,7 +179,7 @@ fn the_next_host_of_the_list_takes_over() {
     });
     let good = Sink::start();
     let hosts = format!(
-        "hosts = [{{ host = \"127.0.0.1\", port = {}, order = 30 }}, {{ host = \"127.0.0.1\", port = {}, order = 10 }}, \
+        "smart_hosts = [{{ host = \"127.0.0.1\", port = {}, order = 30 }}, {{ host = \"127.0.0.1\", port = {}, order = 10 }}, \
          {{ host = \"127.0.0.1\", port = {}, order = 20 }}]\nname = \"list\"\ntls = \"none\"\nrecipient_domains = [\"list.example\"]",
         good.address().port(),
         closed.port(),
@@ -398,7 +398,7 @@ fn a_dead_destination_does_not_delay_the_others() {
     let dead = Sink::scripted(|_| Act::Stall);
     let good = Sink::start();
     let connector = format!(
-        "name = \"dead\"\ntls = \"none\"\nrecipient_domains = [\"dead.example\"]\nhosts = [{{ host = \"127.0.0.1\", port = {} }}]",
+        "name = \"dead\"\ntls = \"none\"\nrecipient_domains = [\"dead.example\"]\nsmart_hosts = [{{ host = \"127.0.0.1\", port = {} }}]",
         dead.address().port()
     );
     let relay = Relay::start(Settings::towards(good.address()).push("outbound", &connector));

@@ -136,7 +136,7 @@ fn ee_15_an_untrusted_or_wrong_certificate_defers_the_message() {
             "trusted",
         ),
         (
-            case.settings("submission", "verify").set("outbound.0.tls_name", "mx.other.example"),
+            case.settings("submission", "verify").set("outbound.0.tls_domain", "mx.other.example"),
             "mx.other.example",
         ),
     ] {
@@ -160,7 +160,7 @@ fn da_11_an_account_of_outlook_needs_a_from_filter() {
     let settings = |more: &str| {
         Settings::towards("127.0.0.1:25".parse().unwrap()).push(
             "outbound",
-            &format!("name = \"mailbox\"\nhosts = [{host}]\ntls = \"verify\"\n{more}"),
+            &format!("name = \"mailbox\"\nsmart_hosts = [{host}]\ntls = \"verify\"\n{more}"),
         )
     };
     let check = |settings: Settings| {
@@ -229,7 +229,7 @@ fn smart_hosts_fail_over_and_return() {
     let (best, backup) = (Sink::scripted(is_down), Sink::start());
     let hosts = vec![host(best.address(), 1, 1), host(backup.address(), 2, 1)];
     let settings = Settings::towards(best.address())
-        .set("outbound.0.hosts", hosts)
+        .set("outbound.0.smart_hosts", hosts)
         .set("outbound.0.limits.messages_per_connection_max", 1)
         .set("delivery.host_rest", "200ms");
     let relay = Relay::start(settings);
@@ -255,7 +255,7 @@ fn smart_hosts_share_by_weight() {
     let hosts: Vec<_> =
         sinks.iter().zip(weights).map(|(sink, weight)| host(sink.address(), 1, weight)).collect();
     let settings = Settings::towards(sinks[0].address())
-        .set("outbound.0.hosts", hosts)
+        .set("outbound.0.smart_hosts", hosts)
         .set("outbound.0.limits.messages_per_connection_max", 1);
     let relay = Relay::start(settings);
     for number in 0..80 {

@@ -17,7 +17,7 @@ fn without_way_out() -> Settings {
 fn with_way(settings: Settings, name: &str, sink: &Sink, more: &str) -> Settings {
     let address = sink.address();
     let (host, port) = (address.ip(), address.port());
-    let hosts = format!("hosts = [{{ host = \"{host}\", port = {port} }}]");
+    let hosts = format!("smart_hosts = [{{ host = \"{host}\", port = {port} }}]");
     settings.push("outbound", &format!("name = \"{name}\"\ntls = \"none\"\n{hosts}\n{more}"))
 }
 
@@ -40,7 +40,7 @@ fn da_01_da_02_da_04_da_05_da_06_da_07_the_from_filter_and_the_priority_choose_t
     let settings = with_way(without_way_out(), "equal", &equal, "priority = 5");
     let settings = with_way(settings, "any", &any, "priority = 5");
     let settings = with_way(settings, "second", &second, "priority = 6");
-    let filter = "from_filter = [\"own.example\", \"two.example\"]";
+    let filter = "from_filter = \"own.example, two.example\"";
     let settings = with_way(settings, "domain", &domain, filter);
     let settings = with_way(settings, "address", &address, "from_filter = [\"sales@own.example\"]");
     let settings = with_way(settings, "off", &off, "priority = 1\nenabled = false");

@@ -16,7 +16,7 @@ use crate::harness::wait::wait_until;
 /// Only 192.0.2.0/24 may relay; the tests' own address is a proxy's.
 fn relay(sink: &Sink, key: &str) -> Relay {
     let settings = Settings::towards(sink.address())
-        .set("inbound.0.networks", vec!["192.0.2.0/24"])
+        .set("inbound.0.sender_ip_addresses", vec!["192.0.2.0/24"])
         .set(&format!("listener.0.{key}"), vec!["127.0.0.1"]);
     Relay::start(settings)
 }
@@ -166,7 +166,7 @@ fn the_header_stands_before_implicit_tls() {
     let certificate = Certificate::write(folder.path());
     let path = |path: &std::path::Path| path.display().to_string();
     let settings = Settings::towards(sink.address())
-        .set("inbound.0.networks", vec!["192.0.2.0/24"])
+        .set("inbound.0.sender_ip_addresses", vec!["192.0.2.0/24"])
         .set("listener.0.tls", "implicit")
         .set("listener.0.certificate", path(&certificate.certificate))
         .set("listener.0.key", path(&certificate.key))
@@ -247,7 +247,7 @@ fn nobody_else_may_say_so() {
 fn strangers_behind_a_proxy_are_screened_and_refused_alike() {
     let sink = Sink::start();
     let settings = Settings::towards(sink.address())
-        .set("inbound.0.networks", vec!["192.0.2.0/24"])
+        .set("inbound.0.sender_ip_addresses", vec!["192.0.2.0/24"])
         .set("listener.0.proxy_networks", vec!["127.0.0.1"])
         .set("listener.0.rates.client.connections", "1/1h")
         .set("listener.0.defence.greeting_wait", "100ms");

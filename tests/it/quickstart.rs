@@ -19,7 +19,7 @@ fn quickstart_delivers_every_sample_octet_for_octet() {
     let sink = free_address();
     settings["listener"][0]["address"] = Value::from("127.0.0.1:0");
     settings["admin"]["listen"] = Value::from("127.0.0.1:0");
-    settings["outbound"][0]["hosts"][0]["port"] = Value::from(i64::from(sink.port()));
+    settings["outbound"][0]["smart_hosts"][0]["port"] = Value::from(i64::from(sink.port()));
 
     let folder = tempfile::tempdir().expect("a folder");
     let config = folder.path().join("quickstart.toml");

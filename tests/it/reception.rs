@@ -23,7 +23,7 @@ fn strangers_cannot_relay() {
     let networks = toml::Value::Array(vec!["127.0.0.2/32".into(), "::1/128".into()]);
     let relay = Relay::start(
         Settings::towards(sink.address())
-            .set("inbound.0.networks", networks)
+            .set("inbound.0.sender_ip_addresses", networks)
             .set("listener.0.bad_commands_max", 1000),
     );
     let open = |client| {

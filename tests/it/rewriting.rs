@@ -69,13 +69,13 @@ fn settings_with_return_paths(folder: &Path, sink: &Sink, return_path: &str) -> 
     write_secret(&secrets, "a secret that nobody guesses\n");
     let way_out = format!(
         "name = \"dest\"\nrecipient_domains = [\"dest.example\"]\ntls = \"none\"\nreturn_path = {return_path:?}\n\
-         hosts = [{{ host = \"127.0.0.1\", port = {} }}]",
+         smart_hosts = [{{ host = \"127.0.0.1\", port = {} }}]",
         sink.address().port()
     );
     Settings::towards(sink.address())
         .set("rewrite.alias_domain", "alias.example")
         .set("rewrite.secrets_file", secrets.display().to_string())
-        .set("inbound.0.networks", vec!["127.0.0.1".to_owned()])
+        .set("inbound.0.sender_ip_addresses", vec!["127.0.0.1".to_owned()])
         .push("outbound", &way_out)
 }
 
@@ -154,7 +154,7 @@ fn a_chain_of_forwarders_leads_back() {
     let settings = settings_with_return_paths(folder.path(), &sink, "srs");
     let second = Relay::start(settings.clone().set("rewrite.alias_domain", "second.example"));
     let port = i64::from(second.smtp().port());
-    let first = Relay::start(settings.set("outbound.1.hosts.0.port", port));
+    let first = Relay::start(settings.set("outbound.1.smart_hosts.0.port", port));
     first.submit("ana@sender.example", &["bo@dest.example"], &letter("out", 300));
     let path = sink.wait_accepted(1)[0].sender.clone();
     assert!(path.starts_with("SRS1=") && path.ends_with("@second.example"), "{path}");

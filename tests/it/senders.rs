@@ -9,7 +9,7 @@ use crate::harness::smtp::Smtp;
 fn relay(sink: &Sink, connector: &str) -> Relay {
     let settings = Settings::towards(sink.address());
     let settings = settings.set("inbound", Vec::<toml::Value>::new());
-    let connector = format!("name = \"erp\"\nnetworks = [\"127.0.0.1\"]\n{connector}");
+    let connector = format!("name = \"erp\"\nsender_ip_addresses = [\"127.0.0.1\"]\n{connector}");
     Relay::start(settings.push("inbound", &connector))
 }
 
@@ -86,12 +86,12 @@ fn oc_02_oc_03_oc_04_domains_are_taken_from_their_addresses_only() {
         .push("domain", "name = \"other.example\"\nverified = true")
         .push(
             "inbound",
-            "name = \"server\"\nnetworks = [\"127.0.0.1\"]\nsender_domains = [\"own.example\"]\n\
+            "name = \"server\"\nsender_ip_addresses = [\"127.0.0.1\"]\nsender_domains = [\"own.example\"]\n\
              restrict_domains_to_ip_addresses = true",
         )
         .push(
             "inbound",
-            "name = \"others\"\nnetworks = [\"127.0.0.0/8\"]\nsender_domains = [\"*\"]",
+            "name = \"others\"\nsender_ip_addresses = [\"127.0.0.0/8\"]\nsender_domains = [\"*\"]",
         );
     let relay = Relay::start(settings);
     let open = |client: &str| {

@@ -43,8 +43,8 @@ fn clients_are_told_what_they_may_ask_for() {
     for keyword in ["DSN", "FUTURERELEASE", "DELIVERBY"] {
         assert!(text.contains(keyword), "{keyword} is missing: {text}");
     }
-    let settings =
-        Settings::towards(sink.address()).set("inbound.0.networks", vec!["192.0.2.0/24"]);
+    let settings = Settings::towards(sink.address())
+        .set("inbound.0.sender_ip_addresses", vec!["192.0.2.0/24"]);
     let relay = Relay::start(settings);
     let text = relay.session().expect("EHLO client.test", 250).text();
     assert!(text.contains("DSN"), "{text}");

@@ -36,7 +36,7 @@ fn router() -> Router {
     let connector = |place: usize| OutboundConnector {
         name: format!("customer{place}"),
         recipient_domains: (0..CONNECTORS).map(|number| pattern(place, number)).collect(),
-        hosts: vec![SmartHost { host: "mx.example".to_owned(), ..SmartHost::default() }],
+        smart_hosts: vec![SmartHost { host: "mx.example".to_owned(), ..SmartHost::default() }],
         ..OutboundConnector::default()
     };
     let others = OutboundConnector { name: "internet".to_owned(), ..OutboundConnector::default() };

@@ -205,7 +205,7 @@ mod tests {
         std::fs::write(&password, "open sesame\n").unwrap();
         let text = format!(
             "hostname = \"relay.test\"\n[[listener]]\nname = \"a\"\naddress = \"127.0.0.1:0\"\n[[outbound]]\nname = \"out\"\n\
-             hosts = [{{ host = \"mx.test\" }}]\n[outbound.login]\nuser = \"relay\"\npassword_file = \"{}\"\n",
+             smart_hosts = [{{ host = \"mx.test\" }}]\n[outbound.login]\nuser = \"relay\"\npassword_file = \"{}\"\n",
             password.display()
         );
         std::fs::write(&file, text).unwrap();

@@ -72,7 +72,7 @@ fn seen_from_outside(settings: &Settings, known: Known) -> (Relay, Vec<Check>) {
     let hostname = settings.hostname.clone();
     let sources = if known.sources.is_empty() { named(settings) } else { known.sources };
     let mut outbound = settings.outbound.iter().filter(|it| it.enabled);
-    if sources.is_empty() && outbound.all(|it| !it.hosts.is_empty()) {
+    if sources.is_empty() && outbound.all(|it| !it.smart_hosts.is_empty()) {
         more.push(smart_hosts());
     }
     let relay = Relay {
@@ -92,7 +92,7 @@ fn named(settings: &Settings) -> Vec<IpAddr> {
     if !named.is_empty() {
         return named.clone();
     }
-    let by_mx = settings.outbound.iter().filter(|it| it.enabled && it.hosts.is_empty());
+    let by_mx = settings.outbound.iter().filter(|it| it.enabled && it.smart_hosts.is_empty());
     let own = by_mx.flat_map(|it| &it.source_addresses).copied();
     let mut sources: Vec<_> = own.filter(|address| !is_private(*address)).collect();
     sources.sort();

@@ -58,7 +58,8 @@ pub(crate) fn odd(settings: &Settings, policy: &Policy) -> Vec<Finding> {
 /// Addresses of inbound connectors that count no more, or not for long.
 fn ending(settings: &Settings, now: Timestamp) -> Vec<Finding> {
     let all = settings.inbound.iter().enumerate().filter(|(_, inbound)| inbound.enabled);
-    let networks = all.flat_map(|(number, it)| it.networks.iter().map(move |it| (number, it)));
+    let networks =
+        all.flat_map(|(number, it)| it.sender_ip_addresses.iter().map(move |it| (number, it)));
     let finding = |(number, it): (usize, &ClientNetwork)| {
         let (network, at) = (it.network, it.expires?);
         let (words, hint) = if at.is_over(now) {
@@ -68,7 +69,7 @@ fn ending(settings: &Settings, now: Timestamp) -> Vec<Finding> {
         } else {
             return None;
         };
-        Some(Finding::in_item("inbound", number, "networks", words).hint(hint))
+        Some(Finding::in_item("inbound", number, "sender_ip_addresses", words).hint(hint))
     };
     networks.filter_map(finding).collect()
 }

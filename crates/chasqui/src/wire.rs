@@ -345,7 +345,7 @@ name = \"smtp\"
 address = \"127.0.0.1:0\"
 [[inbound]]
 name = \"applications\"
-networks = [\"127.0.0.0/8\"]
+sender_ip_addresses = [\"127.0.0.0/8\"]
 daily_messages_max = 1000
 [[outbound]]
 name = \"internet\"

@@ -130,19 +130,19 @@ fn of_one(
         DemandError { connector, key, source }
     };
     let value = |key, words| wrong(key, Wrong::Value(words));
-    let OutboundConnector { tls_name, ca_file, tls_version_min, client_certificate, .. } =
+    let OutboundConnector { tls_domain, ca_file, tls_version_min, client_certificate, .. } =
         connector;
     if connector.tls != TlsLevel::Verify {
         const WORDS: &str = "has an effect only with tls = \"verify\"";
         if ca_file.is_some() {
             return Err(value("ca_file", WORDS));
         }
-        if tls_name.is_some() {
-            return Err(value("tls_name", WORDS));
+        if tls_domain.is_some() {
+            return Err(value("tls_domain", WORDS));
         }
     }
-    if tls_name.as_deref().is_some_and(|name| !mail::Domain::is_host_pattern(name)) {
-        return Err(value("tls_name", "is neither a host name nor `*.` and a domain"));
+    if tls_domain.as_deref().is_some_and(|name| !mail::Domain::is_host_pattern(name)) {
+        return Err(value("tls_domain", "is neither a host name nor `*.` and a domain"));
     }
     let certificate = match client_certificate {
         Some(_) if connector.tls == TlsLevel::None => {
@@ -159,7 +159,7 @@ fn of_one(
         TlsVersion::Tls12 => Version::Tls12,
         TlsVersion::Tls13 => Version::Tls13,
     };
-    let is_common = tls_name.is_none()
+    let is_common = tls_domain.is_none()
         && ca_file.is_none()
         && certificate.is_none()
         && lowest == Version::Tls12;
@@ -167,7 +167,7 @@ fn of_one(
         return Ok(None);
     }
     let shown = certificate.as_deref().and_then(Description::of);
-    let name = tls_name.as_deref().map(Box::from);
+    let name = tls_domain.as_deref().map(Box::from);
     let demands = Demands { name, lowest, certificate };
     let private = || Config { roots: ca_file.clone(), trusts_system: false };
     let config = if ca_file.is_some() { private() } else { config.clone() };

@@ -59,7 +59,7 @@ pub(crate) async fn hosts(
     means: &Means,
 ) -> Result<Vec<Host>, NoHost> {
     let Some(domain) = destination.domain() else {
-        return Ok(smart_hosts(&connector.hosts, &means.dice));
+        return Ok(smart_hosts(&connector.smart_hosts, &means.dice));
     };
     // Only where it matters: who vouches for an answer is kept apart.
     let found = if connector.tls.is_dane() {

@@ -48,7 +48,7 @@ impl Admission {
         let mut networks: Vec<_> = enabled
             .flat_map(|(place, connector)| {
                 connector
-                    .networks
+                    .sender_ip_addresses
                     .iter()
                     .map(move |it| (ClientNetwork { network: canonical(it.network), ..*it }, place))
             })
@@ -131,8 +131,8 @@ impl Admission {
             let holds =
                 move |pattern: &String| certificate.names.iter().any(|name| fits(pattern, name));
             self.enabled().filter(move |(it, _)| {
-                it.certificate_names.iter().any(holds)
-                    && certificate.is_issued_by(&it.certificate_issuers)
+                it.tls_sender_certificate_names.iter().any(holds)
+                    && certificate.is_issued_by(&it.tls_sender_certificate_issuers)
             })
         })
     }
@@ -176,8 +176,8 @@ impl Admission {
 
     /// Whether the certificate is one of a connector's.
     pub(crate) fn is_holder(connector: &InboundConnector, certificate: Certificate<'_>) -> bool {
-        certificate.has_name(&connector.certificate_names)
-            && certificate.is_issued_by(&connector.certificate_issuers)
+        certificate.has_name(&connector.tls_sender_certificate_names)
+            && certificate.is_issued_by(&connector.tls_sender_certificate_issuers)
     }
 
     /// The connector that lets `client` relay at `now`; none if it may not.
@@ -230,7 +230,7 @@ mod tests {
         let connector = |name: &str, enabled, networks: &[&str]| InboundConnector {
             name: name.to_owned(),
             enabled,
-            networks: networks.iter().map(|text| text.parse().unwrap()).collect(),
+            sender_ip_addresses: networks.iter().map(|text| text.parse().unwrap()).collect(),
             ..InboundConnector::default()
         };
         Admission::new(vec![
@@ -264,7 +264,7 @@ mod tests {
         let connector = |name: &str, enabled, names: &[&str]| InboundConnector {
             name: name.to_owned(),
             enabled,
-            certificate_names: names.iter().map(ToString::to_string).collect(),
+            tls_sender_certificate_names: names.iter().map(ToString::to_string).collect(),
             ..InboundConnector::default()
         };
         let admission = Admission::new(vec![

@@ -180,7 +180,7 @@ mod tests {
     fn connector(name: &str, network: &str) -> InboundConnector {
         InboundConnector {
             name: name.to_owned(),
-            networks: vec![network.parse().unwrap()],
+            sender_ip_addresses: vec![network.parse().unwrap()],
             ..InboundConnector::default()
         }
     }
@@ -258,7 +258,7 @@ mod tests {
         let by_certificate = InboundConnector {
             sender_domains: list(&["cert.example"]),
             restrict_domains_to_certificate: true,
-            certificate_names: list(&["mail.cert.example"]),
+            tls_sender_certificate_names: list(&["mail.cert.example"]),
             ..connector("cert", "192.0.2.7/32")
         };
         let off = InboundConnector {

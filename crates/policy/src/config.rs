@@ -1,5 +1,6 @@
 //! The connectors as an operator writes them.
 
+mod entries;
 mod expect;
 mod group;
 mod header_from;
@@ -56,15 +57,15 @@ pub struct InboundConnector {
     /// `{ network = "192.0.2.0/24", expires = "2027-01-31" }`: to the end of that day in UTC, or to a moment such as
     /// `2027-01-31T18:00:00Z`. Empty lets nobody in.
     #[schemars(with = "Vec<String>")]
-    pub networks: Vec<ClientNetwork>,
+    pub sender_ip_addresses: Vec<ClientNetwork>,
     /// Host names of certificates whose holders may relay from any network, such as `["mail.example.com"]`;
     /// `*.example.com` is every name with one label more. A trusted authority must have issued the certificate (see
     /// `client_certificates` and `client_authorities` of a listener); its alternative names count, and its common
     /// name if it has none.
-    pub certificate_names: Vec<String>,
-    /// Who must have issued the certificates of `certificate_names`: common names such as `Example Issuing CA`, or parts of
+    pub tls_sender_certificate_names: Vec<String>,
+    /// Who must have issued the certificates of `tls_sender_certificate_names`: common names such as `Example Issuing CA`, or parts of
     /// distinguished names such as `CN=Example Issuing CA, O=Example`. Empty: any authority that the listener trusts.
-    pub certificate_issuers: Vec<String>,
+    pub tls_sender_certificate_issuers: Vec<String>,
     /// Accounts whose clients may relay from any network once they have logged in: names such as `alice@example.com`, all
     /// accounts of a domain as `*@example.com`, or `*` for every account. Needs a listener with `auth`.
     pub logins: Vec<String>,
@@ -79,10 +80,10 @@ pub struct InboundConnector {
     /// Domains whose mail is taken, by the address in MAIL: `example.com`, `*.example.com` for all below it, `*` for every
     /// verified `[[domain]]`. Empty: mail of any domain.
     pub sender_domains: Vec<String>,
-    /// Whether mail of these `sender_domains` is refused from everywhere but the `networks` of this connector, whoever
+    /// Whether mail of these `sender_domains` is refused from everywhere but the `sender_ip_addresses` of this connector, whoever
     /// else would let the client in.
     pub restrict_domains_to_ip_addresses: bool,
-    /// Whether mail of these `sender_domains` is refused from everybody but the holders of `certificate_names`.
+    /// Whether mail of these `sender_domains` is refused from everybody but the holders of `tls_sender_certificate_names`.
     pub restrict_domains_to_certificate: bool,
     /// Who may send, by the address in MAIL: `alice@example.com`, `example.com` for all of a domain, `*.example.com` for
     /// all below it. The From of the header does not count, unless `header_from` says so. Empty: everybody.
@@ -181,9 +182,9 @@ impl Default for InboundConnector {
         Self {
             name: String::new(),
             enabled: true,
-            networks: Vec::new(),
-            certificate_names: Vec::new(),
-            certificate_issuers: Vec::new(),
+            sender_ip_addresses: Vec::new(),
+            tls_sender_certificate_names: Vec::new(),
+            tls_sender_certificate_issuers: Vec::new(),
             connector_type: ConnectorType::default(),
             logins: Vec::new(),
             comment: String::new(),
@@ -214,10 +215,12 @@ mod tests {
 
     #[test]
     fn networks_may_be_single_addresses() {
-        let read: InboundConnector =
-            serde_json::from_str(r#"{"name":"a","networks":["192.0.2.0/24","192.0.2.7","::1"]}"#)
-                .unwrap();
-        let texts: Vec<_> = read.networks.iter().map(|it| it.network.to_string()).collect();
+        let read: InboundConnector = serde_json::from_str(
+            r#"{"name":"a","sender_ip_addresses":["192.0.2.0/24","192.0.2.7","::1"]}"#,
+        )
+        .unwrap();
+        let texts: Vec<_> =
+            read.sender_ip_addresses.iter().map(|it| it.network.to_string()).collect();
         assert_eq!(texts, ["192.0.2.0/24", "192.0.2.7/32", "::1/128"]);
         assert!(read.enabled);
     }
@@ -226,13 +229,13 @@ mod tests {
     fn a_wrong_network_or_key_is_refused_in_words() {
         let parse =
             |text: &str| serde_json::from_str::<InboundConnector>(text).unwrap_err().to_string();
-        assert!(parse(r#"{"networks":["192.0.2.0/33"]}"#).contains("is not a network"));
+        assert!(parse(r#"{"sender_ip_addresses":["192.0.2.0/33"]}"#).contains("is not a network"));
         assert!(parse(r#"{"network":[]}"#).contains("unknown field"));
         for (text, want) in [
             ("192.0.2.1/24", "did you mean \"192.0.2.0/24\", or just \"192.0.2.1\"?"),
             ("2001:db8::1/64", "did you mean \"2001:db8::/64\", or just \"2001:db8::1\"?"),
         ] {
-            let said = parse(&format!("{{\"networks\":[\"{text}\"]}}"));
+            let said = parse(&format!("{{\"sender_ip_addresses\":[\"{text}\"]}}"));
             assert!(said.contains(want), "{said}");
         }
     }

@@ -187,7 +187,7 @@ mod tests {
         OutboundConnector {
             name: name.to_owned(),
             from_filter: filter.iter().map(ToString::to_string).collect(),
-            hosts: vec![SmartHost { host: "127.0.0.1".to_owned(), ..SmartHost::default() }],
+            smart_hosts: vec![SmartHost { host: "127.0.0.1".to_owned(), ..SmartHost::default() }],
             ..OutboundConnector::default()
         }
     }

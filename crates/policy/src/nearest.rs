@@ -61,7 +61,7 @@ pub(crate) fn nearest<'a>(
 ) -> Option<Nearest<'a>> {
     let client = who.address.to_canonical();
     let expired = connectors.iter().filter(|it| it.enabled).flat_map(|connector| {
-        let over = connector.networks.iter().filter(|it| it.is_over(who.now));
+        let over = connector.sender_ip_addresses.iter().filter(|it| it.is_over(who.now));
         let held = over.filter(|it| it.network.contains(&client));
         held.filter_map(move |it| Some((it.expires?, connector)))
     });
@@ -69,14 +69,14 @@ pub(crate) fn nearest<'a>(
         return Some(of(connector, Missed::Expired(at)));
     }
     let of_another = connectors.iter().find(|connector| {
-        who.certificate.has_name(&connector.certificate_names)
-            && !who.certificate.is_issued_by(&connector.certificate_issuers)
+        who.certificate.has_name(&connector.tls_sender_certificate_names)
+            && !who.certificate.is_issued_by(&connector.tls_sender_certificate_issuers)
     });
     if let Some(connector) = of_another {
         return Some(of(connector, Missed::CertificateIssuer));
     }
     let by_name = connectors.iter().filter_map(|connector| {
-        let pairs = connector.certificate_names.iter().flat_map(|pattern| {
+        let pairs = connector.tls_sender_certificate_names.iter().flat_map(|pattern| {
             who.certificate.names.iter().map(move |name| labels_alike(pattern, name))
         });
         pairs.filter(|labels| *labels >= LABELS_MIN).max().map(|labels| (labels, connector))
@@ -86,7 +86,8 @@ pub(crate) fn nearest<'a>(
         return Some(of(connector, Missed::CertificateName));
     }
     let by_address = connectors.iter().filter_map(|connector| {
-        let bits = connector.networks.iter().filter_map(|it| bits_alike(it.network, client));
+        let bits =
+            connector.sender_ip_addresses.iter().filter_map(|it| bits_alike(it.network, client));
         bits.max().map(|bits| (bits, connector))
     });
     let (_, connector) = by_address.max_by_key(|(bits, _)| *bits)?;
@@ -138,8 +139,8 @@ mod tests {
         };
         let connector = |name: &str, networks| InboundConnector {
             name: name.to_owned(),
-            networks,
-            certificate_names: vec![format!("mail.{name}.example")],
+            sender_ip_addresses: networks,
+            tls_sender_certificate_names: vec![format!("mail.{name}.example")],
             ..InboundConnector::default()
         };
         let connectors = [
@@ -169,8 +170,8 @@ mod tests {
     fn oc_17_a_certificate_of_another_issuer_is_named_so() {
         let connector = InboundConnector {
             name: "partner".to_owned(),
-            certificate_names: vec!["*.partner.example".to_owned()],
-            certificate_issuers: vec!["New CA".to_owned()],
+            tls_sender_certificate_names: vec!["*.partner.example".to_owned()],
+            tls_sender_certificate_issuers: vec!["New CA".to_owned()],
             ..InboundConnector::default()
         };
         let names = [Box::from("mail.partner.example")];
@@ -188,8 +189,8 @@ mod tests {
         let connector = |name: &str, enabled, networks: &[&str], names: &[&str]| InboundConnector {
             name: name.to_owned(),
             enabled,
-            networks: networks.iter().map(|text| text.parse().unwrap()).collect(),
-            certificate_names: names.iter().map(ToString::to_string).collect(),
+            sender_ip_addresses: networks.iter().map(|text| text.parse().unwrap()).collect(),
+            tls_sender_certificate_names: names.iter().map(ToString::to_string).collect(),
             ..InboundConnector::default()
         };
         let connectors = [

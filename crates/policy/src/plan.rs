@@ -81,7 +81,8 @@ mod tests {
     /// EE-24: a way that the plan lacks lets nobody in, another one does, and no look-up is asked for.
     #[test]
     fn ee_24_only_what_comes_with_the_plan_lets_in() {
-        let networks = |it: &mut InboundConnector| it.networks = vec!["192.0.2.1".parse().unwrap()];
+        let networks =
+            |it: &mut InboundConnector| it.sender_ip_addresses = vec!["192.0.2.1".parse().unwrap()];
         let by_spf = |it: &mut InboundConnector| {
             it.auth = Some(InboundAuth::Spf);
             it.registered_senders = vec!["a@a.example".to_owned()];
@@ -93,8 +94,9 @@ mod tests {
             ]
         };
         let names = [Box::from("mail.a.example")];
-        let certificate =
-            |it: &mut InboundConnector| it.certificate_names = vec!["mail.a.example".to_owned()];
+        let certificate = |it: &mut InboundConnector| {
+            it.tls_sender_certificate_names = vec!["mail.a.example".to_owned()];
+        };
         let ask = |connectors: Vec<InboundConnector>, client: &str, spf| {
             let admission = Admission::new(connectors).with_plans(plans());
             let who = Who {

@@ -105,7 +105,7 @@ pub enum RouterError {
         host: String,
     },
     /// Mail exchangers do not speak LMTP.
-    #[error("outbound connector `{0}` speaks LMTP but has no `hosts`")]
+    #[error("outbound connector `{0}` speaks LMTP but has no `smart_hosts`")]
     LmtpByMx(String),
     /// TLS from the beginning, but also without TLS.
     #[error(
@@ -123,7 +123,7 @@ pub enum RouterError {
         host: IpAddr,
     },
     /// A login that any mail exchanger would get to see.
-    #[error("outbound connector `{0}` has a `login` but no `hosts`")]
+    #[error("outbound connector `{0}` has a `login` but no `smart_hosts`")]
     LoginByMx(String),
 }
 
@@ -325,14 +325,14 @@ impl Router {
         if self.connector(&connector.name).is_some() {
             return Err(RouterError::NameTwice(connector.name));
         }
-        if let Some(host) = connector.hosts.iter().find(|host| !is_host(&host.host)) {
+        if let Some(host) = connector.smart_hosts.iter().find(|host| !is_host(&host.host)) {
             let host = host.host.clone();
             return Err(RouterError::Host { connector: connector.name, host });
         }
-        if connector.protocol == Protocol::Lmtp && connector.hosts.is_empty() {
+        if connector.protocol == Protocol::Lmtp && connector.smart_hosts.is_empty() {
             return Err(RouterError::LmtpByMx(connector.name));
         }
-        if connector.login.is_some() && connector.hosts.is_empty() {
+        if connector.login.is_some() && connector.smart_hosts.is_empty() {
             return Err(RouterError::LoginByMx(connector.name));
         }
         if connector.implicit_tls
@@ -405,13 +405,14 @@ fn parse(pattern: &str) -> Option<Pattern> {
 /// A host whose address is of a family that no source address has.
 fn beyond_sources(connector: &OutboundConnector) -> Option<IpAddr> {
     let sources = &connector.source_addresses;
-    let addresses = connector.hosts.iter().filter_map(|host| host.host.parse::<IpAddr>().ok());
+    let addresses =
+        connector.smart_hosts.iter().filter_map(|host| host.host.parse::<IpAddr>().ok());
     let is_beyond = |host: &IpAddr| !sources.iter().any(|one| one.is_ipv4() == host.is_ipv4());
     addresses.filter(|_| !sources.is_empty()).find(is_beyond)
 }
 
 fn destination(connector: &OutboundConnector, domain: Domain) -> Destination {
-    if connector.hosts.is_empty() {
+    if connector.smart_hosts.is_empty() {
         Destination::exchangers(&connector.name, domain)
     } else {
         Destination::smart_host(&connector.name)
@@ -435,7 +436,7 @@ mod tests {
         OutboundConnector {
             name: name.to_owned(),
             recipient_domains: domains.iter().map(|domain| (*domain).to_owned()).collect(),
-            hosts: hosts.iter().map(host).collect(),
+            smart_hosts: hosts.iter().map(host).collect(),
             ..OutboundConnector::default()
         }
     }
@@ -471,7 +472,7 @@ mod tests {
             let got = router.route(&Address::parse(recipient).unwrap()).unwrap();
             assert_eq!(got.to_string(), want, "{recipient}");
         }
-        assert_eq!(router.connector("deep").unwrap().hosts.len(), 2);
+        assert_eq!(router.connector("deep").unwrap().smart_hosts.len(), 2);
     }
 
     #[test]

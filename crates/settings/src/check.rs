@@ -137,27 +137,31 @@ impl Check<'_> {
     fn inbound(&mut self, settings: &Settings) {
         self.names("inbound", settings.inbound.iter().map(|inbound| inbound.name.as_str()));
         for (number, inbound) in settings.inbound.iter().enumerate() {
-            if let Some(all) = inbound.networks.iter().find(|it| it.network.prefix_len() == 0) {
+            if let Some(all) =
+                inbound.sender_ip_addresses.iter().find(|it| it.network.prefix_len() == 0)
+            {
                 let error = format!("{} would make this an open relay", all.network);
                 self.add(
-                    &item("inbound", number, "networks"),
+                    &item("inbound", number, "sender_ip_addresses"),
                     error,
                     "list the networks whose mail this relay carries",
                 );
             }
-            self.certificate_names(settings, number, &inbound.certificate_names);
-            if !inbound.certificate_issuers.is_empty() && inbound.certificate_names.is_empty() {
+            self.certificate_names(settings, number, &inbound.tls_sender_certificate_names);
+            if !inbound.tls_sender_certificate_issuers.is_empty()
+                && inbound.tls_sender_certificate_names.is_empty()
+            {
                 self.add(
-                    &item("inbound", number, "certificate_issuers"),
+                    &item("inbound", number, "tls_sender_certificate_issuers"),
                     "lets nobody in without names",
-                    "name certificates in `certificate_names`, or leave it out",
+                    "name certificates in `tls_sender_certificate_names`, or leave it out",
                 );
             }
         }
     }
 
     fn certificate_names(&mut self, settings: &Settings, number: usize, names: &[String]) {
-        let way = item("inbound", number, "certificate_names");
+        let way = item("inbound", number, "tls_sender_certificate_names");
         for pattern in names {
             if !Domain::is_host_pattern(pattern) {
                 let error = format!("`{pattern}` is not a name of a certificate");
@@ -300,11 +304,11 @@ impl Check<'_> {
         let Some(login) = &outbound.login else { return };
         let [section, item, key_login] = item("outbound", number, "login");
         let way = |name| [section.clone(), item.clone(), key_login.clone(), key(name)];
-        if outbound.hosts.is_empty() {
+        if outbound.smart_hosts.is_empty() {
             self.add(
                 &[section.clone(), item.clone(), key_login.clone()],
-                "without `hosts` any mail exchanger would get to see the password",
-                "name the smart hosts in `hosts`, or leave the login out",
+                "without `smart_hosts` any mail exchanger would get to see the password",
+                "name the smart hosts in `smart_hosts`, or leave the login out",
             );
         }
         if outbound.tls == TlsLevel::None && !login.login_without_tls {

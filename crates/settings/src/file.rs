@@ -104,7 +104,7 @@ name = "smtp"
 address = "127.0.0.1:2525"
 [[inbound]]
 name = "here"
-networks = ["127.0.0.0/8"]
+sender_ip_addresses = ["127.0.0.0/8"]
 [[outbound]]
 name = "internet"
 "#;
@@ -164,13 +164,13 @@ name = "internet"
     fn a_login_needs_hosts_a_user_a_file_and_tls() {
         let text = format!(
             "{GOOD}login = {{ user = \"\", password_file = \"\" }}\n[[outbound]]\nname = \"partner\"\n\
-             recipient_domains = [\"x.example\"]\ntls = \"none\"\nhosts = [{{ host = \"mx.x.example\" }}]\n\
+             recipient_domains = [\"x.example\"]\ntls = \"none\"\nsmart_hosts = [{{ host = \"mx.x.example\" }}]\n\
              login = {{ user = \"relay\", password_file = \"/p\" }}\n"
         );
         check(
             &text,
             &[
-                "x.toml:11:1: outbound.login: without `hosts` any mail exchanger would get to see the password; name the smart hosts in `hosts`, or leave the login out",
+                "x.toml:11:1: outbound.login: without `smart_hosts` any mail exchanger would get to see the password; name the smart hosts in `smart_hosts`, or leave the login out",
                 "x.toml:11:11: outbound.login.user: is empty or holds a control character; write the name that the smart hosts know this relay by",
                 "x.toml:11:22: outbound.login.password_file: is empty; name a file that holds the password, readable by the relay's user only",
                 "x.toml:17:1: outbound.login: with `tls = \"none\"` it would never be sent, and no mail either; set `tls = \"verify\"`, or `login_without_tls = true` where nobody can listen",
@@ -181,7 +181,7 @@ name = "internet"
     #[test]
     fn a_login_is_shown_by_its_file_and_can_be_read_again() {
         let text = format!(
-            "{GOOD}hosts = [{{ host = \"mx.x.example\" }}]\ntls = \"none\"\n\
+            "{GOOD}smart_hosts = [{{ host = \"mx.x.example\" }}]\ntls = \"none\"\n\
              [outbound.login]\nuser = \"relay\"\npassword_file = \"/p\"\nlogin_without_tls = true\n"
         );
         let settings = parse(&text, Path::new("x.toml")).unwrap();
@@ -246,7 +246,7 @@ name = "internet"
         check(
             &text,
             &[
-                "x.toml:8:13: inbound.networks: `192.0.2.1/24` is an address within a network: did you mean \"192.0.2.0/24\", or just \"192.0.2.1\"?",
+                "x.toml:8:24: inbound.sender_ip_addresses: `192.0.2.1/24` is an address within a network: did you mean \"192.0.2.0/24\", or just \"192.0.2.1\"?",
             ],
         );
     }
@@ -254,9 +254,9 @@ name = "internet"
     #[test]
     fn hosts_are_tables() {
         check(
-            &format!("{GOOD}hosts = [\"mx.x.example\"]\n"),
+            &format!("{GOOD}smart_hosts = [\"mx.x.example\"]\n"),
             &[
-                "x.toml:11:10: outbound.hosts: \"mx.x.example\" is a text; write a table for each, in a list: hosts = [{ host = \"mx.x.example\" }]",
+                "x.toml:11:16: outbound.smart_hosts: \"mx.x.example\" is a text; write a table for each, in a list: smart_hosts = [{ host = \"mx.x.example\" }]",
             ],
         );
     }
@@ -267,7 +267,7 @@ name = "internet"
         check(
             &text,
             &[
-                "x.toml:8:1: inbound.networks: 0.0.0.0/0 would make this an open relay; list the networks whose mail this relay carries",
+                "x.toml:8:1: inbound.sender_ip_addresses: 0.0.0.0/0 would make this an open relay; list the networks whose mail this relay carries",
             ],
         );
     }
@@ -275,7 +275,7 @@ name = "internet"
     #[test]
     fn what_others_find_is_placed() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        let hosts = "hosts = [{ host = \"mx.x.example\" }]";
+        let hosts = "smart_hosts = [{ host = \"mx.x.example\" }]";
         let login = "login = { password_file = \"/p\", user = \"a\" }";
         let text = format!("{GOOD}{hosts}\n{login}\n[tls]\nroots = \"/x\"\n");
         std::fs::write(file.path(), text).unwrap();
@@ -355,7 +355,7 @@ name = "internet"
         let (folder, file) = several(
             &main,
             &[
-                ("a.toml", "[[inbound]]\nname = \"a\"\nnetwork = 1\n"),
+                ("a.toml", "[[inbound]]\nname = \"a\"\nsender_ip_address = 1\n"),
                 ("b.toml", "\n[[outbound]]\nname = \"b\"\nport = 70000\n"),
             ],
         );
@@ -365,8 +365,8 @@ name = "internet"
         };
         assert_eq!(
             said(),
-            "x.toml:8:13: inbound.networks: `127.0.0.0/80` is not a network: write an address or an address and a prefix length, such as \"192.0.2.0/24\"\n\
-             connectors.d/a.toml:3:1: inbound.network: unknown key; did you mean `networks`?\n\
+            "x.toml:8:24: inbound.sender_ip_addresses: `127.0.0.0/80` is not a network: write an address or an address and a prefix length, such as \"192.0.2.0/24\"\n\
+             connectors.d/a.toml:3:1: inbound.sender_ip_address: unknown key; did you mean `sender_ip_addresses`?\n\
              connectors.d/b.toml:4:8: outbound.port: 70000 is out of range; write a whole number from 0 to 65535"
         );
         let write = |name: &str, text: &str| {

@@ -52,7 +52,7 @@ pub struct Settings {
     pub plan: Vec<Plan>,
     /// The domains of the organisation: one `[[domain]]` each.
     pub domain: Vec<policy::config::Domain>,
-    /// Where mail goes: one `[[outbound]]` per way out. One without `hosts` and with the recipient domain `*`
+    /// Where mail goes: one `[[outbound]]` per way out. One without `smart_hosts` and with the recipient domain `*`
     /// goes by MX to the whole Internet.
     pub outbound: Vec<OutboundConnector>,
     /// Keys that mail is signed with when it leaves: one `[[dkim]]` per domain and selector.

@@ -42,7 +42,7 @@ pub struct Listener {
     /// handshake.
     pub tls_min: tls::server::Version,
     /// Whether clients are asked for a certificate: `no`, `ask`, or `require`. One that is trusted may let its holder
-    /// relay (`certificate_names` of an inbound connector). With `ask`, a client without one, or with one that is not
+    /// relay (`tls_sender_certificate_names` of an inbound connector). With `ask`, a client without one, or with one that is not
     /// trusted, goes on as if it had none; with `require` its handshake is refused. What a certificate may be used for
     /// (extended key usage) is checked: for clients or for servers, or not stated, since mail hosts have those of servers.
     pub client_certificates: ClientCertificates,

@@ -56,8 +56,8 @@ mod tests {
         check("a = {folder}/b:{port}{port}", Ok("a = /run/x/b:2525"));
         check("", Ok(""));
         check(
-            "hosts = [{ host = \"x\", port = {port} }]",
-            Ok("hosts = [{ host = \"x\", port = 25 }]"),
+            "smart_hosts = [{ host = \"x\", port = {port} }]",
+            Ok("smart_hosts = [{ host = \"x\", port = 25 }]"),
         );
         check("inline:{ {.slow.example=smtp:[x]} } {", Ok("inline:{ {.slow.example=smtp:[x]} } {"));
         check("{ {port}", Ok("{ 25"));

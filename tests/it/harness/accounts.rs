@@ -82,7 +82,7 @@ impl Accounts {
             .push("listener", &listener("clear", "none", "login_without_tls = true"))
             .push("listener", &listener("submission", "starttls", "required = true"))
             .push("listener", &listener("submissions", "implicit", "required = true"))
-            .set("inbound.0.networks", toml::Value::Array(vec![]))
+            .set("inbound.0.sender_ip_addresses", toml::Value::Array(vec![]))
             .set("inbound.0.logins", vec!["*".to_owned()])
             .set("logins.file", path("accounts.toml"))
             .set("logins.tokens.issuer", "https://login.test/")

@@ -28,12 +28,12 @@ address = "127.0.0.1:0"
 tls = "none"
 [[inbound]]
 name = "tests"
-networks = ["127.0.0.0/8"]
+sender_ip_addresses = ["127.0.0.0/8"]
 [[outbound]]
 name = "next-hop"
 recipient_domains = ["*"]
 tls = "none"
-hosts = [{{ host = "{host}", port = {port} }}]
+smart_hosts = [{{ host = "{host}", port = {port} }}]
 [queue.retry_connect]
 first = "100ms"
 factor = 1.5

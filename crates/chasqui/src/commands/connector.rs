@@ -250,7 +250,7 @@ fn fields(words: &[String]) -> Result<Fields> {
     settings::fields(words).map_err(|words| Failure {
         error: anyhow!(words),
         hint: Some(
-            "write key=value with a value in TOML, such as enabled=false or 'networks=[\"192.0.2.1\"]'"
+            "write key=value with a value in TOML, such as enabled=false or 'sender_ip_addresses=[\"192.0.2.1\"]'"
                 .to_owned(),
         ),
         code: Code::Arguments,

@@ -212,7 +212,7 @@ fn way(policy: &Policy, recipient: &Recipient, from: Option<&Address>) -> Way {
         "a rule or its X-Chasqui-Connector field sends it there".to_owned()
     };
     let connector = policy.router.connector(name);
-    let hosts = connector.map_or(&[][..], |it| &it.hosts).iter();
+    let hosts = connector.map_or(&[][..], |it| &it.smart_hosts).iter();
     let mut next_hops: Vec<_> =
         hosts.map(|host| format!("{} port {}", host.host, host.port)).collect();
     if let Some((domain, connector)) = destination.domain().zip(connector) {

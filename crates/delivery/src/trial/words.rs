@@ -5,7 +5,7 @@ use crate::metrics::Stage;
 pub(super) const SOURCE: &str =
     "give this machine the address, or take it out of `source_addresses`";
 pub(super) const DNS: &str =
-    "look at the name in `hosts`, at the recipient's domain, and at `[resolver]`";
+    "look at the name in `smart_hosts`, at the recipient's domain, and at `[resolver]`";
 pub(super) const MAIL: &str = "the host does not take mail of this sender from this relay: look at `--from`, at the login, and at what the host lets this address do";
 pub(super) const RCPT: &str = "the host does not take mail for this recipient: look at `--to`, at `recipient_domains`, and at whether the host relays for this machine";
 pub(super) const LATER: &str = "the host asks to come back later, as with greylisting: mail waits in the queue and is tried again";
@@ -23,7 +23,7 @@ const TCP: &str =
     "look at host and port, at a firewall in between, and at whether the host listens";
 const GREETING: &str = "the host does not want to talk to this machine's address, or is no SMTP server; at port 465 set `implicit_tls`";
 const EHLO: &str = "look at `hostname` and its DNS entries, and at `protocol`";
-const TLS: &str = "look at `tls`, `tls_name`, `ca_file`, `tls_version_min` and `implicit_tls`; port 465 wants `implicit_tls`, ports 25 and 587 do not";
+const TLS: &str = "look at `tls`, `tls_domain`, `ca_file`, `tls_version_min` and `implicit_tls`; port 465 wants `implicit_tls`, ports 25 and 587 do not";
 const AUTH: &str =
     "look at `login`: user, password file, and whether the host wants a password made for programs";
 

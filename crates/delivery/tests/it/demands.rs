@@ -27,7 +27,7 @@ async fn a_connector_has_its_own_authority_and_name() {
 
     let outcome = deliver(&peer, |connector| {
         connector.ca_file = Some(ca_file.clone());
-        connector.tls_name = Some("*.partner.example".to_owned());
+        connector.tls_domain = Some("*.partner.example".to_owned());
         connector.tls_version_min = TlsVersion::Tls13;
     });
     assert_eq!(fates(outcome.await), DELIVERED);
@@ -38,7 +38,7 @@ async fn a_connector_has_its_own_authority_and_name() {
     assert!(reply.text().contains(want), "{reply}");
 
     let name = |connector: &mut OutboundConnector| {
-        connector.tls_name = Some("*.partner.example".to_owned());
+        connector.tls_domain = Some("*.partner.example".to_owned());
     };
     let reply = unreachable(deliver(&peer, name).await);
     assert!(reply.text().contains("no authority that is trusted here"), "{reply}");
@@ -54,12 +54,12 @@ fn what_cannot_be_asked_for_is_named() {
     };
     let cases: [(Change, &str, &str); 5] = [
         (|it| it.ca_file = Some("/x".into()), "ca_file", "only with tls = \"verify\""),
-        (|it| it.tls_name = Some("a.example".to_owned()), "tls_name", "only with tls"),
+        (|it| it.tls_domain = Some("a.example".to_owned()), "tls_domain", "only with tls"),
         (
             |it| {
-                (it.tls, it.tls_name) = (TlsLevel::Verify, Some("*.*.example".to_owned()));
+                (it.tls, it.tls_domain) = (TlsLevel::Verify, Some("*.*.example".to_owned()));
             },
-            "tls_name",
+            "tls_domain",
             "neither a host name",
         ),
         (

@@ -203,7 +203,7 @@ async fn a_long_list_is_gone_through_in_order() {
 async fn a_smart_host_that_does_not_exist_is_no_fault_of_the_mail() {
     let dns = DnsServer::start().await;
     let mut setup = Setup::by_mx(dns, 25);
-    setup.connector.hosts = vec![policy::config::SmartHost {
+    setup.connector.smart_hosts = vec![policy::config::SmartHost {
         host: "smart.example".to_owned(),
         ..policy::config::SmartHost::default()
     }];

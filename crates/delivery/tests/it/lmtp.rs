@@ -64,7 +64,7 @@ async fn a_socket_of_this_machine_will_do() {
     });
     let mut setup = setup(&peer);
     let host = format!("unix:{}", path.display());
-    setup.connector.hosts = vec![SmartHost { host: host.clone(), ..SmartHost::default() }];
+    setup.connector.smart_hosts = vec![SmartHost { host: host.clone(), ..SmartHost::default() }];
     let mut relay = Relay::start(setup);
     for _ in 0..2 {
         let outcomes = answered(relay.deliver(&RECIPIENTS).await);
@@ -79,7 +79,7 @@ async fn a_socket_of_this_machine_will_do() {
 async fn a_socket_that_is_not_there_is_named() {
     let peer = Peer::start([script(&[])]).await;
     let mut setup = setup(&peer);
-    setup.connector.hosts =
+    setup.connector.smart_hosts =
         vec![SmartHost { host: "unix:/nowhere/lmtp".to_owned(), ..SmartHost::default() }];
     let mut relay = Relay::start(setup);
     let Outcome::Unreachable { reply, .. } = relay.deliver(&RECIPIENTS).await else { panic!() };

@@ -44,7 +44,7 @@ impl Setup {
             weight: 1,
         };
         let hosts = (1..).zip(addresses).map(host).collect();
-        Self::with(OutboundConnector { hosts, ..connector() })
+        Self::with(OutboundConnector { smart_hosts: hosts, ..connector() })
     }
 
     /// The exchangers that `dns` names, at `port`.

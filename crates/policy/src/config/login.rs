@@ -10,7 +10,7 @@ use crate::config::mechanism::Mechanism;
 
 /// With a password, a token or the client certificate (RFC 4954).
 ///
-/// The strongest mechanism that host and login have in common is used. Only with `hosts`. A host that
+/// The strongest mechanism that host and login have in common is used. Only with `smart_hosts`. A host that
 /// refuses the login, or offers none of them, gets no mail: the mail waits and is not returned for
 /// that. With `tls = "verify"` nobody but the right host sees the password.
 #[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]

@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use units::{Rate, Span};
 
+use crate::config::entries::entries;
 use crate::config::login::Login;
 
 /// Where mail for some recipient domains goes, and how.
@@ -26,17 +27,19 @@ pub struct OutboundConnector {
     /// below it, `*` for all others.
     pub recipient_domains: Vec<String>,
     /// Whose mail goes this way, by the address in the From of its header: `sales@example.com` for just that one,
-    /// `example.com` for all of a domain, `*.example.com` for all below it. Empty: everybody's.
+    /// `example.com` for all of a domain, `*.example.com` for all below it. One text with commas between them will do.
+    /// Empty: everybody's.
+    #[serde(deserialize_with = "entries")]
     pub from_filter: Vec<String>,
     /// Which of several connectors that could take a message does: the one with the smallest number.
     pub priority: u32,
     /// Whether only mail goes this way that a rule sends here. Such a connector is never chosen by itself.
     pub is_transport_rule_scoped: bool,
-    /// What is spoken with the hosts. LMTP needs `hosts`.
+    /// What is spoken with the hosts. LMTP needs `smart_hosts`.
     pub protocol: Protocol,
     /// The smart hosts that take this mail. Empty: the mail exchangers (MX) of the recipient's
     /// domain take it.
-    pub hosts: Vec<SmartHost>,
+    pub smart_hosts: Vec<SmartHost>,
     /// How to log in to the smart hosts; left out, nobody logs in.
     pub login: Option<Login>,
     /// The port of mail exchangers; smart hosts name their own.
@@ -54,7 +57,7 @@ pub struct OutboundConnector {
     pub tls_version_min: TlsVersion,
     /// The name that the host's certificate must show, instead of the host's own: `mx.partner.example`, or
     /// `*.partner.example` for any name with just one label in front. Only with `tls = "verify"`.
-    pub tls_name: Option<String>,
+    pub tls_domain: Option<String>,
     /// PEM file with the certificate authorities that the host's certificate must come from; no others are trusted here
     /// then. Only with `tls = "verify"`. Read at start and at reload.
     pub ca_file: Option<PathBuf>,
@@ -94,14 +97,14 @@ impl Default for OutboundConnector {
             priority: 10,
             is_transport_rule_scoped: false,
             protocol: Protocol::default(),
-            hosts: Vec::new(),
+            smart_hosts: Vec::new(),
             login: None,
             port: 25,
             tls: TlsLevel::default(),
             implicit_tls: false,
             source_addresses: Vec::new(),
             tls_version_min: TlsVersion::default(),
-            tls_name: None,
+            tls_domain: None,
             ca_file: None,
             client_certificate: None,
             return_path: ReturnPath::default(),

@@ -22,9 +22,9 @@ pub struct Plan {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Feature {
-    /// Clients are let in by `networks`.
+    /// Clients are let in by `sender_ip_addresses`.
     Network,
-    /// Clients are let in by `certificate_names`.
+    /// Clients are let in by `tls_sender_certificate_names`.
     Certificate,
     /// Clients are let in by `logins`.
     Login,

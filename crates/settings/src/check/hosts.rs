@@ -17,7 +17,8 @@ impl Check<'_> {
             };
             OWN_ADDRESS_ONLY.iter().any(|domain| below(domain))
         };
-        let known = outbound.hosts.iter().find(|host| host.port == 587 && is_known(&host.host));
+        let known =
+            outbound.smart_hosts.iter().find(|host| host.port == 587 && is_known(&host.host));
         let Some(host) = known.filter(|_| outbound.from_filter.is_empty()) else { return };
         let error =
             format!("is empty, but {} refuses mail that is not From its account", host.host);

@@ -53,8 +53,12 @@ impl Check<'_> {
 /// What a connector offers, with the key that says so.
 fn used(inbound: &InboundConnector) -> impl Iterator<Item = (Feature, &'static str)> {
     [
-        (!inbound.networks.is_empty(), Feature::Network, "networks"),
-        (!inbound.certificate_names.is_empty(), Feature::Certificate, "certificate_names"),
+        (!inbound.sender_ip_addresses.is_empty(), Feature::Network, "sender_ip_addresses"),
+        (
+            !inbound.tls_sender_certificate_names.is_empty(),
+            Feature::Certificate,
+            "tls_sender_certificate_names",
+        ),
         (!inbound.logins.is_empty(), Feature::Login, "logins"),
         (inbound.auth.is_some(), Feature::Spf, "auth"),
         (inbound.certified_suffix.is_some(), Feature::Certify, "certified_suffix"),

@@ -30,11 +30,13 @@ impl Check<'_> {
                 let error = "names no domain that could be restricted to this connector's clients";
                 self.add(&way, error, "name the domains, or leave `restrict_domains_to_…` out");
             }
-            if inbound.restrict_domains_to_certificate && inbound.certificate_names.is_empty() {
+            if inbound.restrict_domains_to_certificate
+                && inbound.tls_sender_certificate_names.is_empty()
+            {
                 self.add(
                     &item("inbound", number, "restrict_domains_to_certificate"),
                     "no certificate could match, so these domains could never send",
-                    "name certificates in `certificate_names`",
+                    "name certificates in `tls_sender_certificate_names`",
                 );
             }
             let suffix = inbound.certified_suffix.as_deref();

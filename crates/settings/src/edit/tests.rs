@@ -18,7 +18,7 @@ address = "127.0.0.1:2525"
 # Who may.
 [[inbound]]
 name = "here"
-networks = ["127.0.0.0/8"] # this machine
+sender_ip_addresses = ["127.0.0.0/8"] # this machine
 enabled = true
 
 [[outbound]]
@@ -75,7 +75,7 @@ fn inbound(name: &str, action: fn(admin::view::Fields) -> Action, value: Value) 
 #[test]
 fn a_field_is_set_where_it_stands_and_comments_stay() {
     let place = Place::new(MAIN);
-    let wish = json!({ "networks": ["127.0.0.0/8", "192.0.2.1"], "enabled": null });
+    let wish = json!({ "sender_ip_addresses": ["127.0.0.0/8", "192.0.2.1"], "enabled": null });
     let limits = fields(json!({ "limits": { "connections_max": 7 }, "port": 2525 }));
     let changes = place
         .apply(&[
@@ -92,7 +92,7 @@ fn a_field_is_set_where_it_stands_and_comments_stay() {
     assert_eq!(
         told,
         [
-            "inbound connector here: changed\n  networks: [\"127.0.0.0/8\"] → [\"127.0.0.0/8\",\"192.0.2.1/32\"]",
+            "inbound connector here: changed\n  sender_ip_addresses: [\"127.0.0.0/8\"] → [\"127.0.0.0/8\",\"192.0.2.1/32\"]",
             "outbound connector internet: changed\n  limits.connections_max: 5 → 7\n  port: 25 → 2525",
         ]
     );
@@ -107,14 +107,17 @@ fn a_new_connector_has_a_file_of_its_own_until_it_goes() {
         std::fs::metadata(file).unwrap().permissions().mode() & 0o777
     };
     std::fs::set_permissions(&place.main, std::fs::Permissions::from_mode(0o640)).unwrap();
-    let new = || inbound("printer", Action::Add, json!({ "networks": ["192.0.2.7"] }));
+    let new = || inbound("printer", Action::Add, json!({ "sender_ip_addresses": ["192.0.2.7"] }));
     let changes = place.apply(&[new()]).unwrap();
     assert_eq!(
         changes[0].to_string(),
-        "inbound connector printer: new\n  networks: [] → [\"192.0.2.7/32\"]"
+        "inbound connector printer: new\n  sender_ip_addresses: [] → [\"192.0.2.7/32\"]"
     );
     let file = "connectors.d/inbound-printer.toml";
-    assert_eq!(place.text(file), "[[inbound]]\nname = \"printer\"\nnetworks = [\"192.0.2.7\"]\n");
+    assert_eq!(
+        place.text(file),
+        "[[inbound]]\nname = \"printer\"\nsender_ip_addresses = [\"192.0.2.7\"]\n"
+    );
     assert_eq!((mode(file), mode("connectors.d")), (0o640, 0o750));
     assert!(matches!(place.apply(&[new()]), Err(EditError::Exists { .. })));
     let listed = connectors(&place.main).unwrap();
@@ -144,13 +147,19 @@ fn what_is_refused_writes_nothing() {
     let add = |name, value| inbound(name, Action::Add, value);
     for (edits, want) in [
         (
-            vec![add("a", json!({})), add("b", json!({ "networks": ["x"] }))],
-            "connectors.d/inbound-b.toml:3:13: inbound.networks: `x` is not a network",
+            vec![add("a", json!({})), add("b", json!({ "sender_ip_addresses": ["x"] }))],
+            "connectors.d/inbound-b.toml:3:24: inbound.sender_ip_addresses: `x` is not a network",
         ),
-        (vec![add("a", json!({ "netwroks": [] }))], "did you mean `networks`?"),
+        (
+            vec![add("a", json!({ "sender_ip_adresses": [] }))],
+            "did you mean `sender_ip_addresses`?",
+        ),
         (vec![add("../a", json!({}))], "`../a` cannot be a name"),
         (vec![add("a", json!({ "name": "b" }))], "keeps its name"),
-        (vec![add("a", json!({ "networks": [null] }))], "`networks` cannot be written in TOML"),
+        (
+            vec![add("a", json!({ "sender_ip_addresses": [null] }))],
+            "`sender_ip_addresses` cannot be written in TOML",
+        ),
         (
             vec![edit(Direction::Outbound, "internet", Action::Remove)],
             "outbound: there is none, so no mail could go out",
@@ -173,7 +182,7 @@ fn what_is_refused_writes_nothing() {
 #[test]
 fn put_leaves_no_other_field() {
     let place = Place::new(MAIN);
-    let wish = json!({ "name": "here", "networks": ["127.0.0.0/8"], "logins": [] });
+    let wish = json!({ "name": "here", "sender_ip_addresses": ["127.0.0.0/8"], "logins": [] });
     place.apply(&[inbound("here", Action::Put, wish)]).unwrap();
     let want = MAIN.replace("enabled = true\n", "logins = []\n");
     assert_eq!(place.text("x.toml"), want);
@@ -182,11 +191,11 @@ fn put_leaves_no_other_field() {
 #[test]
 fn inline_lists_are_edited_too() {
     let place = Place::new(
-        &MAIN.replace("# Our relay.", "inbound = [{ name = \"one\", networks = [] }]")
-            .replace("# Who may.\n[[inbound]]\nname = \"here\"\nnetworks = [\"127.0.0.0/8\"] # this machine\nenabled = true\n", ""),
+        &MAIN.replace("# Our relay.", "inbound = [{ name = \"one\", sender_ip_addresses = [] }]")
+            .replace("# Who may.\n[[inbound]]\nname = \"here\"\nsender_ip_addresses = [\"127.0.0.0/8\"] # this machine\nenabled = true\n", ""),
     );
     place.apply(&[inbound("one", Action::Set, json!({ "enabled": false }))]).unwrap();
-    let line = "inbound = [{ name = \"one\", networks = [] , enabled = false }]";
+    let line = "inbound = [{ name = \"one\", sender_ip_addresses = [] , enabled = false }]";
     let first = place.text("x.toml").lines().next().map(|line| line.replace("[],", "[] ,"));
     assert_eq!(first.as_deref(), Some(line));
     place.apply(&[edit(Direction::Inbound, "one", Action::Remove)]).unwrap();

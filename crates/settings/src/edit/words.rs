@@ -72,7 +72,7 @@ mod tests {
         assert_eq!(
             read(&[
                 "enabled=false",
-                "networks=[\"::1\"]",
+                "sender_ip_addresses=[\"::1\"]",
                 "limits.a=1",
                 "limits.b = \"x=y\"",
                 "login=",
@@ -80,7 +80,7 @@ mod tests {
                 "from=a@x.example"
             ]),
             Ok(json!({
-                "enabled": false, "networks": ["::1"], "limits": { "a": 1, "b": "x=y" }, "login": null,
+                "enabled": false, "sender_ip_addresses": ["::1"], "limits": { "a": 1, "b": "x=y" }, "login": null,
                 "auth": "spf", "from": "a@x.example",
             }))
         );

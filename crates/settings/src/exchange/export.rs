@@ -24,7 +24,7 @@ pub fn export(connectors: &[Connector], format: ExportFormat) -> String {
 
 /// What Exchange would do otherwise with a connector than here, one sentence each.
 pub fn left_out(connector: &Connector) -> Vec<String> {
-    let networks = connector.fields.get("networks").and_then(Value::as_array);
+    let networks = connector.fields.get("sender_ip_addresses").and_then(Value::as_array);
     let ends = networks.into_iter().flatten().filter_map(|it| {
         let (network, expires) = it.get("network")?.as_str().zip(it.get("expires")?.as_str())?;
         let name = &connector.name;
@@ -60,7 +60,7 @@ impl Given {
         let field = |name: &str| connector.fields.get(name);
         given.always("Enabled", "enabled", field("enabled"));
         match connector.direction {
-            Direction::Inbound => given.networks(field("networks")),
+            Direction::Inbound => given.networks(field("sender_ip_addresses")),
             Direction::Outbound => {
                 let domains = field("recipient_domains");
                 given.always("RecipientDomains", "recipient_domains", domains);
@@ -89,7 +89,7 @@ impl Given {
     fn networks(&mut self, networks: Option<&Value>) {
         const PARAMETER: &str = "SenderIPAddresses";
         if self.notes.is_empty() {
-            return self.always(PARAMETER, "networks", networks);
+            return self.always(PARAMETER, "sender_ip_addresses", networks);
         }
         let items = networks.and_then(Value::as_array).into_iter().flatten();
         let plain: Value = items.map(|it| it.get("network").unwrap_or(it).clone()).collect();
@@ -115,14 +115,17 @@ impl Given {
             [one] if !one.contains(['<', '>', ',', '=']) => Some(one.clone()),
             _ => None,
         };
-        let Some(name) = one(&self.own, "certificate_names") else { return };
-        let issuers = self.own.get("certificate_issuers").map(|it| texts(it).unwrap_or_default());
+        let Some(name) = one(&self.own, "tls_sender_certificate_names") else { return };
+        let issuers =
+            self.own.get("tls_sender_certificate_issuers").map(|it| texts(it).unwrap_or_default());
         match issuers.as_deref() {
-            None => self.give("TlsSenderCertificateName", "certificate_names", name.into()),
+            None => {
+                self.give("TlsSenderCertificateName", "tls_sender_certificate_names", name.into());
+            }
             Some([issuer]) if !issuer.contains("<S>") => {
                 let text = format!("<I>{issuer}<S>CN={name}");
-                self.own.remove("certificate_issuers");
-                self.give("TlsSenderCertificateName", "certificate_names", text.into());
+                self.own.remove("tls_sender_certificate_issuers");
+                self.give("TlsSenderCertificateName", "tls_sender_certificate_names", text.into());
             }
             Some(_) => {}
         }
@@ -138,12 +141,12 @@ impl Given {
             let name = fields.get("host")?.as_str()?;
             (is_plain && is_told(name) && !name.contains(['[', ']'])).then(|| json!(name))
         };
-        let hosts = self.own.get("hosts").and_then(Value::as_array);
+        let hosts = self.own.get("smart_hosts").and_then(Value::as_array);
         let hosts: Option<Vec<Value>> = hosts.and_then(|list| list.iter().map(plain).collect());
         if let Some(hosts) = hosts.filter(|hosts| !hosts.is_empty()) {
-            self.give("SmartHosts", "hosts", hosts.into());
+            self.give("SmartHosts", "smart_hosts", hosts.into());
         }
-        let name = self.own.get("tls_name").and_then(Value::as_str).map(str::to_owned);
+        let name = self.own.get("tls_domain").and_then(Value::as_str).map(str::to_owned);
         match (self.own.get("tls").and_then(Value::as_str), name.filter(|it| is_told(it))) {
             (Some("encrypt"), _) => self.give("TlsSettings", "tls", "EncryptionOnly".into()),
             (Some("verify"), None) => {
@@ -151,7 +154,7 @@ impl Given {
             }
             (Some("verify"), Some(name)) => {
                 self.give("TlsSettings", "tls", "DomainValidation".into());
-                self.give("TlsDomain", "tls_name", name.into());
+                self.give("TlsDomain", "tls_domain", name.into());
             }
             _ => {}
         }

@@ -269,9 +269,10 @@ impl Taking<'_> {
             },
             None => (None, text.strip_prefix("<S>").unwrap_or(&text)),
         };
-        self.fields.insert("certificate_names".to_owned(), json!([common_name(subject)]));
+        self.fields
+            .insert("tls_sender_certificate_names".to_owned(), json!([common_name(subject)]));
         if let Some(issuer) = issuer {
-            self.fields.insert("certificate_issuers".to_owned(), json!([issuer]));
+            self.fields.insert("tls_sender_certificate_issuers".to_owned(), json!([issuer]));
         }
     }
 
@@ -286,7 +287,7 @@ impl Taking<'_> {
             |host: &String| json!({ "host": host.trim_start_matches('[').trim_end_matches(']') }),
         );
         if !is_empty {
-            self.fields.insert("hosts".to_owned(), hosts.iter().map(one).collect());
+            self.fields.insert("smart_hosts".to_owned(), hosts.iter().map(one).collect());
         }
         let stated =
             self.one.parameters.iter().rfind(|(it, _)| it.eq_ignore_ascii_case("UseMXRecord"));
@@ -327,7 +328,7 @@ impl Taking<'_> {
         }
         match domain {
             Some(domain) if is("DomainValidation") => {
-                self.fields.insert("tls_name".to_owned(), domain.into());
+                self.fields.insert("tls_domain".to_owned(), domain.into());
             }
             Some(_) => {
                 self.refuse("TlsDomain", "has an effect only with -TlsSettings DomainValidation");

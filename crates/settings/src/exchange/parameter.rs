@@ -73,7 +73,7 @@ const COMMON: [Parameter; 26] = [
 
 const INBOUND: [Parameter; 15] = [
     of("SenderDomains", Field("sender_domains", Kind::Domains)),
-    of("SenderIPAddresses", Field("networks", Kind::Texts)),
+    of("SenderIPAddresses", Field("sender_ip_addresses", Kind::Texts)),
     of("RequireTls", Field("require_tls", Kind::Flag)),
     of("TlsSenderCertificateName", Own),
     of("RestrictDomainsToIPAddresses", Field("restrict_domains_to_ip_addresses", Kind::Flag)),

@@ -29,7 +29,7 @@ const OUTBOUND: Direction = Direction::Outbound;
 
 #[test]
 fn commands_on_several_lines_and_tables_are_the_same() {
-    let want = json!({ "enabled": true, "networks": ["192.0.2.0/24", "2001:db8::1"] });
+    let want = json!({ "enabled": true, "sender_ip_addresses": ["192.0.2.0/24", "2001:db8::1"] });
     for text in [
         "New-InboundConnector -Name 'Scanner' -Enabled $true -SenderIPAddresses 192.0.2.0/24,2001:db8::1",
         "# Our scanners.\r\nnew-inboundconnector -name \"Scanner\" `\r\n  -ENABLED:$True `\r\n  -SenderIPAddresses @('192.0.2.0/24', '2001:db8::1')\r\n",
@@ -47,7 +47,7 @@ fn an_outbound_connector_of_each_level() {
     let (edits, notes) = read(&text.replace(" -Comment 'It''s theirs'", ""));
     let first = json!({
         "recipient_domains": ["contoso.com", "*.contoso.com"],
-        "hosts": [{ "host": "192.0.2.7" }], "tls": "verify", "tls_name": "mx.contoso.com",
+        "smart_hosts": [{ "host": "192.0.2.7" }], "tls": "verify", "tls_domain": "mx.contoso.com",
     });
     assert_eq!(
         edits,
@@ -74,7 +74,8 @@ fn what_get_inbound_connector_writes() {
         "TrustedOrganizations": null,
     }]);
     let (edits, notes) = read(&text.to_string());
-    let want = json!({ "enabled": false, "certificate_names": ["mail.partner.example"] });
+    let want =
+        json!({ "enabled": false, "tls_sender_certificate_names": ["mail.partner.example"] });
     assert_eq!(edits, [(INBOUND, "partner".to_owned(), want)]);
     assert_eq!(notes.len(), 3, "{notes:?}");
 }
@@ -85,7 +86,7 @@ fn an_address_that_expires_comes_back_and_exchange_is_not_trusted_with_it() {
     let networks =
         json!(["192.0.2.0/24", { "network": "203.0.113.7/32", "expires": "2027-01-31" }]);
     let mut fields = defaults(INBOUND);
-    fields.insert("networks".to_owned(), networks.clone());
+    fields.insert("sender_ip_addresses".to_owned(), networks.clone());
     let connector = Connector {
         direction: INBOUND,
         name: "guests".to_owned(),
@@ -101,7 +102,7 @@ fn an_address_that_expires_comes_back_and_exchange_is_not_trusted_with_it() {
     let note = "# Exchange knows no end of an address: guests would let 203.0.113.7/32 in for ever, and not until 2027-01-31\n";
     assert!(text.contains(note), "{text}");
     for text in [text, export(&all, ExportFormat::Json)] {
-        assert_eq!(read(&text).0[0].2["networks"], networks, "{text}");
+        assert_eq!(read(&text).0[0].2["sender_ip_addresses"], networks, "{text}");
     }
 }
 
@@ -196,7 +197,7 @@ fn back(text: &str) -> Vec<Effect> {
         let Action::Put(set) = edit.action else { panic!("no put") };
         let mut made = connector(edit.direction, &edit.name, Value::Object(set));
         // A host is written without its defaults.
-        if let Some(Value::Array(hosts)) = made.fields.get_mut("hosts") {
+        if let Some(Value::Array(hosts)) = made.fields.get_mut("smart_hosts") {
             for host in hosts {
                 let host = host.as_object_mut().unwrap();
                 for (key, value) in [("port", 25), ("order", 10), ("weight", 1)] {
@@ -231,7 +232,7 @@ fn host() -> impl Strategy<Value = Value> {
 
 fn inbound() -> impl Strategy<Value = Value> {
     (any::<bool>(), texts(), texts(), texts()).prop_map(|(enabled, networks, names, logins)| {
-        json!({ "enabled": enabled, "networks": networks, "certificate_names": names, "logins": logins })
+        json!({ "enabled": enabled, "sender_ip_addresses": networks, "tls_sender_certificate_names": names, "logins": logins })
     })
 }
 
@@ -243,7 +244,7 @@ fn outbound() -> impl Strategy<Value = Value> {
     (any::<bool>(), texts(), level, name, hosts).prop_map(|(scoped, domains, tls, name, hosts)| {
         json!({
             "is_transport_rule_scoped": scoped, "recipient_domains": domains, "tls": tls,
-            "tls_name": name, "hosts": hosts, "limits": { "connections_max": 7 },
+            "tls_domain": name, "smart_hosts": hosts, "limits": { "connections_max": 7 },
         })
     })
 }
@@ -281,7 +282,7 @@ fn types_and_issuers_are_taken_over_and_back() {
         let text = format!("New-InboundConnector -Name in {said} {certificate}");
         let fields = fields(&text);
         assert_eq!(fields["connector_type"], want, "{text}");
-        assert_eq!(fields["certificate_issuers"], json!(["CN=Good CA"]));
+        assert_eq!(fields["tls_sender_certificate_issuers"], json!(["CN=Good CA"]));
         let (direction, enabled) = (Direction::Inbound, true);
         let (name, file) = ("in".to_owned(), "x.toml".into());
         let connector =

@@ -54,7 +54,7 @@ impl Setup {
         let inbound = InboundConnector {
             name: "applications".to_owned(),
             logins: self.logins.iter().map(ToString::to_string).collect(),
-            networks: self.networks.iter().map(|it| it.parse().unwrap()).collect(),
+            sender_ip_addresses: self.networks.iter().map(|it| it.parse().unwrap()).collect(),
             ..InboundConnector::default()
         };
         let outbound = OutboundConnector {

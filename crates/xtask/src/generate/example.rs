@@ -82,7 +82,7 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("logins.tokens.audience", "[\"smtp\"]"),
     ("logins.tokens.keys_url", "\"https://login.example.com/keys.json\""),
     ("inbound.name", "\"applications\""),
-    ("inbound.networks", "[\"127.0.0.0/8\", \"::1/128\"]"),
+    ("inbound.sender_ip_addresses", "[\"127.0.0.0/8\", \"::1/128\"]"),
     ("outbound.name", "\"internet\""),
     ("outbound.login.user", "\"relay.example.com\""),
     ("outbound.login.password_file", "\"/etc/chasqui/partner.password\""),
@@ -94,13 +94,13 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("outbound.login.token.refresh_token_file", "\"/var/lib/chasqui/refresh.token\""),
     ("outbound.daily_messages_max", "10000"),
     ("outbound.rate_max", "\"600/1h\""),
-    ("outbound.tls_name", "\"*.partner.example\""),
+    ("outbound.tls_domain", "\"*.partner.example\""),
     ("outbound.ca_file", "\"/etc/chasqui/partner-ca.pem\""),
     ("outbound.client_certificate.certificate", "\"/etc/chasqui/relay.example.com.pem\""),
     ("outbound.client_certificate.key", "\"/etc/chasqui/relay.example.com.key\""),
     ("outbound.client_certificate.pfx", "\"/etc/chasqui/relay.example.com.pfx\""),
     ("outbound.client_certificate.password_file", "\"/etc/chasqui/relay.pfx.password\""),
-    ("outbound.hosts.host", "\"mx.partner.example\""),
+    ("outbound.smart_hosts.host", "\"mx.partner.example\""),
 ];
 const LINE_MAX: usize = 100;
 
