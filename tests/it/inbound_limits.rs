@@ -237,3 +237,21 @@ fn what_another_limit_refuses_is_not_counted() {
         sink.wait_accepted(2);
     });
 }
+
+/// A client that gives a transaction up and stays leaves its room to others.
+#[test]
+fn what_is_given_up_holds_no_room_while_its_client_stays() {
+    within_an_hour(|| {
+        let sink = Sink::start();
+        let relay = relay(&sink, "daily_messages_max = 1");
+        let mut session = relay.session();
+        for end in ["RSET", "EHLO client.test"] {
+            session.expect(MAIL, 250);
+            session.expect("RCPT TO:<bo@x.example>", 250);
+            session.expect(end, 250);
+        }
+        assert_eq!(deliver(&relay, &["bo@x.example"]).code, 250);
+        session.expect(MAIL, 452);
+        session.quit();
+    });
+}

@@ -322,6 +322,8 @@ fn read_selection(selection: view::Selection) -> Result<Selection, Failure> {
 
 /// The state of what rests because its sender wants it to go out later.
 const HELD: &str = "held";
+/// From here on times mean that an operator must release what is held: 9999-01-01.
+const RELEASED_BY_HAND: Timestamp = Timestamp::from_millis(253_370_764_800_000);
 
 fn state_name(state: State) -> &'static str {
     match state {
@@ -329,6 +331,11 @@ fn state_name(state: State) -> &'static str {
         State::Resting => "resting",
         State::InFlight => "in_flight",
     }
+}
+
+/// A time that somebody may wait for; what is held until an operator releases it waits for none.
+fn time(at: Timestamp) -> Option<String> {
+    (at < RELEASED_BY_HAND).then(|| at.to_string())
 }
 
 fn entry(line: queue::Line) -> view::QueueEntry {
@@ -341,7 +348,7 @@ fn entry(line: queue::Line) -> view::QueueEntry {
         recipients: line.recipients.map(u64::from),
         destination: line.destination.to_string(),
         tries: u32::from(line.tries),
-        next_try_at: line.next_try_at.map(|at| at.to_string()),
+        next_try_at: line.next_try_at.and_then(time),
         last_reply: line.last_reply.map(Into::into),
     }
 }
@@ -360,7 +367,7 @@ fn message(shown: queue::Shown) -> view::Message {
         octets: shown.octets,
         body_type: envelope.body_type.as_str().to_owned(),
         needs_smtputf8: envelope.needs_smtputf8,
-        hold_until: wishes.hold_until.map(|at| at.to_string()),
+        hold_until: wishes.hold_until.and_then(time),
         deliver_by: wishes.deliver_by.map(|by| view::DeliverBy {
             at: by.at.to_string(),
             mode: match by.mode {
@@ -406,7 +413,7 @@ fn recipient(shown: queue::ShownRecipient) -> view::Recipient {
             .to_owned(),
             destination,
             tries: Some(u32::from(tries)),
-            next_try_at: Some(next_try_at.to_string()),
+            next_try_at: time(next_try_at),
             reply: last.or(shown.waits_for).map(Into::into),
         },
         RecipientState::Settled { fate, reply, .. } => view::Recipient {

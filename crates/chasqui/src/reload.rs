@@ -78,6 +78,8 @@ struct Opened {
 /// What is needed to open what settings name. It is opened before files are changed, so that a change that cannot take
 /// effect is none.
 struct Opening {
+    /// The name that the relay was started with: another one needs a restart.
+    hostname: Domain,
     clock: Clock,
     signer: Signer,
 }
@@ -108,12 +110,19 @@ impl Reloading {
         let reloaded = match &self.file {
             Some(file) => {
                 let (file, opening) = (file.clone(), self.opening());
-                let make =
-                    move |settings: &Settings| opening.open(settings, look::decisions(settings)?);
-                let loaded =
-                    blocking(move || settings::load_and_make(&file, make, |_, _| Vec::new()));
+                let make = move |settings: &Settings| {
+                    opening.open(settings, look::decided(settings, &opening.hostname)?)
+                };
+                let odd =
+                    |settings: &Settings, opened: &Opened| look::odd(settings, &opened.policy);
+                let loaded = blocking(move || settings::load_and_make(&file, make, odd));
                 match loaded.await? {
-                    Ok(Loaded { settings, made, .. }) => Ok(self.take(&settings, made)),
+                    Ok(Loaded { settings, made, odd }) => {
+                        for warning in odd.iter().flat_map(settings::Problems::lines) {
+                            tracing::warn!(warning, "settings are odd");
+                        }
+                        Ok(self.take(&settings, made))
+                    }
                     Err(error) => Err(not_loaded(&error)),
                 }
             }
@@ -131,7 +140,11 @@ impl Reloading {
 
     /// What opening needs to know.
     fn opening(&self) -> Opening {
-        Opening { clock: self.clock.clone(), signer: self.signing.signer() }
+        Opening {
+            hostname: self.hostname.clone(),
+            clock: self.clock.clone(),
+            signer: self.signing.signer(),
+        }
     }
 
     /// The one place where other settings take effect.
@@ -200,15 +213,16 @@ impl Reloading {
 
     /// Changes connectors in their files and puts them in force.
     pub(crate) async fn edit(&self, edits: Vec<Edit>, run: Run) -> Result<Changes, Failure> {
-        let file = self.file()?.to_owned();
+        let (file, opening) = (self.file()?.to_owned(), self.opening());
+        let make = move |settings: &Settings| {
+            opening.open(settings, look::all_as(settings, Some(&opening.hostname))?)
+        };
         if run == Run::Dry {
-            let planned = blocking(move || settings::plan(&file, &edits, look::all));
+            let planned = blocking(move || settings::plan(&file, &edits, make));
             let plan = planned.await?.map_err(|error| not_edited(&error))?;
             return Ok(Changes { changes: plan.changes, ..Changes::default() });
         }
         let _turn = self.one_at_a_time.lock().await;
-        let opening = self.opening();
-        let make = move |settings: &Settings| opening.open(settings, look::all(settings)?);
         let edited = blocking(move || settings::apply_edits(&file, &edits, make));
         let Plan { settings, made, changes, .. } =
             edited.await?.map_err(|error| not_edited(&error))?;

@@ -286,7 +286,7 @@ mod tests {
             (&[], None),
         ] {
             let names: Vec<Box<str>> = names.iter().map(|name| (*name).into()).collect();
-            let got = admission.admit_holder(Certificate { names: &names, issuer: "" });
+            let got = admission.admit_holder(Certificate { names: &names, issuer: &[] });
             assert_eq!(got.map(|connector| connector.name.as_str()), want, "{names:?}");
         }
     }

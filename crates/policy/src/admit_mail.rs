@@ -276,7 +276,7 @@ mod tests {
         check(&admission, "192.0.2.2", "a@off.example", "all");
         check(&admission, "192.0.2.7", "a@cert.example", "550 5.7.1");
         let names = [Box::from("mail.cert.example")];
-        let certificate = Certificate { names: &names, issuer: "" };
+        let certificate = Certificate { names: &names, issuer: &[] };
         let who = Who { certificate, is_tls: true, ..who("192.0.2.9".parse().unwrap()) };
         let sender = ReversePath::Address(Address::parse("a@cert.example").unwrap());
         let admitted = admission.admit_mail(&who, &sender, Answers::default()).unwrap();

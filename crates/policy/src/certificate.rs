@@ -5,8 +5,8 @@
 pub struct Certificate<'a> {
     /// The names that it is for, in lower case.
     pub names: &'a [Box<str>],
-    /// Who issued it: `CN=Example Issuing CA, O=Example`.
-    pub issuer: &'a str,
+    /// Who issued it, by the attributes of its distinguished name, such as `CN` and `Example Issuing CA`.
+    pub issuer: &'a [(Box<str>, Box<str>)],
 }
 
 impl Certificate<'_> {
@@ -32,29 +32,53 @@ pub(crate) fn is_below(pattern: &str, name: &str) -> bool {
     })
 }
 
-/// Whether `entry`, a common name or parts of a distinguished name in any order, is that of `issuer`.
-fn is_issuer(entry: &str, issuer: &str) -> bool {
-    let parts = || issuer.split(',').map(str::trim);
-    if !entry.contains('=') {
-        let common_name = |part: &str| {
-            let (key, value) = part.split_once('=')?;
-            key.trim()
-                .eq_ignore_ascii_case("CN")
-                .then(|| value.trim().eq_ignore_ascii_case(entry.trim()))
-        };
-        return parts().filter_map(common_name).any(|fits| fits);
+/// The attributes of a distinguished name as people write it: `CN=Example CA, O="Example, Inc."`. What follows a comma and
+/// is no attribute belongs to the one before.
+pub fn issuer_attributes(text: &str) -> Vec<(Box<str>, Box<str>)> {
+    let (mut parts, mut is_quoted) = (vec![String::new()], false);
+    for c in text.chars() {
+        match (c, parts.last_mut()) {
+            ('"', _) => is_quoted = !is_quoted,
+            (',', _) if !is_quoted => parts.push(String::new()),
+            (_, Some(part)) => part.push(c),
+            (_, None) => {}
+        }
     }
-    entry.split(',').all(|wanted| parts().any(|part| is_same(wanted.trim(), part)))
+    let mut attributes: Vec<(Box<str>, Box<str>)> = Vec::new();
+    for part in parts {
+        match (part.split_once('='), attributes.last_mut()) {
+            (Some((key, value)), _) => attributes.push((key.trim().into(), value.trim().into())),
+            (None, Some((_, value))) => *value = format!("{value}, {}", part.trim()).into(),
+            (None, None) => {}
+        }
+    }
+    attributes
+}
+
+/// Whether `entry`, a common name or attributes of a distinguished name in any order, is that of `issuer`.
+fn is_issuer(entry: &str, issuer: &[(Box<str>, Box<str>)]) -> bool {
+    let has = |key: &str, value: &str| {
+        issuer.iter().any(|(known, its)| is_same_key(known, key) && is_same(its, value))
+    };
+    if !entry.contains('=') {
+        return has("CN", entry.trim());
+    }
+    let wanted = issuer_attributes(entry);
+    !wanted.is_empty() && wanted.iter().all(|(key, value)| has(key, value))
 }
 
 fn is_same(one: &str, other: &str) -> bool {
-    match one.split_once('=').zip(other.split_once('=')) {
-        Some(((key, value), (other_key, other_value))) => {
-            key.trim().eq_ignore_ascii_case(other_key.trim())
-                && value.trim().eq_ignore_ascii_case(other_value.trim())
-        }
-        None => one.eq_ignore_ascii_case(other),
-    }
+    one.to_lowercase() == other.to_lowercase()
+}
+
+/// Windows writes `S` and `E` for what others call `ST` and `emailAddress`.
+fn is_same_key(one: &str, other: &str) -> bool {
+    let usual = |key: &str| match key.to_ascii_uppercase().as_str() {
+        "S" => "ST".to_owned(),
+        "E" | "EMAIL" => "EMAILADDRESS".to_owned(),
+        key => key.to_owned(),
+    };
+    usual(one) == usual(other)
 }
 
 #[cfg(test)]
@@ -62,23 +86,33 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_issuer_is_known_by_its_common_name_or_by_parts_of_its_name() {
-        let issuer = "C=ES, O=Example, Inc., CN=Example Issuing CA";
+    fn an_issuer_is_known_by_its_common_name_or_by_attributes_of_its_name() {
+        let issuer = [
+            ("C", "ES"),
+            ("ST", "Madrid"),
+            ("O", "Certificación, S.A."),
+            ("CN", "Example Issuing CA"),
+        ];
+        let issuer = issuer.map(|(key, value)| (Box::from(key), Box::from(value)));
         for (entry, want) in [
             ("Example Issuing CA", true),
             ("example issuing ca", true),
             ("Example Issuing", false),
-            ("Example", false),
+            ("Certificación, S.A.", false),
             ("CN=Example Issuing CA", true),
-            ("CN=Example Issuing CA,O=Example, Inc.,C=ES", true),
+            ("CN=Example Issuing CA,O=Certificación, S.A.,S=Madrid, C=ES", true),
+            ("CN=Example Issuing CA, O=\"CERTIFICACIÓN, S.A.\"", true),
             ("CN=Example Issuing CA, C=DE", false),
+            ("O=x, CN=Other", false),
             ("OU=Example", false),
+            ("=", false),
             ("", false),
         ] {
-            assert_eq!(is_issuer(entry, issuer), want, "{entry}");
-            let certificate = Certificate { names: &[], issuer };
+            let certificate = Certificate { names: &[], issuer: &issuer };
             assert_eq!(certificate.is_issued_by(&[entry.to_owned()]), want, "{entry}");
         }
+        let odd = [("O".into(), "x, CN=Example Issuing CA".into())];
+        assert!(!is_issuer("Example Issuing CA", &odd));
         assert!(Certificate::default().is_issued_by(&[]));
         assert!(!Certificate::default().is_issued_by(&["x".to_owned()]));
     }

@@ -26,7 +26,7 @@ mod suffix;
 pub use admission::{Admission, Attribute};
 pub use admit_mail::{Admitted, Answers, Lookup};
 pub use candidate::{Candidate, Standing};
-pub use certificate::Certificate;
+pub use certificate::{Certificate, issuer_attributes};
 pub use from_filter::is_sender_pattern;
 pub use live::{Live, Policy};
 pub use message::{CONNECTOR_FIELD, Decision, first_from};

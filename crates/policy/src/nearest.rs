@@ -68,7 +68,7 @@ pub(crate) fn nearest<'a>(
     if let Some((at, connector)) = expired.max_by_key(|(at, _)| *at) {
         return Some(of(connector, Missed::Expired(at)));
     }
-    let of_another = connectors.iter().find(|connector| {
+    let of_another = connectors.iter().filter(|it| it.enabled).find(|connector| {
         who.certificate.has_name(&connector.tls_sender_certificate_names)
             && !who.certificate.is_issued_by(&connector.tls_sender_certificate_issuers)
     });
@@ -126,7 +126,7 @@ mod tests {
     fn who<'a>(client: &str, names: &'a [Box<str>]) -> Who<'a> {
         let address = client.parse().unwrap();
         let now = mail::Timestamp::from_rfc3339("2027-02-01T00:00:00Z").unwrap();
-        let certificate = Certificate { names, issuer: "CN=Old CA" };
+        let certificate = Certificate { names, issuer: &[] };
         Who { address, certificate, login: None, is_tls: false, now }
     }
 
@@ -180,7 +180,8 @@ mod tests {
         assert_eq!(admission.ways(&who).count(), 0);
         let got = admission.nearest(&who).unwrap();
         assert_eq!((got.connector, got.missed), ("partner", Missed::CertificateIssuer));
-        let certificate = Certificate { issuer: "O=Partner, CN=new ca", ..who.certificate };
+        let issuer = crate::issuer_attributes("O=Partner, CN=new ca");
+        let certificate = Certificate { issuer: &issuer, ..who.certificate };
         assert_eq!(admission.ways(&Who { certificate, ..who }).count(), 1);
     }
 

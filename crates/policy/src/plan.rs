@@ -101,7 +101,7 @@ mod tests {
             let admission = Admission::new(connectors).with_plans(plans());
             let who = Who {
                 address: client.parse().unwrap(),
-                certificate: Certificate { names: &names, issuer: "" },
+                certificate: Certificate { names: &names, issuer: &[] },
                 login: None,
                 is_tls: true,
                 now: Timestamp::default(),

@@ -202,8 +202,10 @@ impl Router {
     pub fn set_full(&self, name: &str, is_full: Fullness) {
         if let Some(full) = self.place(name).and_then(|place| self.full.get(place)) {
             let is_full = is_full == Fullness::Full;
-            if full.swap(is_full, Ordering::SeqCst) != is_full {
+            // There is one writer. Whoever sees the flag sees the count too.
+            if full.load(Ordering::SeqCst) != is_full {
                 self.changes.fetch_add(1, Ordering::SeqCst);
+                full.store(is_full, Ordering::SeqCst);
             }
         }
     }

@@ -10,7 +10,7 @@ use schedule::{Entry, Urgency};
 use spool::{RecipientState, Recovered, Times};
 use units::Clock;
 
-use crate::shared::{NO_ROUTE, routed, word};
+use crate::shared::{NO_ROUTE, is_held, routed, word};
 use crate::terms::{Moments, Terms, Word};
 
 /// Recipients without a route are looked at again one message after the other.
@@ -25,6 +25,8 @@ pub(crate) struct Found {
     pub(crate) envelope: Arc<Envelope>,
     pub(crate) received_at: Timestamp,
     pub(crate) recipients: Vec<RecipientState>,
+    /// Whether it was due where it no longer goes.
+    pub(crate) is_due: bool,
 }
 
 /// How entries are made.
@@ -117,6 +119,8 @@ impl Maker {
                 return None;
             };
             let word = if is_told { Word::NotOwed } else { word(&found.envelope, recipient) };
+            let is_due = found.is_due && !is_held(&found.envelope, tries, now.wall);
+            let next_try_at = if is_due { next_try_at.min(now.wall) } else { next_try_at };
             Some(Wait { route: Route::of(router, recipient), tries, next_try_at, word })
         };
         let recipients = found.envelope.recipients.iter().zip(&found.recipients);

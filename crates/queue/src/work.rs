@@ -19,7 +19,12 @@ pub(crate) enum Work {
     /// Remove a message of which no recipient waits.
     Finish(MessageId),
     /// Look which recipients of a message wait, since the schedule knows of none.
-    Review(MessageId),
+    Review {
+        /// The message.
+        id: MessageId,
+        /// Whether it was due where it no longer goes, so that it is due where it goes now.
+        is_due: bool,
+    },
 }
 
 /// What became of a message at a destination.
@@ -31,6 +36,9 @@ pub(crate) struct Settle {
     pub(crate) waits: Waits,
     /// Whether the attempt goes on: then it is about those that were taken, and nobody else.
     pub(crate) goes_on: bool,
+    /// By which ways recipients were told apart when the attempt was handed out, if there was one: if others hold by now,
+    /// it is about those that it names, and nobody else.
+    pub(crate) ways: Option<u64>,
     /// What is counted with it.
     pub(crate) tally: Option<Box<Tally>>,
     /// What is to be written, once that is known. It stays the same when it has to be written again:
@@ -88,7 +96,7 @@ impl Work {
     pub(crate) const fn id(&self) -> MessageId {
         match self {
             Self::Settle(settle) => settle.id,
-            Self::Finish(id) | Self::Review(id) => *id,
+            Self::Finish(id) | Self::Review { id, .. } => *id,
         }
     }
 
@@ -122,12 +130,13 @@ impl Work {
                     Err(error) => again(self, &error),
                 }
             }
-            Self::Review(id) => match shared.spool.load(id).await {
+            Self::Review { id, is_due } => match shared.spool.load(id).await {
                 Ok(stored) => Done::Found(Found {
                     id,
                     envelope: stored.envelope,
                     received_at: stored.received_at,
                     recipients: stored.recipients,
+                    is_due,
                 }),
                 Err(error) => not_loaded(self, error),
             },
@@ -141,7 +150,12 @@ impl Settle {
         facts: Facts,
         waits: Waits,
     ) -> Self {
-        Self { id, destination, facts, waits, goes_on: false, tally: None, ready: None }
+        Self { id, destination, facts, waits, goes_on: false, ways: None, tally: None, ready: None }
+    }
+
+    /// Says by which ways the attempt was handed out.
+    pub(crate) fn of_attempt(self, ways: u64) -> Self {
+        Self { ways: Some(ways), ..self }
     }
 
     /// Says that the attempt goes on.
@@ -186,14 +200,19 @@ impl Settle {
     async fn prepare(&self, shared: &Shared) -> Result<Ready, LoadError> {
         let stored = shared.spool.load(self.id).await?;
         let policy = shared.policy.hold();
+        let is_as_it_was = || self.ways.is_none_or(|ways| ways == policy.ways());
+        let counts_all = !self.goes_on && is_as_it_was();
         let is_ours = |recipient: &Recipient| {
-            !self.goes_on && routed(&policy.router, recipient) == self.destination
+            counts_all && routed(&policy.router, recipient) == self.destination
         };
         let envelope = &*stored.envelope;
         let moments = shared.terms.moments(stored.received_at, Times::from(&envelope.wishes));
         let moments = moments.later_by(self.facts.grace);
         let known = Known { envelope, states: &stored.recipients, moments };
-        let plan = Plan::new(known, &self.facts, is_ours);
+        let mut plan = Plan::new(known, &self.facts, is_ours);
+        if counts_all && !is_as_it_was() {
+            plan = Plan::new(known, &self.facts, |_| false);
+        }
         let told = report::write(shared, &stored, &plan, &self.facts).await;
         let is_report_dropped = matches!(told, Told::Dropped);
         let report = match told {

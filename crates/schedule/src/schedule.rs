@@ -211,8 +211,9 @@ impl Schedule {
     }
 
     /// Says that recipients may belong to other destinations from now on.
-    pub const fn ways_changed(&mut self) {
-        self.ways = self.ways.wrapping_add(1);
+    pub fn ways_changed(&mut self) {
+        // Zero means that they have never changed.
+        self.ways = self.ways.wrapping_add(1).max(1);
     }
 
     /// Whether a recipient of this entry may be under way as one of another destination, because the ways have

@@ -222,11 +222,12 @@ impl Check<'_> {
     fn outbound(&mut self, settings: &Settings) {
         if !settings.outbound.iter().any(|outbound| outbound.enabled) {
             let way = [key("outbound")];
-            self.add(
-                &way,
-                "there is none, so no mail could go out",
-                "write an [[outbound]] with a name",
-            );
+            let (error, hint) = if settings.outbound.is_empty() {
+                ("there is none, so no mail could go out", "write an [[outbound]] with a name")
+            } else {
+                ("none is enabled, so no mail could go out", "enable one, or add another")
+            };
+            self.add(&way, error, hint);
         }
         self.names("outbound", settings.outbound.iter().map(|outbound| outbound.name.as_str()));
         for (number, outbound) in settings.outbound.iter().enumerate() {
@@ -242,7 +243,7 @@ impl Check<'_> {
                 self.add(
                     &way,
                     error.to_string(),
-                    "each domain belongs to one connector, and each host is a name or an address",
+                    "each host is a name or an address, with its `port` beside it; patterns are `example.com`, `*.example.com` or `*`",
                 );
             }
         }

@@ -165,6 +165,10 @@ impl Connection {
                     Step::Close(reason) => return Ok(reason),
                 }
             }
+            if self.session.transaction().is_none() {
+                // RSET and EHLO end one without content too.
+                self.nothing_taken();
+            }
             self.queue().await;
             // The alarm is set anew only when it rings or comes too late, not at each command.
             let deadline = tokio::time::Instant::from_std(self.session.deadline());

@@ -159,10 +159,11 @@ impl Held {
         };
         self.messages -= messages;
         self.recipients -= recipients;
-        self.quotas.with(&self.connector, |quota, limits, _| {
+        // Limits may be gone meanwhile: what is under way ends all the same.
+        if let Some(quota) = self.quotas.by_name.lock().get_mut(&self.connector) {
             quota.end(messages, recipients);
-            quota.give_back(kind, limits);
-        });
+        }
+        self.quotas.with(&self.connector, |quota, limits, _| quota.give_back(kind, limits));
     }
 
     /// The transaction has ended.

@@ -201,8 +201,8 @@ impl Connection {
 
     /// Drops the content that came so far, if any: the session refuses it, or the client said RSET or went.
     pub(crate) fn abandon(&mut self) {
-        let Some(message) = self.transaction.abandon() else { return };
         self.nothing_taken();
+        let Some(message) = self.transaction.abandon() else { return };
         if let Some(refusal) = self.session.refusal() {
             return self.refused(&refusal);
         }

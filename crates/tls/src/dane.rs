@@ -27,6 +27,8 @@ const KEY: u8 = 1;
 const EXACT: u8 = 0;
 const SHA_256: u8 = 1;
 const SHA_512: u8 = 2;
+/// Chains that are built for one certificate: who owns the records and the host could ask for hundreds.
+const CHECKS_MAX: usize = 16;
 /// Certificates of a chain that are looked at: it comes from an enemy.
 const CHAIN_MAX: usize = 10;
 /// Octets of a record's data that are shown.
@@ -136,9 +138,12 @@ impl Dane {
         if let Some(record) = self.records.iter().find(is_direct) {
             return Ok(record);
         }
-        let mut why = None;
+        let (mut why, mut checks) = (None, 0..CHECKS_MAX);
         for record in self.records.iter().filter(|record| record.usage == DANE_TA) {
             for anchor in anchors(record, intermediates) {
+                if checks.next().is_none() {
+                    break;
+                }
                 let chain = Chain { certificate, intermediates, anchor: &anchor, algorithms };
                 let Err(words) = chain.check(&self.names, now) else { return Ok(record) };
                 why = Some(format!("TLSA record {record} does not hold: {words}"));

@@ -5,7 +5,9 @@ use std::net::{IpAddr, Ipv6Addr};
 use anyhow::anyhow;
 use mail::{ReversePath, Timestamp};
 use policy::config::HeaderFrom;
-use policy::{Admission, Admitted as Verdict, Answers, Attribute, Certificate, Lookup, Who};
+use policy::{
+    Admission, Admitted as Verdict, Answers, Attribute, Certificate, Lookup, Who, issuer_attributes,
+};
 use serde::Serialize;
 use settings::Settings;
 use units::Clock;
@@ -53,9 +55,9 @@ pub(crate) fn run(explain: &ExplainConnection) -> Result {
     known_listener(&settings, explain.client.listener.as_deref())?;
     let sender = explain.from.as_deref().map(sender).transpose()?;
     let admission = decisions::admission(&settings);
-    let names = names(&explain.client);
+    let shown = shown(&explain.client);
     let answers = Answers { spf: explain.client.spf };
-    let admitted = admitted(&admission, &who(&explain.client, &names), sender.as_ref(), answers);
+    let admitted = admitted(&admission, &who(&explain.client, &shown), sender.as_ref(), answers);
     if explain.file.json {
         return output::json(&admitted);
     }
@@ -78,20 +80,26 @@ pub(super) fn known_listener(settings: &Settings, name: Option<&str>) -> Result 
     Err(Failure::from(error).code(Code::Arguments))
 }
 
-/// The names in the client's certificate.
-pub(super) fn names(client: &Client) -> Vec<Box<str>> {
-    client.cert.iter().map(|name| name.as_str().into()).collect()
+/// What the client's certificate says.
+pub(super) struct Shown {
+    names: Vec<Box<str>>,
+    issuer: Vec<(Box<str>, Box<str>)>,
+}
+
+/// The certificate that is named on the command line.
+pub(super) fn shown(client: &Client) -> Shown {
+    Shown {
+        names: client.cert.iter().map(|name| name.as_str().into()).collect(),
+        issuer: client.cert_issuer.as_deref().map(issuer_attributes).unwrap_or_default(),
+    }
 }
 
 /// The client as policy sees it.
-pub(super) fn who<'a>(client: &'a Client, names: &'a [Box<str>]) -> Who<'a> {
+pub(super) fn who<'a>(client: &'a Client, Shown { names, issuer }: &'a Shown) -> Who<'a> {
     Who {
         // Who comes from nowhere is in no network that anybody would write.
         address: client.ip.unwrap_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED)),
-        certificate: Certificate {
-            names,
-            issuer: client.cert_issuer.as_deref().unwrap_or_default(),
-        },
+        certificate: Certificate { names, issuer },
         login: client.account.as_deref(),
         is_tls: client.tls || !names.is_empty(),
         now: Timestamp::from_millis(Clock::system().unix_millis()),

@@ -87,9 +87,9 @@ pub(crate) fn run(route: &arguments::Route) -> Result {
 
 fn said(route: &arguments::Route, policy: &Policy) -> Result<Route> {
     let Client { ip, cert, account, listener, .. } = &route.client;
-    let names = explain_connection::names(&route.client);
+    let shown = explain_connection::shown(&route.client);
     let is_client_known = ip.is_some() || !cert.is_empty() || account.is_some();
-    let client = is_client_known.then(|| explain_connection::who(&route.client, &names));
+    let client = is_client_known.then(|| explain_connection::who(&route.client, &shown));
     let sender = explain_connection::sender(&route.from)?;
     let answers = policy::Answers { spf: route.client.spf };
     let admitted =
@@ -116,6 +116,16 @@ fn said(route: &arguments::Route, policy: &Policy) -> Result<Route> {
     let mut said = outline(&decision, from.as_ref());
     said.recipients.extend(decision.recipients.iter().map(|it| way(policy, it, from.as_ref())));
     said.recipients.extend(refused);
+    if let Some(refusal) = said.refusal.as_ref().filter(|_| said.refused_by.is_none()) {
+        // No connector takes its From: why none of them does.
+        let untold: Vec<_> = trial.recipients.iter().map(|it| &it.address).collect();
+        let is_untold = said.recipients.is_empty();
+        let ways = untold.into_iter().filter(|_| is_untold);
+        let reply = refusal.clone();
+        let ways: Vec<_> =
+            ways.map(|it| no_way((policy, from.as_ref()), it, reply.clone())).collect();
+        said.recipients.extend(ways);
+    }
     if let Err(denied) = policy.admission.may_be_from(trial.connector, &trial.sender, &trial.header)
     {
         // That is asked before rules are.
@@ -143,7 +153,9 @@ fn recipients(policy: &Policy, connector: &str, all: &mut Vec<Recipient>) -> (Ve
             }
             Err(reply) => Some(reply),
         };
-        refused.extend(refusal.iter().map(|reply| no_way(policy, &it.address, reply.to_string())));
+        refused.extend(
+            refusal.iter().map(|reply| no_way((policy, None), &it.address, reply.to_string())),
+        );
         refusal.is_none()
     });
     (refused, is_certified)
@@ -189,11 +201,11 @@ fn verdict(verdict: &Verdict) -> Rule {
 }
 
 /// The way of a recipient that no connector takes.
-fn no_way(policy: &Policy, address: &Address, reply: String) -> Way {
+fn no_way((policy, from): (&Policy, Option<&Address>), address: &Address, reply: String) -> Way {
     Way {
         address: address.to_string(),
         refusal: Some(reply),
-        others: others(policy, address, None, ""),
+        others: others(policy, address, from, ""),
         ..Way::default()
     }
 }
@@ -202,7 +214,7 @@ fn way(policy: &Policy, recipient: &Recipient, from: Option<&Address>) -> Way {
     let address = &recipient.address;
     let destination = match policy.router.route_of(recipient) {
         Ok(destination) => destination,
-        Err(error) => return no_way(policy, address, error.reply().to_string()),
+        Err(error) => return no_way((policy, from), address, error.reply().to_string()),
     };
     let name = destination.connector();
     let chosen = policy.router.choose(address, from).is_some_and(|it| it.name == name);
@@ -288,17 +300,18 @@ fn text(said: &Route) -> String {
     lines.extend(said.certified.then(|| "certified".to_owned()));
     lines.extend(said.header.iter().map(|edit| format!("header: {edit}")));
     lines.extend(said.sender.as_ref().map(|sender| format!("sender becomes {sender}")));
+    let is_refused = said.refusal.is_some();
     for way in &said.recipients {
-        lines.extend(way_text(way));
+        lines.extend(way_text(way, if is_refused { "would go" } else { "goes" }));
     }
     lines.join("\n")
 }
 
-fn way_text(way: &Way) -> Vec<String> {
+fn way_text(way: &Way, goes: &str) -> Vec<String> {
     let Way { address, connector, why, .. } = way;
     let mut lines = match (&way.refusal, connector, why) {
         (None, Some(connector), Some(why)) => {
-            vec![format!("{address} goes by `{connector}`: {why}")]
+            vec![format!("{address} {goes} by `{connector}`: {why}")]
         }
         (refusal, ..) => {
             vec![format!("{address} is refused: {}", refusal.as_deref().unwrap_or_default())]

@@ -94,7 +94,7 @@ impl Queue {
         if self.is_under_way(id) {
             self.unreviewed.insert(id);
         } else {
-            self.begin(Work::Review(id));
+            self.begin(Work::Review { id, is_due: true });
         }
     }
 

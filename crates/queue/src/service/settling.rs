@@ -70,7 +70,8 @@ impl Queue {
         };
         let facts =
             Facts { is_tried, ..facts(answer, ended, (now, self.grace(attempt.received_at))) };
-        let settle = Settle::new((id, destination), facts, waits).counting(tally);
+        let settle =
+            Settle::new((id, destination), facts, waits).counting(tally).of_attempt(attempt.ways);
         self.begin(Work::Settle(Box::new(settle)));
     }
 
@@ -181,7 +182,9 @@ impl Queue {
                 self.unreviewed.insert(found.id);
                 self.end_work(found.id);
             }
-            Done::Found(found) => {
+            Done::Found(mut found) => {
+                // What rests elsewhere of the same message has its own time.
+                found.is_due &= self.schedule.open_entries(found.id) == 0;
                 let entries = self.maker.found(&found, &self.shared.policy.load().router, now);
                 let destinations = entries.iter().map(|it| it.destination.clone()).collect();
                 self.add(found.id, entries, now);
@@ -225,7 +228,8 @@ impl Queue {
         for step in &settled.plan.steps {
             self.metrics.recipient_ended(connector, step.status);
         }
-        if settled.plan.steps.iter().any(|step| step.status == Status::Delivered) {
+        let has_ended = !settled.settle.goes_on;
+        if has_ended && settled.plan.steps.iter().any(|step| step.status == Status::Delivered) {
             self.metrics.delivered(settled.stages());
         }
         if settled.is_report_dropped {
@@ -246,7 +250,7 @@ impl Queue {
         let is_elsewhere = is_misrouted || is_owed || self.schedule.open_entries(id) == 0;
         if !settled.plan.is_finished && is_elsewhere {
             // The spool knows of a recipient that waits, the schedule does not, or elsewhere: its way has changed.
-            self.begin(Work::Review(id));
+            self.begin(Work::Review { id, is_due: is_owed });
         }
     }
 

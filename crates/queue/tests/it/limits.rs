@@ -21,6 +21,15 @@ async fn delivered(relay: &mut Relay, to: &str, by: &str) {
     relay.until("its end to be written", |it| it.ready == 0 && it.in_flight <= 1).await;
 }
 
+/// As [`delivered`], while two others are under way.
+async fn delivered_beside(relay: &mut Relay, to: &str, by: &str) {
+    relay.accept("a@a.example", &[to]).await;
+    let attempt = relay.attempt().await;
+    assert_eq!(attempt.destination.connector(), by, "{to}");
+    relay.end(attempt, answered(&[(0, Fate::Delivered)])).await;
+    relay.until("its end to be written", |it| it.ready == 0 && it.in_flight <= 2).await;
+}
+
 /// A message has a recipient under way by another way than its own, which opens again; then the way of its other
 /// recipient is full. What is under way is not sent a second time.
 #[tokio::test]
@@ -112,5 +121,37 @@ async fn what_is_cancelled_and_handed_out_in_vain_leaves() {
     relay.end(attempt, Outcome::Elsewhere).await;
     relay.until_empty().await;
     relay.no_attempt().await;
+    relay.stop().await;
+}
+
+/// A filter discards what an attempt holds, and by then a recipient that is under way by another connector would belong to
+/// it: that one is not discarded.
+#[tokio::test]
+async fn what_an_attempt_did_not_hold_is_not_ended_with_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let rate_max = Some("2/1h".parse().unwrap());
+    let limited = OutboundConnector { rate_max, ..connector("a", "x.example") };
+    let shape = Shape { further: vec![limited], ..Shape::default() };
+    let mut relay = Relay::start(folder.path(), &clock(), shape);
+    let recipients = ["one@x.example", "two@x.example"];
+    let id =
+        relay.accept_with(&recipients, |it| it.recipients[1].via = Some("internet".into())).await;
+    let mut both = [relay.attempt().await, relay.attempt().await];
+    both.sort_by(|one, two| one.destination.connector().cmp(two.destination.connector()));
+    let [by_a, by_internet] = both;
+    assert_eq!(by_a.destination.connector(), "a");
+    delivered_beside(&mut relay, "r@x.example", "a").await;
+    delivered_beside(&mut relay, "r@x.example", "internet").await;
+
+    let discarded = Outcome::Discarded;
+    relay.end(by_internet, discarded).await;
+    relay.until("one is under way", |it| it.in_flight == 1).await;
+    let stored = relay.spool.load(id).await.unwrap();
+    assert!(stored.recipients.iter().all(spool::RecipientState::is_waiting));
+    relay.end(by_a, answered(&[(0, Fate::Delivered)])).await;
+    let again = relay.attempt().await;
+    assert_eq!((again.id, again.destination.connector()), (id, "internet"));
+    relay.end(again, answered(&[(1, Fate::Delivered)])).await;
+    relay.until_empty().await;
     relay.stop().await;
 }

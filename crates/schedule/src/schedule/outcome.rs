@@ -182,7 +182,8 @@ impl Schedule {
     pub fn next_leaving(&mut self) -> Option<Leaving> {
         let key = self.leaving.pop_front(&mut self.entries)?;
         let entry = &mut self.entries[key];
-        entry.at = At::Settling;
+        // Nothing of it is under way, and it is settled by the ways of now.
+        (entry.at, entry.ways) = (At::Settling, self.ways);
         let place = &self.places[entry.place];
         let why = if entry.is_cancelled() {
             Why::Cancelled

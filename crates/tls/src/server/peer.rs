@@ -4,21 +4,23 @@ use rustls::DistinguishedName;
 use rustls_pki_types::CertificateDer;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
+use x509_parser::objects::{oid_registry, oid2abbrev};
 use x509_parser::prelude::FromDer;
+use x509_parser::x509::{AttributeTypeAndValue, X509Name};
 
 /// Of one certificate; more would only be shown by who wants to fill a log.
 const NAMES_MAX: usize = 100;
 const WORDS_MAX: usize = 200;
 
-/// A client's certificate. Its texts are printable ASCII.
+/// A client's certificate. Its texts are printable ASCII, but for those of the issuer, which are for comparing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PeerCertificate {
     /// Whose it is: `CN=mail.example.com, O=Example`.
     pub subject: Box<str>,
     /// The names of hosts that it is for, in lower case: its alternative names, else its common name.
     pub names: Box<[Box<str>]>,
-    /// Who issued it: `CN=Example Issuing CA, O=Example`.
-    pub issuer: Box<str>,
+    /// Who issued it: the attributes of the distinguished name, such as `CN` and `Example Issuing CA`, as they stand there.
+    pub issuer: Box<[(Box<str>, Box<str>)]>,
     /// Why it is not trusted, in words; its texts then prove nothing.
     pub fault: Option<Box<str>>,
 }
@@ -30,8 +32,8 @@ impl PeerCertificate {
     }
 
     /// Who issued it, if a trusted authority vouches for that; else nobody.
-    pub fn trusted_issuer(&self) -> &str {
-        if self.fault.is_none() { &self.issuer } else { "" }
+    pub fn trusted_issuer(&self) -> &[(Box<str>, Box<str>)] {
+        if self.fault.is_none() { &self.issuer } else { &[] }
     }
 
     /// Reads what `certificate` says; `fault` is why it is not trusted.
@@ -48,7 +50,7 @@ impl PeerCertificate {
         Self {
             subject: plain(&read.subject().to_string()),
             names: names(&read),
-            issuer: plain(&read.issuer().to_string()),
+            issuer: attributes(read.issuer()),
             fault,
         }
     }
@@ -70,6 +72,15 @@ fn names(certificate: &X509Certificate<'_>) -> Box<[Box<str>]> {
     }
     let common = certificate.subject().iter_common_name().filter_map(|name| name.as_str().ok());
     common.take(1).map(|name| plain(name).to_ascii_lowercase().into()).collect()
+}
+
+/// The attributes of a distinguished name that are text.
+fn attributes(name: &X509Name<'_>) -> Box<[(Box<str>, Box<str>)]> {
+    let attribute = |it: &AttributeTypeAndValue<'_>| {
+        let key = oid2abbrev(it.attr_type(), oid_registry()).ok()?;
+        Some((Box::from(key), Box::from(it.as_str().ok()?)))
+    };
+    name.iter_attributes().take(NAMES_MAX).filter_map(attribute).collect()
 }
 
 /// Says in words why no trusted authority stands at the end of a chain; none if it cannot be read.
