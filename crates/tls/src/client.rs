@@ -14,7 +14,8 @@ use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsConnector;
 
-use crate::dane::{Dane, DaneVerifier};
+use crate::authorities::Authorities;
+use crate::dane::Dane;
 use crate::pem::{self, CertificateError};
 pub use crate::provider::Version;
 use crate::provider::provider;
@@ -71,7 +72,7 @@ pub struct Demands {
 pub struct Connectors {
     unverified: TlsConnector,
     verified: TlsConnector,
-    verifier: Arc<Verifier>,
+    verifier: Arc<Verifier<Authorities>>,
 }
 
 impl std::fmt::Debug for Connectors {
@@ -91,7 +92,7 @@ impl Connectors {
         let algorithms = provider().signature_verification_algorithms;
         let schemes = algorithms.supported_schemes();
         let (roots, name) = (roots(config)?, demands.name.clone());
-        let verifier = Arc::new(Verifier { roots, name, algorithms });
+        let verifier = Arc::new(Verifier { judge: Authorities { roots, name }, algorithms });
         Ok(Self {
             unverified: connector(Arc::new(AnyCertificate { schemes }), demands)?,
             verified: connector(verifier.clone(), demands)?,
@@ -152,8 +153,8 @@ impl Connectors {
     {
         let name = server_name(dane.base())?;
         let mut config = ClientConfig::clone(self.unverified.config());
-        let verifier =
-            DaneVerifier { dane: Arc::clone(dane), algorithms: self.verifier.algorithms };
+        let (judge, algorithms) = (Arc::clone(dane), self.verifier.algorithms);
+        let verifier = Verifier { judge, algorithms };
         config.dangerous().set_certificate_verifier(Arc::new(verifier));
         config.resumption = Resumption::disabled();
         let connector = TlsConnector::from(Arc::new(config));

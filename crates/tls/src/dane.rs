@@ -4,16 +4,15 @@ use std::fmt;
 use std::sync::Arc;
 
 use aws_lc_rs::digest::{SHA256, SHA512, digest};
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::verify_server_cert_signed_by_trust_anchor;
-use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
 use rustls::server::ParsedCertificate;
-use rustls::{CommonState, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+use rustls::{CommonState, Error, RootCertStore};
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use x509_parser::prelude::{ASN1Time, FromDer, X509Certificate};
 
 use crate::description::Description;
 use crate::provider::provider;
+use crate::verifier::{Judge, Shown};
 use crate::words::{Fault, words_of};
 
 /// Trust anchor assertion.
@@ -124,15 +123,12 @@ impl Dane {
             return Err("the host shows no certificate".to_owned());
         };
         let algorithms = provider().signature_verification_algorithms;
-        self.judge((certificate, intermediates), UnixTime::now(), algorithms)
+        let now = UnixTime::now();
+        self.matching_one(Shown { certificate, intermediates, now, algorithms })
     }
 
-    fn judge(
-        &self,
-        (certificate, intermediates): (&CertificateDer<'_>, &[CertificateDer<'_>]),
-        now: UnixTime,
-        algorithms: WebPkiSupportedAlgorithms,
-    ) -> Result<&Record, String> {
+    fn matching_one(&self, shown: Shown<'_>) -> Result<&Record, String> {
+        let Shown { certificate, intermediates, .. } = shown;
         // Neither names nor dates count: the DNS is newer and nearer (RFC 7672 §3.1.1).
         let is_direct = |record: &&Record| record.usage == DANE_EE && record.covers(certificate);
         if let Some(record) = self.records.iter().find(is_direct) {
@@ -144,14 +140,13 @@ impl Dane {
                 if checks.next().is_none() {
                     break;
                 }
-                let chain = Chain { certificate, intermediates, anchor: &anchor, algorithms };
-                let Err(words) = chain.check(&self.names, now) else { return Ok(record) };
+                let Err(words) = shown.comes_from(&anchor, &self.names) else { return Ok(record) };
                 why = Some(format!("TLSA record {record} does not hold: {words}"));
             }
         }
         let words = why.unwrap_or_else(|| format!("the certificate does not match {self}"));
-        let shown = Description::read(certificate);
-        Err(words + &shown.map(|shown| format!(" ({shown})")).unwrap_or_default())
+        let description = Description::read(certificate);
+        Err(words + &description.map(|it| format!(" ({it})")).unwrap_or_default())
     }
 }
 
@@ -177,22 +172,14 @@ fn anchors<'a>(
     shown.filter(|certificate| record.covers(certificate)).cloned().collect()
 }
 
-/// A certificate and how it may come from an authority.
-struct Chain<'a> {
-    certificate: &'a CertificateDer<'a>,
-    intermediates: &'a [CertificateDer<'a>],
-    anchor: &'a CertificateDer<'a>,
-    algorithms: WebPkiSupportedAlgorithms,
-}
-
-impl Chain<'_> {
-    /// An error says what is wrong.
-    fn check(&self, names: &[Box<str>], now: UnixTime) -> Result<(), String> {
-        if !is_in_time(self.anchor, now) {
+impl Shown<'_> {
+    /// Whether an authority has issued the certificate, for one of `names`; an error says what is wrong.
+    fn comes_from(self, anchor: &CertificateDer<'_>, names: &[Box<str>]) -> Result<(), String> {
+        if !is_in_time(anchor, self.now) {
             return Err("the authority's certificate is malformed or not valid now".to_owned());
         }
         let mut roots = RootCertStore::empty();
-        roots.add(self.anchor.clone()).map_err(|error| words_of(&error))?;
+        roots.add(anchor.clone()).map_err(|error| words_of(&error))?;
         let intermediates = self.intermediates.get(..CHAIN_MAX).unwrap_or(self.intermediates);
         let parsed = ParsedCertificate::try_from(self.certificate);
         let verified = parsed.and_then(|parsed| {
@@ -201,7 +188,7 @@ impl Chain<'_> {
                 &parsed,
                 &roots,
                 intermediates,
-                now,
+                self.now,
                 algorithms,
             )
         });
@@ -222,46 +209,8 @@ fn is_in_time(certificate: &CertificateDer<'_>, now: UnixTime) -> bool {
 }
 
 /// Takes a host's certificate if it matches what the DNS says.
-#[derive(Debug)]
-pub(crate) struct DaneVerifier {
-    pub(crate) dane: Arc<Dane>,
-    pub(crate) algorithms: WebPkiSupportedAlgorithms,
-}
-
-impl ServerCertVerifier for DaneVerifier {
-    fn verify_server_cert(
-        &self,
-        certificate: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        match self.dane.judge((certificate, intermediates), now, self.algorithms) {
-            Ok(_) => Ok(ServerCertVerified::assertion()),
-            Err(words) => Err(Fault::into_error(words.into())),
-        }
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, certificate, signed, &self.algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, certificate, signed, &self.algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.algorithms.supported_schemes()
+impl Judge for Arc<Dane> {
+    fn judge(&self, shown: Shown<'_>, _: &ServerName<'_>) -> Result<(), Error> {
+        self.matching_one(shown).map(|_| ()).map_err(|words| Fault::into_error(words.into()))
     }
 }

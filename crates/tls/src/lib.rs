@@ -6,6 +6,7 @@
 //! **Never** speaks SMTP; never uses a process-wide crypto provider; never falls back to clear text by itself.
 //! RFC 8446, RFC 5246, RFC 8996, RFC 3207, RFC 7435, RFC 6698, RFC 7671, RFC 7672.
 
+mod authorities;
 pub mod client;
 mod client_certificate;
 pub mod dane;

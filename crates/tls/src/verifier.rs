@@ -1,54 +1,35 @@
-//! Whether a host is who it should be.
+//! What all of our verifiers of hosts share: TLS itself, apart from whom it is spoken with.
+
+use std::fmt;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::{verify_server_cert_signed_by_trust_anchor, verify_server_name};
 use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
-use rustls::server::ParsedCertificate;
-use rustls::{CertificateError, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+use rustls::{DigitallySignedStruct, Error, SignatureScheme};
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
-use crate::description::Description;
-use crate::words::{Fault, certificate_words};
-
-/// Verifies the chain up to a trusted authority, and the name. Where no authority is trusted nobody passes.
-#[derive(Debug)]
-pub(crate) struct Verifier {
-    pub(crate) roots: RootCertStore,
-    /// The name that is asked for instead of the host's.
-    pub(crate) name: Option<Box<str>>,
+/// What a host shows of itself.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Shown<'a> {
+    pub(crate) certificate: &'a CertificateDer<'a>,
+    pub(crate) intermediates: &'a [CertificateDer<'a>],
+    pub(crate) now: UnixTime,
     pub(crate) algorithms: WebPkiSupportedAlgorithms,
 }
 
-impl Verifier {
-    fn chain(
-        &self,
-        certificate: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        now: UnixTime,
-    ) -> Result<(), Error> {
-        let parsed = ParsedCertificate::try_from(certificate)?;
-        verify_server_cert_signed_by_trust_anchor(
-            &parsed,
-            &self.roots,
-            intermediates,
-            now,
-            self.algorithms.all,
-        )
-    }
-
-    /// Verifies the name; an error says what it should be.
-    fn name(&self, certificate: &CertificateDer<'_>, host: &ServerName<'_>) -> Result<(), String> {
-        let Some(expected) = &self.name else {
-            let parsed = ParsedCertificate::try_from(certificate);
-            let verified = parsed.and_then(|parsed| verify_server_name(&parsed, host));
-            return verified.map_err(|_| host.to_str().into_owned());
-        };
-        let is_right = Description::read(certificate).is_some_and(|shown| shown.is_for(expected));
-        if is_right { Ok(()) } else { Err(expected.to_string()) }
-    }
+/// Says whether a host is who it should be.
+pub(crate) trait Judge: fmt::Debug + Send + Sync {
+    /// An error says what is wrong.
+    fn judge(&self, shown: Shown<'_>, host: &ServerName<'_>) -> Result<(), Error>;
 }
 
-impl ServerCertVerifier for Verifier {
+/// Takes hosts that prove to hold the key of a certificate that the judge takes.
+#[derive(Debug)]
+pub(crate) struct Verifier<J> {
+    pub(crate) judge: J,
+    pub(crate) algorithms: WebPkiSupportedAlgorithms,
+}
+
+impl<J: Judge> ServerCertVerifier for Verifier<J> {
     fn verify_server_cert(
         &self,
         certificate: &CertificateDer<'_>,
@@ -57,23 +38,8 @@ impl ServerCertVerifier for Verifier {
         _: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        let words = match self.chain(certificate, intermediates, now) {
-            Ok(()) => match self.name(certificate, host) {
-                Ok(()) => return Ok(ServerCertVerified::assertion()),
-                Err(expected) => format!("the certificate is not for {expected}"),
-            },
-            Err(Error::InvalidCertificate(error)) => {
-                let is_alone = intermediates.is_empty()
-                    && matches!(error, CertificateError::UnknownIssuer)
-                    && !self.roots.is_empty();
-                let chain = ", or the chain is incomplete: it came without intermediates";
-                certificate_words(&error) + if is_alone { chain } else { "" }
-            }
-            Err(error) => return Err(error),
-        };
-        let shown = Description::read(certificate);
-        let details = shown.map(|shown| format!(" ({shown})")).unwrap_or_default();
-        Err(Fault::into_error((words + &details).into_boxed_str()))
+        let shown = Shown { certificate, intermediates, now, algorithms: self.algorithms };
+        self.judge.judge(shown, host).map(|()| ServerCertVerified::assertion())
     }
 
     fn verify_tls12_signature(
