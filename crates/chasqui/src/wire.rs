@@ -427,10 +427,11 @@ async fn broken(spool: Spool, mut stopped: watch::Receiver<bool>) {
 /// What is done now and then: histograms are folded, intakes shown, the keys for tokens fetched.
 async fn upkeep(registry: Arc<Registry>, relay: Arc<Operated>, mut stopped: watch::Receiver<bool>) {
     let folding = async {
+        let mut gauges = smtp_server::IntakeGauges::new(&registry);
         loop {
+            gauges.show(&relay.facts.intakes.lines());
             tokio::time::sleep(UPKEEP_INTERVAL).await;
             registry.upkeep();
-            relay.facts.intakes.show(&registry);
         }
     };
     tokio::select! {

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use bytes::Bytes;
+use filters::SHOWN_OCTETS_MAX;
 use filters::facts::{Content, Facts, Login, Recipient};
 use filters::verdict::{Action, Change, ContentVerdict};
 use mail::{
@@ -14,11 +15,6 @@ use crate::prepared::Prepared;
 use crate::shared::Shared;
 use crate::words::later;
 
-/// Content that is kept in memory at a time for filters, in octets.
-pub(crate) const SHOWN_OCTETS_MAX: usize = 256 << 20;
-/// A filter does not let it go (RFC 3463 §3.8). Other details of this subject stand for what the relay and a host
-/// cannot agree on.
-const FILTERED: EnhancedStatus = EnhancedStatus::new(4, 7, 1);
 const SECURITY: u16 = 7;
 
 /// What came of asking.
@@ -60,7 +56,9 @@ pub(crate) async fn ask(
     let outcome = match verdict.action {
         Action::Continue if verdict.hold.is_some() => {
             let why = verdict.hold.unwrap_or_default();
-            Outcome::Hindered { reply: later(FILTERED, format!("held back by filter {why}")) }
+            Outcome::Hindered {
+                reply: later(EnhancedStatus::FILTERED, format!("held back by filter {why}")),
+            }
         }
         Action::Continue => {
             let edits: Vec<_> = verdict.changes.iter().filter_map(Change::edit).cloned().collect();
@@ -85,8 +83,8 @@ async fn verdict(
 ) -> Result<ContentVerdict, ReadError> {
     let leaving = message.leaving();
     let octets = leaving.octets();
-    let shown = usize::try_from(octets).ok().filter(|shown| *shown <= SHOWN_OCTETS_MAX);
-    let shown = shown.filter(|_| octets <= octets_max).and_then(|shown| u32::try_from(shown).ok());
+    let is_shown = octets <= octets_max.min(SHOWN_OCTETS_MAX);
+    let shown = u32::try_from(octets).ok().filter(|_| is_shown);
     // Holds its room until all have answered; nobody closes it.
     let room = match shown {
         Some(shown) => shared.shown.acquire_many(shown).await.ok(),
@@ -145,6 +143,6 @@ fn failed(places: &[usize], reply: &Reply) -> Vec<RecipientOutcome> {
 fn deferred(reply: Reply) -> Reply {
     match reply.status() {
         Some(status) if status.subject() != SECURITY => reply,
-        _ => Reply::new(reply.code(), Some(FILTERED), reply.text()),
+        _ => Reply::new(reply.code(), Some(EnhancedStatus::FILTERED), reply.text()),
     }
 }

@@ -13,11 +13,10 @@ use policy::Live;
 use resolver::{Dice, Resolver};
 use spool::Spool;
 use telemetry::Registry;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use units::Clock;
 
-use crate::asking::SHOWN_OCTETS_MAX;
 use crate::attempt::{self, Finished, end_of};
 use crate::config::Config;
 use crate::connection::Connection;
@@ -104,7 +103,7 @@ pub async fn run(parts: Parts, stop: watch::Receiver<bool>) {
         conversions: Room::default(),
         desk: Desk::new(parts.signing),
         filters: parts.filters,
-        shown: Semaphore::new(SHOWN_OCTETS_MAX),
+        shown: filters::shown_room(),
         stopping: stop,
     });
     let (mut tasks, mut goodbyes) = (JoinSet::new(), JoinSet::new());

@@ -43,11 +43,7 @@ pub(crate) fn rejected() -> Reply {
 
 /// The reply that refuses for now.
 pub(crate) fn deferred() -> Reply {
-    Reply::new(
-        451,
-        Some(EnhancedStatus::new(4, 7, 1)),
-        "refused by a filter for now; try again later",
-    )
+    Reply::new(451, Some(EnhancedStatus::FILTERED), "refused by a filter for now; try again later")
 }
 
 /// A reply in a filter's words; none if the code is neither 4yz nor 5yz, or the status does not go with it.

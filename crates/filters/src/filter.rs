@@ -184,7 +184,7 @@ impl Filter {
             OnFailure::Accept => (Decision::Continue, "goes on without it"),
             OnFailure::Tempfail => {
                 let text = "a filter cannot be asked at the moment; try again later";
-                let reply = Reply::new(451, Some(EnhancedStatus::new(4, 7, 1)), text);
+                let reply = Reply::new(451, Some(EnhancedStatus::FILTERED), text);
                 (Decision::Refuse(reply), "refused for now")
             }
         };

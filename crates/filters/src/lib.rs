@@ -15,6 +15,7 @@ mod filter;
 mod filters;
 mod hook;
 mod http;
+mod memory;
 mod metrics;
 mod milter;
 mod question;
@@ -25,4 +26,5 @@ mod words;
 
 pub use error::FiltersError;
 pub use filters::Filters;
+pub use memory::{SHOWN_OCTETS_MAX, shown_room};
 pub use session::Session;

@@ -14,6 +14,10 @@ pub struct EnhancedStatus {
 }
 
 impl EnhancedStatus {
+    /// What filters say of a message that does not go on now. What the relay and a host cannot agree on has other details of
+    /// this subject (RFC 3463 §3.8).
+    pub const FILTERED: Self = Self::new(4, 7, 1);
+
     /// Makes a code from parts that are known to be in range.
     ///
     /// # Panics

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use dsn::Action;
 use policy::Router;
-use telemetry::{Counter, Gauge, Histogram, Registry};
+use telemetry::{Counter, Gauge, Gauges, Histogram, Registry};
 
 use crate::plan::Status;
 use crate::request::Summary;
@@ -23,7 +23,7 @@ pub(crate) struct Metrics {
     oldest: Gauge,
     connectors: HashMap<Box<str>, OfConnector>,
     /// Of connectors with limits.
-    limits: HashMap<Box<str>, OfLimit>,
+    limits: Gauges<2>,
     stages: [Histogram; 4],
     /// By action.
     reports_written: [Counter; Action::ALL.len()],
@@ -42,11 +42,16 @@ struct OfConnector {
 }
 
 /// What is shown of a connector's limits.
-#[derive(Debug)]
-struct OfLimit {
-    sent: Gauge,
-    is_full: Gauge,
-}
+const OF_LIMIT: [(&str, &str); 2] = [
+    (
+        "connector_sent_today",
+        "Messages that a connector with a daily limit has sent since 00:00 UTC.",
+    ),
+    (
+        "connector_limit_reached",
+        "1 while a connector is at one of its limits, so that mail waits or goes another way.",
+    ),
+];
 
 /// How long a delivered message spent where.
 #[derive(Clone, Copy, Debug)]
@@ -83,7 +88,7 @@ impl Metrics {
             destinations: gauge("queue_destinations", "Destinations with mail."),
             oldest: gauge("queue_oldest_seconds", "Age of the oldest message in the queue."),
             connectors: HashMap::new(),
-            limits: HashMap::new(),
+            limits: Gauges::new(registry, "connector", OF_LIMIT),
             stages: ["receive", "queue", "connect", "transmit"].map(stage),
             reports_written: Action::ALL.map(|action| report(action.name())),
             reports_dropped: report("dropped"),
@@ -174,19 +179,10 @@ impl Metrics {
         set(&self.in_flight, summary.in_flight);
         set(&self.destinations, summary.destinations_total);
         self.oldest.set(oldest.as_secs_f64());
-        for line in &summary.limits {
-            if !self.limits.contains_key(&line.connector) {
-                let of = OfLimit::register(&self.registry, &line.connector);
-                self.limits.insert(line.connector.clone(), of);
-            }
-        }
-        self.limits.retain(|name, of| {
-            let line = summary.limits.iter().find(|line| line.connector == *name);
-            let sent = line.map_or(0, |line| line.sent_today);
-            set(&of.sent, usize::try_from(sent).unwrap_or(usize::MAX));
-            set(&of.is_full, line.is_some_and(|line| line.full_until.is_some()).into());
-            line.is_some()
-        });
+        let limits = summary.limits.iter();
+        self.limits.show(
+            limits.map(|it| (&*it.connector, [it.sent_today, it.full_until.is_some().into()])),
+        );
     }
 }
 
@@ -199,17 +195,5 @@ impl OfConnector {
             registry.counter("delivery_total", "Outcomes of tries, one per recipient.", &labels)
         };
         Self { attempts, outcomes: Status::ALL.map(outcome) }
-    }
-}
-
-impl OfLimit {
-    fn register(registry: &Registry, connector: &str) -> Self {
-        let labels = [("connector", connector)];
-        let help = "Messages that a connector with a daily limit has sent since 00:00 UTC.";
-        let sent = registry.gauge("connector_sent_today", help, &labels);
-        let help =
-            "1 while a connector is at one of its limits, so that mail waits or goes another way.";
-        let is_full = registry.gauge("connector_limit_reached", help, &labels);
-        Self { sent, is_full }
     }
 }

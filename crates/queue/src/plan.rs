@@ -128,8 +128,6 @@ const EXPIRED: EnhancedStatus = EnhancedStatus::new(4, 4, 7);
 const OVERDUE: EnhancedStatus = EnhancedStatus::new(5, 4, 7);
 const CANCELLED: &str = "cancelled by an operator";
 const DISCARDED: &str = "discarded by a filter";
-/// What filters say of the message; the rest of its subject is about hosts.
-const FILTERED: EnhancedStatus = EnhancedStatus::new(4, 7, 1);
 /// Subjects of enhanced statuses (RFC 3463 §3.4 and §3.8).
 const SYSTEM: u16 = 3;
 const SECURITY: u16 = 7;
@@ -321,7 +319,7 @@ impl Judged {
         let is_ours = self.said == Said::Now && outcome.is_none_or(|it| it.peer.is_none());
         let words = match self.reply.status().map(EnhancedStatus::subject) {
             Some(SYSTEM) => "the relay has a trouble of its own, which its operator can see",
-            Some(SECURITY) if self.reply.status() != Some(FILTERED) => {
+            Some(SECURITY) if self.reply.status() != Some(EnhancedStatus::FILTERED) => {
                 "the relay and the mail server cannot agree on TLS or a login"
             }
             _ => return self.reply.clone(),

@@ -276,8 +276,8 @@ impl Connection {
         match transaction.commit(envelope, tallies).await {
             Ok(accepted) => self.stored(accepted, begun_at, &instead),
             Err(reply) => {
-                if let Some(held) = &self.held {
-                    held.not_taken(recipients_given);
+                if let Some(held) = &mut self.held {
+                    held.not_taken();
                 }
                 self.refused(&reply);
                 self.session.not_stored(reply, self.now());

@@ -24,6 +24,7 @@ mod greylist_file;
 mod hand_over;
 mod handshake;
 mod instead;
+mod intake;
 mod listener;
 mod login;
 mod logins;
@@ -48,6 +49,7 @@ mod transaction;
 mod verdict;
 
 pub use config::{Listener, ListenerTls};
-pub use quotas::{Intake, Intakes};
+pub use intake::{Intake, IntakeGauges};
+pub use quotas::Intakes;
 pub use server::{BindError, Certificates, Parts, Server};
 pub use shedding::{Limits, Shed};

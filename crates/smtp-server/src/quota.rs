@@ -9,7 +9,6 @@ use spool::Tally;
 use crate::metrics::Limit;
 use crate::rates::{Bucket, KINDS, Kind, seconds};
 
-const DAY_MILLIS: u64 = 24 * 3600 * 1000;
 /// When there may be room again once what is under way has ended.
 const SOON: Duration = Duration::from_secs(10);
 /// What the key of a count begins with; those of outbound connectors are their names, which have no `/`.
@@ -35,7 +34,7 @@ struct Daily {
 #[derive(Debug, Default)]
 pub(crate) struct Quota {
     /// In days since 1970.
-    day: u64,
+    pub(crate) day: u64,
     messages: Daily,
     recipients: Daily,
     /// Connections that have begun a message.
@@ -67,7 +66,7 @@ impl Quota {
         if self.rates != limits.rates {
             (self.rates, self.full_at) = (limits.rates, [0; KINDS]);
         }
-        let today = now.wall.as_millis() / DAY_MILLIS;
+        let today = now.wall.day();
         if self.day != today {
             self.day = today;
             self.messages.taken = 0;
@@ -82,9 +81,9 @@ impl Quota {
         now: Now,
     ) -> Result<(), (Limit, Reply)> {
         self.has_day(Kind::Messages, limits, now)?;
-        self.has_rate(Kind::Octets, limits, now)?;
-        self.has_rate(Kind::Messages, limits, now)?;
-        self.count(Kind::Messages, limits, (1, now.nanos));
+        self.has_rate(Kind::Octets, now)?;
+        self.has_rate(Kind::Messages, now)?;
+        self.count(Kind::Messages, (1, now.nanos));
         self.messages.under_way += 1;
         Ok(())
     }
@@ -96,16 +95,16 @@ impl Quota {
         now: Now,
     ) -> Result<(), (Limit, Reply)> {
         self.has_day(Kind::Recipients, limits, now)?;
-        self.has_rate(Kind::Recipients, limits, now)?;
-        self.count(Kind::Recipients, limits, (1, now.nanos));
+        self.has_rate(Kind::Recipients, now)?;
+        self.count(Kind::Recipients, (1, now.nanos));
         self.recipients.under_way += 1;
         Ok(())
     }
 
-    /// A message or a recipient was refused by another limit.
-    pub(crate) fn give_back(&mut self, kind: Kind, limits: &InboundConnector) {
+    /// A message or a recipient was refused by another limit. What is under way ends with [`Self::end`].
+    pub(crate) fn give_back(&mut self, kind: Kind) {
         if let Some((bucket, full_at)) =
-            bucket(kind, limits).zip(self.full_at.get_mut(kind.place()))
+            bucket(kind, &self.rates).zip(self.full_at.get_mut(kind.place()))
         {
             *full_at = full_at.saturating_sub(bucket.time(1));
         }
@@ -132,15 +131,17 @@ impl Quota {
         messages.into_iter().chain(recipients).collect()
     }
 
-    /// It could not be written.
-    pub(crate) fn not_taken(&mut self, recipients: u64) {
-        self.messages.taken = self.messages.taken.saturating_sub(1);
-        self.recipients.taken = self.recipients.taken.saturating_sub(recipients);
+    /// A message that was counted on `day` could not be written.
+    pub(crate) fn not_taken(&mut self, day: u64, recipients: u64) {
+        if self.day == day {
+            self.messages.taken = self.messages.taken.saturating_sub(1);
+            self.recipients.taken = self.recipients.taken.saturating_sub(recipients);
+        }
     }
 
-    /// Octets have come.
-    pub(crate) fn took_octets(&mut self, limits: &InboundConnector, octets: u64, now: Now) {
-        self.count(Kind::Octets, limits, (octets, now.nanos));
+    /// Octets have come; after [`Self::roll`].
+    pub(crate) fn took_octets(&mut self, octets: u64, now: Now) {
+        self.count(Kind::Octets, (octets, now.nanos));
     }
 
     /// Messages and recipients of today; after [`Self::roll`].
@@ -158,7 +159,7 @@ impl Quota {
     }
 
     fn tomorrow(&self) -> Timestamp {
-        Timestamp::from_millis(self.day.saturating_add(1).saturating_mul(DAY_MILLIS))
+        Timestamp::of_day(self.day.saturating_add(1))
     }
 
     fn has_day(
@@ -188,13 +189,8 @@ impl Quota {
         Err((Limit::ConnectorDay, refused(words)))
     }
 
-    fn has_rate(
-        &self,
-        kind: Kind,
-        limits: &InboundConnector,
-        now: Now,
-    ) -> Result<(), (Limit, Reply)> {
-        let Some(bucket) = bucket(kind, limits) else { return Ok(()) };
+    fn has_rate(&self, kind: Kind, now: Now) -> Result<(), (Limit, Reply)> {
+        let Some(bucket) = bucket(kind, &self.rates) else { return Ok(()) };
         let full_at = self.full_at.get(kind.place()).copied().unwrap_or_default();
         let Some(wait) = bucket.wait(full_at, now.nanos, 1) else { return Ok(()) };
         let (name, rate, seconds) = (kind.name(), &bucket.words, seconds(wait));
@@ -204,9 +200,9 @@ impl Quota {
         Err((Limit::ConnectorRate, refused(words)))
     }
 
-    fn count(&mut self, kind: Kind, limits: &InboundConnector, (amount, nanos): (u64, u64)) {
+    fn count(&mut self, kind: Kind, (amount, nanos): (u64, u64)) {
         if let Some((bucket, full_at)) =
-            bucket(kind, limits).zip(self.full_at.get_mut(kind.place()))
+            bucket(kind, &self.rates).zip(self.full_at.get_mut(kind.place()))
         {
             *full_at = (*full_at).max(nanos).saturating_add(bucket.time(amount));
         }
@@ -218,11 +214,11 @@ fn refused(words: String) -> Reply {
     Reply::new(452, Some(EnhancedStatus::new(4, 7, 1)), words)
 }
 
-fn bucket(kind: Kind, limits: &InboundConnector) -> Option<Bucket> {
+fn bucket(kind: Kind, rates: &InboundRates) -> Option<Bucket> {
     match kind {
-        Kind::Messages => limits.rates.messages.map(Bucket::new),
-        Kind::Recipients => limits.rates.recipients.map(Bucket::new),
-        Kind::Octets => limits.rates.octets.map(Bucket::new),
+        Kind::Messages => rates.messages.map(Bucket::new),
+        Kind::Recipients => rates.recipients.map(Bucket::new),
+        Kind::Octets => rates.octets.map(Bucket::new),
         Kind::Connections => None,
     }
 }

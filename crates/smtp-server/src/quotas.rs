@@ -11,9 +11,9 @@ use parking_lot::Mutex;
 use policy::Live;
 use policy::config::InboundConnector;
 use spool::Tally;
-use telemetry::Registry;
 use units::Clock;
 
+use crate::intake::Intake;
 use crate::metrics::Limit;
 use crate::quota::{KEY, Now, Quota};
 use crate::rates::{Kind, nanos};
@@ -33,6 +33,15 @@ pub(crate) struct Held {
     quotas: Arc<Quotas>,
     connector: Box<str>,
     messages: u64,
+    recipients: u64,
+    counted: Option<Counted>,
+}
+
+/// The message that was counted last.
+#[derive(Clone, Copy, Debug)]
+struct Counted {
+    /// In days since 1970.
+    day: u64,
     recipients: u64,
 }
 
@@ -73,6 +82,13 @@ impl Quotas {
         Some(act(quota, limits, now))
     }
 
+    /// Changes what has come by a connector, which may have no limits any more: what was begun under them ends all the same.
+    fn with_known(&self, connector: &str, act: impl FnOnce(&mut Quota)) {
+        if let Some(quota) = self.by_name.lock().get_mut(connector) {
+            act(quota);
+        }
+    }
+
     /// MAIL: a connection that holds `held` begins a message that comes by `connector`, and holds its share from then on;
     /// none if there are no limits.
     ///
@@ -104,7 +120,7 @@ impl Quotas {
         begun?;
         let held = held.get_or_insert_with(|| {
             let (quotas, connector) = (Arc::clone(self), connector.into());
-            Box::new(Held { quotas, connector, messages: 0, recipients: 0 })
+            Box::new(Held { quotas, connector, messages: 0, recipients: 0, counted: None })
         });
         held.messages = 1;
         Ok(())
@@ -159,75 +175,53 @@ impl Held {
         };
         self.messages -= messages;
         self.recipients -= recipients;
-        // Limits may be gone meanwhile: what is under way ends all the same.
-        if let Some(quota) = self.quotas.by_name.lock().get_mut(&self.connector) {
+        self.quotas.with_known(&self.connector, |quota| {
             quota.end(messages, recipients);
-        }
-        self.quotas.with(&self.connector, |quota, limits, _| quota.give_back(kind, limits));
+            quota.give_back(kind);
+        });
     }
 
     /// The transaction has ended.
     pub(crate) fn end(&mut self) {
         let (messages, recipients) =
             (std::mem::take(&mut self.messages), std::mem::take(&mut self.recipients));
-        if messages == 0 && recipients == 0 {
-            return;
-        }
-        if let Some(quota) = self.quotas.by_name.lock().get_mut(&self.connector) {
-            quota.end(messages, recipients);
+        if messages + recipients > 0 {
+            self.quotas.with_known(&self.connector, |quota| quota.end(messages, recipients));
         }
     }
 
     /// The message is about to be written; what is to be written with it.
     pub(crate) fn taken(&mut self, recipients: u64) -> Vec<Tally> {
-        let taken =
-            |quota: &mut Quota, limits: &InboundConnector, _| quota.taken(limits, recipients);
-        let tallies = self.quotas.with(&self.connector, taken).unwrap_or_default();
+        let taken = self.quotas.with(&self.connector, |quota, limits, _| {
+            let counted = Counted { day: quota.day, recipients };
+            (counted, quota.taken(limits, recipients))
+        });
         self.end();
-        tallies
+        let (counted, tallies) = taken.unzip();
+        self.counted = counted;
+        tallies.unwrap_or_default()
     }
 
     /// It could not be written.
-    pub(crate) fn not_taken(&self, recipients: u64) {
-        self.quotas.with(&self.connector, |quota, _, _| quota.not_taken(recipients));
+    pub(crate) fn not_taken(&mut self) {
+        if let Some(Counted { day, recipients }) = self.counted.take() {
+            self.quotas.with_known(&self.connector, |quota| quota.not_taken(day, recipients));
+        }
     }
 
     /// Its octets have come.
     pub(crate) fn took_octets(&self, octets: u64) {
-        self.quotas.with(&self.connector, |quota, limits, now| {
-            quota.took_octets(limits, octets, now);
-        });
+        self.quotas.with(&self.connector, |quota, _, now| quota.took_octets(octets, now));
     }
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
-        self.end();
-        if let Some(quota) = self.quotas.by_name.lock().get_mut(&self.connector) {
+        self.quotas.with_known(&self.connector, |quota| {
+            quota.end(self.messages, self.recipients);
             quota.connections = quota.connections.saturating_sub(1);
-        }
+        });
     }
-}
-
-/// What has come by an inbound connector with limits.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Intake {
-    /// Its name.
-    pub connector: String,
-    /// Connections that have begun a message.
-    pub connections: u64,
-    /// How many there may be.
-    pub connections_max: Option<u32>,
-    /// Messages since 00:00 UTC.
-    pub messages_today: u64,
-    /// How many there may be.
-    pub daily_messages_max: Option<u32>,
-    /// Recipients since 00:00 UTC.
-    pub recipients_today: u64,
-    /// How many there may be.
-    pub daily_recipients_max: Option<u32>,
-    /// Until when no more is taken, if a limit of the day is reached.
-    pub full_until: Option<Timestamp>,
 }
 
 /// Tells what has come by inbound connectors with limits. Cheap to clone.
@@ -238,27 +232,6 @@ impl Intakes {
     /// One for each connector with limits, in the order of the settings.
     pub fn lines(&self) -> Vec<Intake> {
         self.0.lines()
-    }
-
-    /// Shows them as metrics.
-    pub fn show(&self, registry: &Registry) {
-        #[expect(clippy::cast_precision_loss, reason = "a day has far less than 2^52 of anything")]
-        let set = |name, help, connector: &str, count: u64| {
-            // Connectors with limits are few, and come and go with the settings.
-            registry.gauge(name, help, &[("connector", connector)]).set(count as f64);
-        };
-        for line in self.lines() {
-            let name = &line.connector;
-            let help = "Messages that an inbound connector with limits has taken since 00:00 UTC.";
-            set("reception_connector_messages_today", help, name, line.messages_today);
-            let help = "Recipients of messages that an inbound connector with limits has taken since 00:00 UTC.";
-            set("reception_connector_recipients_today", help, name, line.recipients_today);
-            let help = "Connections that have begun a message which an inbound connector with limits takes.";
-            set("reception_connector_connections", help, name, line.connections);
-            let help = "1 while an inbound connector has taken what it may in a day.";
-            let is_full = line.full_until.is_some().into();
-            set("reception_connector_limit_reached", help, name, is_full);
-        }
     }
 }
 
@@ -283,9 +256,11 @@ mod tests {
         let mut limited = InboundConnector { name: "a".to_owned(), ..InboundConnector::default() };
         turn(&mut limited);
         let other = InboundConnector { name: "b".to_owned(), ..InboundConnector::default() };
-        let admission = Admission::new(vec![limited, other]);
-        let router = Router::new(Vec::new()).unwrap();
-        Quotas::new(tallies, Live::new(Policy::new(admission, router)), clock.clone())
+        Quotas::new(tallies, Live::new(policy(vec![limited, other])), clock.clone())
+    }
+
+    fn policy(connectors: Vec<InboundConnector>) -> Policy {
+        Policy::new(Admission::new(connectors), Router::new(Vec::new()).unwrap())
     }
 
     fn tally(kind: &str, day: u64, count: u64) -> Tally {
@@ -320,7 +295,7 @@ mod tests {
         let held = one.as_mut().unwrap();
         held.take_recipient().unwrap();
         held.taken(1);
-        held.not_taken(1);
+        held.not_taken();
         // One that is under way leaves no room, and gives it back when it goes.
         assert_eq!(begin(&quotas, &mut other), "");
         let soon = "3 a day at most, come back in 10 seconds";
@@ -341,6 +316,44 @@ mod tests {
         assert_eq!(begin(&quotas, &mut one), "");
         let next = [tally("messages", 20_001, 1), tally("recipients", 20_001, 1)];
         assert_eq!(one.as_mut().unwrap().taken(1), next);
+    }
+
+    /// Limits may go and come back with other settings while messages are under way: each is given back what it took.
+    #[test]
+    fn what_was_begun_under_limits_ends_without_them() {
+        let clock = late();
+        let quotas = quotas(&clock, &[], |it| {
+            it.daily_messages_max = Some(9);
+            it.daily_recipients_max = Some(9);
+            it.rates.recipients = Some("1/1h".parse().unwrap());
+        });
+        let (live, limited) = (quotas.policy.clone(), quotas.policy.hold());
+        let unlimited = || live.put(policy(Vec::new()));
+        let (mut one, mut other) = (None, None);
+        assert_eq!(begin(&quotas, &mut one) + &begin(&quotas, &mut other), "");
+        let (one, other) = (one.as_mut().unwrap(), other.as_mut().unwrap());
+        one.take_recipient().unwrap();
+        assert!(one.take_recipient().is_err());
+        unlimited();
+        one.give_back(Kind::Recipients);
+        live.put(Policy::clone(&limited));
+        // The rate has room again.
+        one.take_recipient().unwrap();
+        assert_eq!(one.taken(1).len(), 2);
+        unlimited();
+        one.not_taken();
+        // What came without limits was not counted, so nothing is given back of it.
+        assert_eq!(other.taken(5), []);
+        other.not_taken();
+        live.put(Policy::clone(&limited));
+        let counts = || quotas.lines().first().map(|it| (it.messages_today, it.recipients_today));
+        assert_eq!(counts(), Some((0, 0)));
+        // One of yesterday is not given back from what was taken today.
+        one.taken(3);
+        clock.advance(Duration::from_hours(1));
+        other.taken(2);
+        one.not_taken();
+        assert_eq!(counts(), Some((1, 2)));
     }
 
     /// A count of an earlier day says nothing of the day that another one is of, in whatever order they are read.

@@ -6,9 +6,6 @@ use bytes::{Bytes, BytesMut};
 use mail::header::Beginning;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Content that is kept in memory at a time for filters and mail authentication, in octets.
-pub(crate) const SHOWN_OCTETS_MAX: u64 = 256 << 20;
-
 /// Content as it came, as far as somebody will want to know it.
 #[derive(Debug)]
 pub(crate) struct Seen {

@@ -29,7 +29,6 @@ use crate::metrics::Metrics;
 use crate::quotas::{Intakes, Quotas};
 use crate::rates::Meters;
 use crate::reception::{Reception, session_settings};
-use crate::seen::SHOWN_OCTETS_MAX;
 use crate::shedding::{Limits, Shedding};
 
 /// What reception is made of.
@@ -140,8 +139,7 @@ impl Server {
         let Parts { accepted, logins, clock, hostname, registry, filters, return_paths, .. } =
             parts;
         let sessions = Arc::new(AtomicU64::new(clock.unix_millis() << 16));
-        let shown_octets_max = usize::try_from(SHOWN_OCTETS_MAX).unwrap_or(Semaphore::MAX_PERMITS);
-        let shown = Arc::new(Semaphore::new(shown_octets_max));
+        let shown = Arc::new(filters::shown_room());
         let quotas = Quotas::new(&spool.tallies(), policy.clone(), clock.clone());
         let mut listening = Vec::new();
         let mut acceptors = Vec::new();
@@ -196,9 +194,7 @@ impl Server {
         }
         let certificates = Certificates { acceptors: acceptors.into() };
         let limits = Limits::new(sheddings, clock);
-        let intakes = Intakes(quotas);
-        intakes.show(registry);
-        Ok(Self { listening, certificates, limits, intakes })
+        Ok(Self { listening, certificates, limits, intakes: Intakes(quotas) })
     }
 
     /// Names and addresses, in the order of the settings; ports chosen by the system are told here.

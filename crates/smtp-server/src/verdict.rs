@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use filters::SHOWN_OCTETS_MAX;
 use mail::{Address, Reply, ReversePath};
 use policy::{Answers, Lookup};
 use smtp_session::server::{Question, Verdict};
@@ -11,7 +12,7 @@ use crate::connection::Connection;
 use crate::metrics::Limit;
 use crate::rates::Kind;
 use crate::reply;
-use crate::seen::{SHOWN_OCTETS_MAX, Seen};
+use crate::seen::Seen;
 use crate::trace::{Protocol, Received};
 use crate::transaction::Transaction;
 

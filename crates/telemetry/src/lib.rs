@@ -4,9 +4,11 @@
 //! the list of families from which the reference page is made.
 //! **Never** is global: `wire.rs` makes one registry and hands it down. Prometheus text format 0.0.4.
 
+mod gauges;
 mod registry;
 mod words;
 
+pub use gauges::Gauges;
 pub use metrics::{Counter, Gauge, Histogram};
 pub use registry::{Family, Kind, Registry};
 pub use words::{Causes, garbles, shown};

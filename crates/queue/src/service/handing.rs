@@ -44,20 +44,21 @@ impl Queue {
         let Some(attempts) = &self.attempts else { return };
         let Due { id, destination, received_at, tries } = due;
         let ways = self.ways;
-        match attempts.try_send(Attempt { id, destination, tries, received_at, ways }) {
-            Ok(()) => {}
+        let attempt = match attempts.try_send(Attempt { id, destination, tries, received_at, ways })
+        {
+            Ok(()) => return,
             Err(TrySendError::Full(attempt)) => {
-                self.allowances.put_back(attempt.destination.connector());
-                self.schedule.put_back(attempt.id, &attempt.destination);
                 self.is_full = true;
+                attempt
             }
             Err(TrySendError::Closed(attempt)) => {
                 // Delivery has ended before the queue was told to.
-                self.allowances.put_back(attempt.destination.connector());
-                self.schedule.put_back(attempt.id, &attempt.destination);
                 self.attempts = None;
+                attempt
             }
-        }
+        };
+        self.allowances.put_back(attempt.destination.connector());
+        self.schedule.put_back(attempt.id, &attempt.destination);
     }
 
     /// Whether the connector's limits leave room for one more message; if not, it waits or goes another way.
