@@ -20,25 +20,18 @@ const SOON: Duration = Duration::from_hours(30 * 24);
 /// # Errors
 /// All that is wrong.
 pub(crate) fn all(settings: &Settings) -> Result<Policy, Vec<Finding>> {
-    all_as(settings, None)
+    all_as(settings, &hostname(settings)?)
 }
 
-/// As [`all`], of a relay that was started under a name.
+/// As [`all`], of a relay with this name.
 ///
 /// # Errors
 /// All that is wrong.
-pub(crate) fn all_as(
-    settings: &Settings,
-    started_as: Option<&Domain>,
-) -> Result<Policy, Vec<Finding>> {
+pub(crate) fn all_as(settings: &Settings, hostname: &Domain) -> Result<Policy, Vec<Finding>> {
     let mut findings = certificates::findings(settings);
     findings.extend(keys::findings(settings));
     findings.extend(return_paths::finding(settings));
-    let decided = match started_as {
-        Some(hostname) => decided(settings, hostname),
-        None => decisions(settings),
-    };
-    let decided = decided.map_err(|wrong| findings.extend(wrong));
+    let decided = decided(settings, hostname).map_err(|wrong| findings.extend(wrong));
     findings.extend(asked(settings));
     decided.ok().filter(|_| findings.is_empty()).ok_or(findings)
 }
@@ -48,9 +41,7 @@ pub(crate) fn all_as(
 /// # Errors
 /// All that is wrong.
 pub(crate) fn decisions(settings: &Settings) -> Result<Policy, Vec<Finding>> {
-    let hostname = Domain::parse(&settings.hostname)
-        .map_err(|error| vec![Finding::about("hostname", error.to_string())])?;
-    decided(settings, &hostname)
+    decided(settings, &hostname(settings)?)
 }
 
 /// As [`decisions`], of a relay with this name.
@@ -60,6 +51,11 @@ pub(crate) fn decisions(settings: &Settings) -> Result<Policy, Vec<Finding>> {
 pub(crate) fn decided(settings: &Settings, hostname: &Domain) -> Result<Policy, Vec<Finding>> {
     let policy = decisions::policy(settings, hostname)?;
     Finding::none_of(unexpected(&settings.expect, &policy)).map(|()| policy)
+}
+
+fn hostname(settings: &Settings) -> Result<Domain, Vec<Finding>> {
+    Domain::parse(&settings.hostname)
+        .map_err(|error| vec![Finding::about("hostname", error.to_string())])
 }
 
 /// What works, and not as whoever wrote it may think, or not for long: rules that can never apply, certificates that end.

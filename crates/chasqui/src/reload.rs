@@ -215,7 +215,7 @@ impl Reloading {
     pub(crate) async fn edit(&self, edits: Vec<Edit>, run: Run) -> Result<Changes, Failure> {
         let (file, opening) = (self.file()?.to_owned(), self.opening());
         let make = move |settings: &Settings| {
-            opening.open(settings, look::all_as(settings, Some(&opening.hostname))?)
+            opening.open(settings, look::all_as(settings, &opening.hostname)?)
         };
         if run == Run::Dry {
             let planned = blocking(move || settings::plan(&file, &edits, make));

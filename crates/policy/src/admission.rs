@@ -1,5 +1,6 @@
 //! Which inbound connector lets a client in, by its login, its certificate or its address.
 
+use std::collections::HashMap;
 use std::net::IpAddr;
 
 use ipnet::{IpNet, Ipv4Net};
@@ -29,6 +30,8 @@ pub(crate) type Entry<'a> = (&'a InboundConnector, &'a Senders);
 #[derive(Clone, Debug)]
 pub struct Admission {
     connectors: Vec<InboundConnector>,
+    /// The places of the enabled ones, by their names.
+    by_name: HashMap<Box<str>, usize>,
     /// Each network with the place of its connector, most specific first; ties keep the order of the settings.
     networks: Vec<(ClientNetwork, usize)>,
     /// What each connector asks of senders.
@@ -45,6 +48,12 @@ impl Admission {
     /// Makes the table; disabled connectors let nobody in.
     pub fn new(connectors: Vec<InboundConnector>) -> Self {
         let enabled = connectors.iter().enumerate().filter(|(_, connector)| connector.enabled);
+        let mut by_name = HashMap::new();
+        for (place, connector) in enabled.clone() {
+            by_name.entry(connector.name.as_str().into()).or_insert(place);
+        }
+        let limited =
+            enabled.clone().filter(|(_, it)| it.has_limits()).map(|(place, _)| place).collect();
         let mut networks: Vec<_> = enabled
             .flat_map(|(place, connector)| {
                 connector
@@ -60,10 +69,7 @@ impl Admission {
             Some((it.name.as_str().into(), suffix))
         });
         let suffixes = suffixes.collect();
-        let all = connectors.iter().enumerate();
-        let limited = all.filter(|(_, it)| it.enabled && it.has_limits()).map(|(place, _)| place);
-        let limited = limited.collect();
-        Self { connectors, networks, senders, suffixes, limited, plans: Vec::new() }
+        Self { connectors, by_name, networks, senders, suffixes, limited, plans: Vec::new() }
     }
 
     /// The same knowing the domains that `*` in `sender_domains` stands for.
@@ -80,7 +86,8 @@ impl Admission {
 
     /// An enabled connector by its name.
     pub(crate) fn entry(&self, name: &str) -> Option<Entry<'_>> {
-        self.enabled().find(|(connector, _)| connector.name == name)
+        let place = *self.by_name.get(name)?;
+        self.connectors.get(place).zip(self.senders.get(place))
     }
 
     /// The enabled connectors that have limits.

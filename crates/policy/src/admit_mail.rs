@@ -111,7 +111,7 @@ impl Admission {
     }
 
     fn is_one(&self, connector: &str, has: impl Fn(&InboundConnector) -> bool) -> bool {
-        self.enabled().any(|(it, _)| has(it) && it.name == connector)
+        self.entry(connector).is_some_and(|(it, _)| has(it))
     }
 
     /// Whether the sender's domain is kept by a connector for clients that this one is none of.

@@ -45,9 +45,7 @@ impl Admission {
 
     /// The same for a connector by its name.
     pub(crate) fn includes_by_name(&self, connector: &str, feature: Feature) -> Result<(), Denied> {
-        let mut enabled = self.enabled();
-        let found = enabled.find(|(it, _)| it.plan.is_some() && it.name == connector);
-        found.map_or(Ok(()), |(it, _)| self.includes(it, feature))
+        self.entry(connector).map_or(Ok(()), |(it, _)| self.includes(it, feature))
     }
 }
 

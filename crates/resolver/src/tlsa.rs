@@ -1,6 +1,6 @@
 //! What the DNS says that a host's certificate must match (RFC 6698, RFC 7672 §2.2).
 
-use hickory_resolver::proto::rr::{Name, RData, RecordType};
+use hickory_resolver::proto::rr::{RData, RecordType};
 
 use crate::error::LookupError;
 use crate::name;
@@ -85,7 +85,7 @@ async fn secure_owner(validated: &Validated, host: &str) -> Result<Option<Box<st
     for (kind, record) in [(RecordType::A, "A"), (RecordType::AAAA, "AAAA")] {
         match validated.records(host, kind, record).await {
             Ok(Answer { owner, is_secure, .. }) => {
-                return Ok(is_secure.then(|| host_of(&owner)).flatten());
+                return Ok(is_secure.then(|| name::host(&owner)).flatten());
             }
             Err(LookupError::NoAddress(_)) => {}
             // It is known otherwise, as by /etc/hosts.
@@ -94,10 +94,6 @@ async fn secure_owner(validated: &Validated, host: &str) -> Result<Option<Box<st
         }
     }
     Ok(None)
-}
-
-fn host_of(name: &Name) -> Option<Box<str>> {
-    name::host(name)
 }
 
 fn records(answer: &Answer) -> Vec<Tlsa> {

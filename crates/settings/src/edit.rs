@@ -90,7 +90,7 @@ fn planned<T>(
         .filter(|(file, text)| text.as_ref() != before.get(file))
         .collect();
     let after = Sources::read(main, &changed)?;
-    let (settings, made) = parse_and_make(&after, make).map_err(LoadError::from)?;
+    let (settings, _, made) = parse_and_make(&after, make).map_err(LoadError::from)?;
     let (old, _, _) = read::<Settings>(&sources);
     let changes = difference::between(&listed(&old), &listed(&settings));
     Ok(Plan { main: main.to_owned(), before, changed, changes, settings, made })
@@ -154,8 +154,7 @@ fn written<T>(plan: impl Fn() -> Result<Plan<T>, EditError>) -> Result<Plan<T>, 
 /// The connectors of the settings in the file `main`, in their order, with the file each stands in.
 pub fn connectors(main: &Path) -> Result<Vec<Connector>, LoadError> {
     let sources = Sources::read(main, &Changed::new())?;
-    let (settings, ()) = parse_and_make(&sources, |_| Ok(()))?;
-    let (_, places, _) = read::<Settings>(&sources);
+    let (settings, places, ()) = parse_and_make(&sources, |_| Ok(()))?;
     let connector = |listed: Listed| Connector {
         enabled: listed.fields.get("enabled").and_then(serde_json::Value::as_bool) != Some(false),
         file: places.file(&listed.way()).to_owned(),

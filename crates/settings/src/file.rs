@@ -35,7 +35,7 @@ pub fn load_and_make<T>(
     look: impl FnOnce(&Settings, &T) -> Vec<Finding>,
 ) -> Result<Loaded<T>, LoadError> {
     let sources = Sources::read(file, &Changed::new())?;
-    let (settings, places, made) = made(&sources, make)?;
+    let (settings, places, made) = parse_and_make(&sources, make)?;
     let more = look(&settings, &made).into_iter().map(|finding| placed(&places, finding));
     let list = sorted(warn(&settings, &places).into_iter().chain(more).collect());
     let odd = (!list.is_empty()).then(|| Problems { file: file.into(), list });
@@ -44,18 +44,11 @@ pub fn load_and_make<T>(
 
 /// Reads and checks `text` alone, which is called `file` in what is said about it.
 pub fn parse(text: &str, file: &Path) -> Result<Settings, Problems> {
-    parse_and_make(&Sources::one(file, text), |_| Ok(())).map(|(settings, ())| settings)
+    parse_and_make(&Sources::one(file, text), |_| Ok(())).map(|(settings, ..)| settings)
 }
 
-/// Reads and checks the texts of `sources`, then makes something of them.
+/// Reads and checks the texts of `sources`, then makes something of them; also says where each key stands.
 pub(crate) fn parse_and_make<T>(
-    sources: &Sources,
-    make: impl FnOnce(&Settings) -> Result<T, Vec<Finding>>,
-) -> Result<(Settings, T), Problems> {
-    made(sources, make).map(|(settings, _, made)| (settings, made))
-}
-
-fn made<T>(
     sources: &Sources,
     make: impl FnOnce(&Settings) -> Result<T, Vec<Finding>>,
 ) -> Result<(Settings, Places<'_>, T), Problems> {

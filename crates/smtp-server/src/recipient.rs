@@ -1,7 +1,6 @@
 //! RCPT: who may have mail, and for whom an address stands.
 
 use mail::{Address, EnhancedStatus, Reply, ReversePath};
-
 use policy::Missed;
 
 use crate::connection::Connection;

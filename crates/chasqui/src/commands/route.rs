@@ -116,15 +116,13 @@ fn said(route: &arguments::Route, policy: &Policy) -> Result<Route> {
     let mut said = outline(&decision, from.as_ref());
     said.recipients.extend(decision.recipients.iter().map(|it| way(policy, it, from.as_ref())));
     said.recipients.extend(refused);
-    if let Some(refusal) = said.refusal.as_ref().filter(|_| said.refused_by.is_none()) {
+    if said.recipients.is_empty()
+        && said.refused_by.is_none()
+        && let Some(refusal) = &said.refusal
+    {
         // No connector takes its From: why none of them does.
-        let untold: Vec<_> = trial.recipients.iter().map(|it| &it.address).collect();
-        let is_untold = said.recipients.is_empty();
-        let ways = untold.into_iter().filter(|_| is_untold);
-        let reply = refusal.clone();
-        let ways: Vec<_> =
-            ways.map(|it| no_way((policy, from.as_ref()), it, reply.clone())).collect();
-        said.recipients.extend(ways);
+        let way = |it: &Recipient| no_way((policy, from.as_ref()), &it.address, refusal.clone());
+        said.recipients = trial.recipients.iter().map(way).collect();
     }
     if let Err(denied) = policy.admission.may_be_from(trial.connector, &trial.sender, &trial.header)
     {

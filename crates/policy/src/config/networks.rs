@@ -3,15 +3,12 @@
 use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
-use std::time::Duration;
 
 use ipnet::IpNet;
 use mail::Timestamp;
 use serde::de::Error as _;
 use serde::de::value::MapAccessDeserializer;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-const DAY: Duration = Duration::from_hours(24);
 
 /// Reads networks; an address alone means just that one. One with bits beyond its prefix length is refused: whoever wrote
 /// it may have meant the network or the address.
@@ -102,8 +99,9 @@ pub struct Expiry(Timestamp);
 impl Expiry {
     /// Reads a day or a moment; none for other texts.
     pub fn parse(text: &str) -> Option<Self> {
-        let day = || Timestamp::from_rfc3339(&format!("{text}T00:00:00Z")).map(|it| it.plus(DAY));
-        Timestamp::from_rfc3339(text).or_else(day).map(Self)
+        let day = || Timestamp::from_rfc3339(&format!("{text}T00:00:00Z"));
+        let end = || day().map(|begin| Timestamp::of_day(begin.day().saturating_add(1)));
+        Timestamp::from_rfc3339(text).or_else(end).map(Self)
     }
 
     /// Whether it has passed by `now`.
@@ -120,11 +118,10 @@ impl Expiry {
 impl fmt::Display for Expiry {
     /// As it may be written: the end of a day as that day.
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let day = u64::try_from(DAY.as_millis()).unwrap_or(u64::MAX);
-        let millis = self.0.as_millis();
-        match millis.checked_sub(day) {
-            Some(begin) if millis.is_multiple_of(day) => {
-                let text = Timestamp::from_millis(begin).rfc3339();
+        let next = self.0.day();
+        match next.checked_sub(1) {
+            Some(last) if Timestamp::of_day(next) == self.0 => {
+                let text = Timestamp::of_day(last).rfc3339();
                 out.write_str(text.split('T').next().unwrap_or_default())
             }
             _ => out.write_str(&self.0.rfc3339()),
