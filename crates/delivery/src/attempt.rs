@@ -191,7 +191,8 @@ impl<'a> Sending<'a> {
         let is_taken = |outcome: &mut RecipientOutcome| outcome.fate == Fate::Delivered;
         let taken: Vec<_> = self.outcomes.extract_if(.., is_taken).collect();
         if !taken.is_empty() {
-            let end = self.end(Outcome::Taken(taken));
+            let envelope = Arc::clone(&self.message.stored.envelope);
+            let end = self.end(Outcome::Taken { outcomes: taken, envelope });
             self.is_further = true;
             // Without a queue the message waits for the scan at the next start.
             drop(self.ends.send(end).await);

@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use crate::envelope::Envelope;
 use crate::reply::Reply;
 
 /// What a try meant for one recipient.
@@ -83,8 +84,13 @@ pub struct RecipientOutcome {
 pub enum Outcome {
     /// Each recipient of the attempt has its answer, but for those that were reported as taken before.
     Answered(Vec<RecipientOutcome>),
-    /// Hosts have taken these recipients, and the attempt goes on: its end is still to come.
-    Taken(Vec<RecipientOutcome>),
+    /// Hosts have taken some recipients, and the attempt goes on: its end is still to come.
+    Taken {
+        /// Whom.
+        outcomes: Vec<RecipientOutcome>,
+        /// Who they are, so that nobody has to read it again for each of many recipients.
+        envelope: Arc<Envelope>,
+    },
     /// What became of these recipients was decided here, and no host was asked: nothing is known of the destination.
     Decided(Vec<RecipientOutcome>),
     /// A filter has all of the attempt's recipients forgotten, and nobody told: nothing is known of the destination.

@@ -82,10 +82,12 @@ impl Allowances {
         if is_new {
             self.generation = Some(policy.generation());
             self.limits = router.connectors().iter().filter_map(limit).collect();
+            let today = now.wall.day();
             self.counts.retain(|name, count| {
                 let is_limited = self.limits.contains_key(name);
                 count.is_spilling &= is_limited;
-                is_limited || count.under_way > 0 || count.sent > 0
+                // Of an earlier day nobody asks any more, even if it gets a limit again.
+                is_limited || count.under_way > 0 || (count.sent > 0 && count.day == today)
             });
             for name in self.limits.keys() {
                 self.counts.entry(name.clone()).or_default();
@@ -123,8 +125,8 @@ impl Allowances {
         };
         // As long as it is open whether the day is full, mail waits rather than going another way.
         let spills = limit.then == OnLimit::Spill && lack.is_certain;
-        let latest = now.instant.checked_add(LOOK_EVERY).unwrap_or(now.instant);
-        Room::None { until: lack.until.min(latest), why: lack.reply(name), spills }
+        let (until, why) = lack.wait(name, now);
+        Room::None { until, why, spills }
     }
 
     /// A message that was to go was not handed on.
@@ -162,8 +164,7 @@ impl Allowances {
     pub(crate) fn spilling(&self, name: &str, now: Now) -> Option<(Instant, Reply)> {
         let (limit, count) = self.limits.get(name).zip(self.counts.get(name))?;
         let lack = count.lack(limit, now).filter(|_| count.is_spilling)?;
-        let latest = now.instant.checked_add(LOOK_EVERY).unwrap_or(now.instant);
-        Some((lack.until.min(latest), lack.reply(name)))
+        Some(lack.wait(name, now))
     }
 
     /// What operators are told, by name.
@@ -249,6 +250,12 @@ enum Bound {
 }
 
 impl Lack {
+    /// Until when mail waits before it is looked at again, and what it is told.
+    fn wait(self, name: &str, now: Now) -> (Instant, Reply) {
+        let latest = now.instant.checked_add(LOOK_EVERY).unwrap_or(now.instant);
+        (self.until.min(latest), self.reply(name))
+    }
+
     fn reply(&self, name: &str) -> Reply {
         let words = match self.of {
             Bound::Day(max) => format!(
@@ -363,6 +370,26 @@ mod tests {
         }
         assert!(!allowances.lines(now())[0].is_spilling);
         assert_eq!(allowances.ask("a", now()), Room::Free);
+    }
+
+    /// What was counted today outlives a limit that is taken away; what is of an earlier day, or of somebody else, goes.
+    #[test]
+    fn counts_are_kept_for_their_day() {
+        let (clock, day) = late();
+        let now = || Now::of(&clock);
+        let tally = |name: &str, day| Tally { name: name.into(), day, count: 2 };
+        let tallies = vec![tally("a", day), tally("inbound/m/c", day), tally("b", day - 1)];
+        let live = policy::Live::new(policy(Some(3), None, OnLimit::Defer));
+        let mut allowances = Allowances::new(tallies);
+        allowances.look(&live.load(), now());
+        assert!(!allowances.counts.contains_key("b"));
+        live.put(policy(None, None, OnLimit::Defer));
+        allowances.look(&live.load(), now());
+        assert_eq!(allowances.counts["a"].sent, 2);
+        clock.advance(Duration::from_secs(3601));
+        live.put(policy(None, None, OnLimit::Spill));
+        allowances.look(&live.load(), now());
+        assert!(allowances.counts.is_empty(), "{:?}", allowances.counts);
     }
 
     #[test]

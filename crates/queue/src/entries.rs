@@ -295,8 +295,14 @@ mod tests {
         ];
         let id = MessageId::new(1, 1);
         let times = Times::default();
-        let recovered =
-            Recovered { id, received_at: at(1_000), octets: 1, times, waiting: &waiting };
+        let recovered = Recovered {
+            id,
+            received_at: at(1_000),
+            octets: 1,
+            times,
+            waiting: &waiting,
+            owes: false,
+        };
         let hour = Duration::from_hours(1);
         let terms = Terms { expire_after: hour, delay_report_after: None };
         let maker = Maker { terms, rest_max: hour };
@@ -336,6 +342,7 @@ mod tests {
             octets: 1,
             times,
             waiting: &waiting,
+            owes: false,
         };
         let terms = Terms { expire_after: Duration::from_hours(1), delay_report_after: None };
         let maker = Maker { terms, rest_max: Duration::from_secs(1) };
@@ -363,6 +370,7 @@ mod tests {
                 octets: 1,
                 times: Times { hold_until, ..Times::default() },
                 waiting: &waiting,
+                owes: false,
             };
             let terms = Terms { expire_after: Duration::from_hours(1), delay_report_after: None };
             let maker = Maker { terms, rest_max: Duration::from_mins(1) };

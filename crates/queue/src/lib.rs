@@ -11,6 +11,7 @@ mod entries;
 mod ids;
 mod log;
 mod metrics;
+mod owing;
 mod party;
 mod plan;
 mod recovery;

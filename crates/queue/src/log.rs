@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::metrics::Stages;
 use crate::plan::Status;
-use crate::work::Settled;
+use crate::work::{Reported, Settled};
 
 impl Settled {
     /// Where the time of the message went up to this outcome.
@@ -23,7 +23,7 @@ impl Settled {
     /// Writes the lines.
     pub(crate) fn log(&self) {
         let stages = self.stages();
-        for step in &self.plan.steps {
+        for step in &self.reported.plan.steps {
             let next_try_at =
                 (step.status == Status::Deferred).then_some(self.settle.facts.next_try_at);
             tracing::info!(
@@ -43,16 +43,22 @@ impl Settled {
                 "outcome"
             );
         }
+    }
+}
+
+impl Reported {
+    /// Writes what the log says of a report.
+    pub(crate) fn log(&self) {
         if let Some(report) = &self.report {
             let action = self.plan.action().map(dsn::Action::name);
-            tracing::info!(message = %self.settle.id, report = %report.id, action, "report to the sender stored");
+            tracing::info!(message = %self.id, report = %report.id, action, "report to the sender stored");
         }
         if self.plan.unwanted > 0 {
             let recipients = self.plan.unwanted;
-            tracing::info!(message = %self.settle.id, recipients, "no report, the sender wants none");
+            tracing::info!(message = %self.id, recipients, "no report, the sender wants none");
         }
-        if self.is_report_dropped {
-            tracing::info!(message = %self.settle.id, "report dropped, the sender is null");
+        if self.is_dropped {
+            tracing::info!(message = %self.id, "report dropped, the sender is null");
         }
     }
 }

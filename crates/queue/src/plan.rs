@@ -1,5 +1,7 @@
 //! What follows for each recipient from the end of an attempt; pure.
 
+mod owed;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -113,6 +115,8 @@ pub(crate) struct Plan {
     pub(crate) steps: Vec<Step>,
     /// What the sender is told.
     pub(crate) notices: Vec<Notice>,
+    /// Recipients of whom the sender is told later.
+    pub(crate) owed: usize,
     /// Recipients of whose failure the sender does not want to hear.
     pub(crate) unwanted: usize,
     pub(crate) changes: Vec<(u32, RecipientState)>,
@@ -134,25 +138,19 @@ const SECURITY: u16 = 7;
 
 impl Plan {
     /// Plans for the recipients that wait and of which `is_ours` says that they go to the
-    /// destination.
+    /// destination, and tells what the sender is owed of all others.
     pub(crate) fn new(
         known: Known<'_>,
         facts: &Facts,
         is_ours: impl Fn(&Recipient) -> bool,
     ) -> Self {
-        let mut plan = Self {
-            steps: vec![],
-            notices: vec![],
-            unwanted: 0,
-            changes: vec![],
-            waits_until: None,
-            is_finished: true,
-        };
+        let mut plan = Self::empty();
         let Known { envelope, states, .. } = known;
         let outcomes = facts.answer.by_place(states.len());
         let places = (0_u32..).zip(envelope.recipients.iter().zip(states)).zip(outcomes);
         for ((place, (recipient, state)), outcome) in places {
             let RecipientState::Waiting { tries, next_try_at, ref last, is_told } = *state else {
+                plan.tell_owed(place, recipient, state);
                 continue;
             };
             // What was tried here was ours then, wherever it would go by now.
@@ -165,6 +163,18 @@ impl Plan {
         }
         plan.is_finished &= plan.waits_until.is_none();
         plan
+    }
+
+    const fn empty() -> Self {
+        Self {
+            steps: vec![],
+            notices: vec![],
+            owed: 0,
+            unwanted: 0,
+            changes: vec![],
+            waits_until: None,
+            is_finished: true,
+        }
     }
 
     /// Plans for one recipient.
@@ -220,7 +230,7 @@ impl Plan {
 
     /// Whether no recipient that waits goes this way, as after a change of the connectors.
     pub(crate) fn touches_nobody(&self) -> bool {
-        self.steps.is_empty() && self.changes.is_empty() && self.waits_until.is_none()
+        self.steps.is_empty() && self.waits_until.is_none()
     }
 
     /// The worst that the sender is told, if anything.
@@ -368,6 +378,7 @@ impl Facts {
             fate,
             at: self.now,
             reply: reply.into_boxed_str(),
+            owed: None,
         };
         match judged.status {
             Status::Delivered => settled(Fate::Delivered, reply.to_string()),

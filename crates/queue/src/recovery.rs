@@ -27,6 +27,8 @@ pub(crate) struct Batch {
     pub(crate) entries: Vec<Entry>,
     /// Messages of which no recipient waits: their end was written, their removal was not.
     pub(crate) finished: Vec<MessageId>,
+    /// Messages whose senders are still to be told of recipients that are settled, whether or not others wait.
+    pub(crate) owing: Vec<MessageId>,
 }
 
 /// A scan on a thread of its own.
@@ -137,7 +139,9 @@ impl Reader {
 
     fn take(&mut self, recovered: &Recovered<'_>, now: Now) {
         self.batch.messages = self.batch.messages.saturating_add(1);
-        if recovered.waiting.is_empty() {
+        if recovered.owes {
+            self.batch.owing.push(recovered.id);
+        } else if recovered.waiting.is_empty() {
             self.batch.finished.push(recovered.id);
         }
         self.maker.recovered(recovered, &mut self.routes, now, &mut self.batch.entries);

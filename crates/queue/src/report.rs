@@ -1,9 +1,10 @@
 //! Reports to senders: from what a plan has to tell and the head of the original.
 
 use dsn::Original;
+use mail::Timestamp;
 use spool::{ReadError, Report, Stored};
 
-use crate::plan::{Facts, Plan};
+use crate::plan::Plan;
 use crate::shared::Shared;
 
 /// What a plan has to say to the sender.
@@ -18,7 +19,7 @@ pub(crate) enum Told {
 }
 
 /// Writes the report that `plan` calls for.
-pub(crate) async fn write(shared: &Shared, stored: &Stored, plan: &Plan, facts: &Facts) -> Told {
+pub(crate) async fn write(shared: &Shared, stored: &Stored, plan: &Plan, now: Timestamp) -> Told {
     if plan.notices.is_empty() {
         return Told::Nothing;
     }
@@ -33,8 +34,8 @@ pub(crate) async fn write(shared: &Shared, stored: &Stored, plan: &Plan, facts: 
     let wishes = &stored.envelope.wishes;
     let report = dsn::Report {
         hostname: &shared.hostname,
-        id: shared.ids.next(facts.now),
-        written_at: facts.now,
+        id: shared.ids.next(now),
+        written_at: now,
         message: stored.id,
         received_at: stored.received_at,
         envelope_id: wishes.envelope_id.as_ref(),
@@ -47,7 +48,7 @@ pub(crate) async fn write(shared: &Shared, stored: &Stored, plan: &Plan, facts: 
         Told::Report(Box::new(Report {
             envelope: written.envelope,
             content: written.content.into(),
-            received_at: facts.now,
+            received_at: now,
         }))
     })
 }

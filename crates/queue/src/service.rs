@@ -4,6 +4,7 @@ mod answers;
 mod handing;
 mod lines;
 mod looking;
+mod owing;
 mod search;
 mod settling;
 
@@ -29,6 +30,7 @@ use crate::config::Config;
 use crate::entries::{Maker, Now};
 use crate::ids::Ids;
 use crate::metrics::Metrics;
+use crate::owing::Owing;
 use crate::recovery::{Batch, Scan};
 use crate::request::{Cancelled, Request};
 use crate::shared::Shared;
@@ -111,6 +113,7 @@ pub async fn run(parts: Parts, stop: watch::Receiver<bool>) {
         working: FuturesUnordered::new(),
         behind: HashMap::new(),
         unreviewed: HashSet::new(),
+        owing: HashMap::new(),
         ways,
         works: 0,
         again: Vec::new(),
@@ -195,6 +198,8 @@ struct Queue {
     behind: HashMap<MessageId, VecDeque<Work>>,
     /// Messages whose ways are to be found anew once what is under way of them has ended; no more than attempts.
     unreviewed: HashSet<MessageId>,
+    /// What senders are owed of messages of which an attempt goes on.
+    owing: HashMap<MessageId, Owing>,
     /// By which ways recipients are told apart.
     ways: u64,
     /// How many pieces of work there are, wherever they stand.
@@ -372,6 +377,9 @@ impl Queue {
         }
         for id in batch.finished {
             self.begin(Work::Finish(id));
+        }
+        for id in batch.owing {
+            self.report_owed(id);
         }
     }
 

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use mail::{Accepted, Destination, MessageId, Recipient, Timestamp};
-use spool::{LoadError, SettleError, Settlement, Tally, Times};
+use mail::{Accepted, Destination, Envelope, MessageId, Recipient, Timestamp};
+use spool::{LoadError, SettleError, Settlement, Stored, Tally, Times};
 
 use crate::entries::Found;
 use crate::plan::{Answer, Facts, Known, Plan};
@@ -16,6 +16,8 @@ use crate::shared::{Shared, routed};
 pub(crate) enum Work {
     /// Write down what became of a message at a destination.
     Settle(Box<Settle>),
+    /// Tell the sender what it is owed, and remove the message if no recipient waits.
+    Report(Box<Reporting>),
     /// Remove a message of which no recipient waits.
     Finish(MessageId),
     /// Look which recipients of a message wait, since the schedule knows of none.
@@ -34,8 +36,8 @@ pub(crate) struct Settle {
     pub(crate) destination: Destination,
     pub(crate) facts: Facts,
     pub(crate) waits: Waits,
-    /// Whether the attempt goes on: then it is about those that were taken, and nobody else.
-    pub(crate) goes_on: bool,
+    /// If the attempt goes on, what need not be read again: then it is about those that were taken, and nobody else.
+    pub(crate) going: Option<Going>,
     /// By which ways recipients were told apart when the attempt was handed out, if there was one: if others hold by now,
     /// it is about those that it names, and nobody else.
     pub(crate) ways: Option<u64>,
@@ -44,6 +46,21 @@ pub(crate) struct Settle {
     /// What is to be written, once that is known. It stays the same when it has to be written again:
     /// the first time may have succeeded although it failed, and the message be gone.
     pub(crate) ready: Option<Ready>,
+}
+
+/// What is known of a message of which an attempt goes on.
+#[derive(Clone, Debug)]
+pub(crate) struct Going {
+    pub(crate) envelope: Arc<Envelope>,
+    pub(crate) received_at: Timestamp,
+}
+
+/// A report that is owed.
+#[derive(Clone, Debug)]
+pub(crate) struct Reporting {
+    id: MessageId,
+    /// As that of a [`Settle`].
+    ready: Option<Ready>,
 }
 
 /// What is to be written.
@@ -68,6 +85,8 @@ pub(crate) struct Waits {
 pub(crate) enum Done {
     /// It is written down.
     Settled(Box<Settled>),
+    /// What was owed is told.
+    Reported(Box<Reported>),
     /// The message is removed.
     Finished(MessageId),
     /// The message waits for these recipients.
@@ -82,20 +101,28 @@ pub(crate) enum Done {
 #[derive(Debug)]
 pub(crate) struct Settled {
     pub(crate) settle: Settle,
-    pub(crate) plan: Plan,
     pub(crate) received_at: Timestamp,
     /// Whether the moments of the message are to be kept to, try or no try.
     pub(crate) is_exact: bool,
+    pub(crate) reported: Reported,
+}
+
+/// What was written about a message, and what its sender is told of it.
+#[derive(Debug)]
+pub(crate) struct Reported {
+    pub(crate) id: MessageId,
+    pub(crate) plan: Plan,
     /// The report, stored with it.
     pub(crate) report: Option<Accepted>,
     /// Whether a report was due to the null sender.
-    pub(crate) is_report_dropped: bool,
+    pub(crate) is_dropped: bool,
 }
 
 impl Work {
     pub(crate) const fn id(&self) -> MessageId {
         match self {
             Self::Settle(settle) => settle.id,
+            Self::Report(reporting) => reporting.id,
             Self::Finish(id) | Self::Review { id, .. } => *id,
         }
     }
@@ -104,8 +131,8 @@ impl Work {
     /// spool of an attempt that goes on is one piece of work, however fast its outcomes come.
     pub(crate) fn join(&mut self, other: Self) -> Option<Self> {
         if let (Self::Settle(one), Self::Settle(next)) = (&mut *self, &other)
-            && one.goes_on
-            && next.goes_on
+            && one.goes_on()
+            && next.goes_on()
             && one.destination == next.destination
             && let (Answer::Each(known), Answer::Each(more)) =
                 (&mut one.facts.answer, &next.facts.answer)
@@ -121,6 +148,7 @@ impl Work {
     pub(crate) async fn carry_out(self, shared: Arc<Shared>) -> Done {
         match self {
             Self::Settle(settle) => settle.carry_out(&shared).await,
+            Self::Report(reporting) => reporting.carry_out(&shared).await,
             Self::Finish(id) => {
                 let (recipients, is_finished) = (Vec::new(), true);
                 let settlement =
@@ -150,7 +178,7 @@ impl Settle {
         facts: Facts,
         waits: Waits,
     ) -> Self {
-        Self { id, destination, facts, waits, goes_on: false, ways: None, tally: None, ready: None }
+        Self { id, destination, facts, waits, going: None, ways: None, tally: None, ready: None }
     }
 
     /// Says by which ways the attempt was handed out.
@@ -159,8 +187,12 @@ impl Settle {
     }
 
     /// Says that the attempt goes on.
-    pub(crate) fn going_on(self) -> Self {
-        Self { goes_on: true, ..self }
+    pub(crate) fn going_on(self, going: Going) -> Self {
+        Self { going: Some(going), ..self }
+    }
+
+    pub(crate) const fn goes_on(&self) -> bool {
+        self.going.is_some()
     }
 
     /// Counts with it.
@@ -176,20 +208,12 @@ impl Settle {
                 Err(error) => return not_loaded(Work::Settle(self), error),
             },
         };
-        let written = if ready.changes_anything() {
-            shared.spool.settle(ready.settlement.clone()).await
-        } else {
-            Ok(None)
-        };
-        match written {
-            Ok(report) => Done::Settled(Box::new(Settled {
-                settle: *self,
-                plan: ready.plan,
-                received_at: ready.received_at,
-                is_exact: ready.is_exact,
-                report,
-                is_report_dropped: ready.is_report_dropped,
-            })),
+        match ready.write(shared).await {
+            Ok(report) => {
+                let (received_at, is_exact) = (ready.received_at, ready.is_exact);
+                let reported = ready.reported(self.id, report);
+                Done::Settled(Box::new(Settled { settle: *self, received_at, is_exact, reported }))
+            }
             Err(error) => {
                 self.ready = Some(ready);
                 again(Work::Settle(self), &error)
@@ -198,10 +222,13 @@ impl Settle {
     }
 
     async fn prepare(&self, shared: &Shared) -> Result<Ready, LoadError> {
+        if let Some(going) = &self.going {
+            return Ok(self.of_taken(shared, going));
+        }
         let stored = shared.spool.load(self.id).await?;
         let policy = shared.policy.hold();
         let is_as_it_was = || self.ways.is_none_or(|ways| ways == policy.ways());
-        let counts_all = !self.goes_on && is_as_it_was();
+        let counts_all = is_as_it_was();
         let is_ours = |recipient: &Recipient| {
             counts_all && routed(&policy.router, recipient) == self.destination
         };
@@ -213,21 +240,82 @@ impl Settle {
         if counts_all && !is_as_it_was() {
             plan = Plan::new(known, &self.facts, |_| false);
         }
-        let told = report::write(shared, &stored, &plan, &self.facts).await;
+        let told = report::write(shared, &stored, &plan, self.facts.now).await;
+        let when = (stored.received_at, moments.are_exact());
+        Ok(Ready::new(self.id, plan, (told, self.tally.clone()), when))
+    }
+
+    /// Prepares without a look at the spool: there may be as many settlements of one attempt as it has recipients.
+    fn of_taken(&self, shared: &Shared, going: &Going) -> Ready {
+        let Going { envelope, received_at } = going;
+        let moments = shared.terms.moments(*received_at, Times::from(&envelope.wishes));
+        let moments = moments.later_by(self.facts.grace);
+        let plan = Plan::of_taken(envelope, moments, &self.facts);
+        let when = (*received_at, moments.are_exact());
+        Ready::new(self.id, plan, (Told::Nothing, self.tally.clone()), when)
+    }
+}
+
+impl Reporting {
+    pub(crate) const fn new(id: MessageId) -> Self {
+        Self { id, ready: None }
+    }
+
+    async fn carry_out(mut self: Box<Self>, shared: &Shared) -> Done {
+        let ready = match self.ready.take() {
+            Some(ready) => ready,
+            None => match shared.spool.load(self.id).await {
+                Ok(stored) => self.prepare(shared, &stored).await,
+                Err(error) => return not_loaded(Work::Report(self), error),
+            },
+        };
+        match ready.write(shared).await {
+            Ok(report) => Done::Reported(Box::new(ready.reported(self.id, report))),
+            Err(error) => {
+                self.ready = Some(ready);
+                again(Work::Report(self), &error)
+            }
+        }
+    }
+
+    async fn prepare(&self, shared: &Shared, stored: &Stored) -> Ready {
+        let now = Timestamp::from_millis(shared.clock.unix_millis());
+        let plan = Plan::of_owed(&stored.envelope, &stored.recipients);
+        let told = report::write(shared, stored, &plan, now).await;
+        Ready::new(self.id, plan, (told, None), (stored.received_at, false))
+    }
+}
+
+impl Ready {
+    fn new(
+        id: MessageId,
+        plan: Plan,
+        (told, tally): (Told, Option<Box<Tally>>),
+        (received_at, is_exact): (Timestamp, bool),
+    ) -> Self {
         let is_report_dropped = matches!(told, Told::Dropped);
         let report = match told {
             Told::Report(report) => Some(*report),
             Told::Nothing | Told::Dropped => None,
         };
         let (recipients, is_finished) = (plan.changes.clone(), plan.is_finished);
-        let (id, tally) = (self.id, self.tally.clone());
         let settlement = Settlement { id, recipients, is_finished, report, tally };
-        let (received_at, is_exact) = (stored.received_at, moments.are_exact());
-        Ok(Ready { settlement, plan, received_at, is_exact, is_report_dropped })
+        Self { settlement, plan, received_at, is_exact, is_report_dropped }
     }
-}
 
-impl Ready {
+    /// Writes it down; gives the report as it is stored.
+    async fn write(&self, shared: &Shared) -> Result<Option<Accepted>, SettleError> {
+        if self.changes_anything() {
+            shared.spool.settle(self.settlement.clone()).await
+        } else {
+            Ok(None)
+        }
+    }
+
+    fn reported(self, id: MessageId, report: Option<Accepted>) -> Reported {
+        Reported { id, plan: self.plan, report, is_dropped: self.is_report_dropped }
+    }
+
     /// Whether the spool need be asked at all.
     fn changes_anything(&self) -> bool {
         let Settlement { recipients, is_finished, report, .. } = &self.settlement;

@@ -52,6 +52,8 @@ pub use faults::Faults;
 pub use filler::Filler;
 pub use place::{Counts, Health, Place};
 pub use spool::Spool;
-pub use state::{RecipientState, Recovered, Recovery, Report, Settlement, Tally, Times, Waiting};
+pub use state::{
+    Owed, RecipientState, Recovered, Recovery, Report, Settlement, Tally, Times, Waiting,
+};
 pub use stored::{Content, Stored};
 pub use writer::Writer;

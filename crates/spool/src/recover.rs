@@ -105,6 +105,8 @@ struct Message<'a> {
     /// By recipient: tries, when the next one is due, whether its sender was told that it is late; none if
     /// it is settled.
     states: Vec<Option<(u16, Timestamp, bool)>>,
+    /// Whether the sender is still to be told of one that is settled.
+    owes: bool,
     waiting: Vec<Waiting<'a>>,
 }
 
@@ -126,6 +128,7 @@ impl<'a> Message<'a> {
         self.states.clear();
         let due_at = view.times.due_at(view.received_at);
         self.states.resize(self.recipients.len(), Some((0, due_at, false)));
+        self.owes = false;
         while let Some(note) = notes.next_if(|note| note.id <= id) {
             if note.id == id {
                 self.take(inner, &note);
@@ -142,7 +145,8 @@ impl<'a> Message<'a> {
             inner.shared.segments.found(extents);
         }
         let envelope::View { received_at, octets, times, .. } = view;
-        Ok(Recovered { id, received_at, octets, times, waiting: &self.waiting })
+        let owes = self.owes;
+        Ok(Recovered { id, received_at, octets, times, waiting: &self.waiting, owes })
     }
 
     /// Takes what is written about a recipient; what cannot be read counts as not written, so that the
@@ -153,7 +157,10 @@ impl<'a> Message<'a> {
             (Ok(progress::View::Waiting { tries, next_try_at, is_told, .. }), Some(place)) => {
                 *place = Some((tries, next_try_at, is_told));
             }
-            (Ok(progress::View::Settled { .. }), Some(place)) => *place = None,
+            (Ok(progress::View::Settled { owed, .. }), Some(place)) => {
+                *place = None;
+                self.owes |= owed.is_some();
+            }
             (view, _) => {
                 let reason = view.err().unwrap_or(RecordError::Key).to_string().into();
                 let records = vec![(Family::Progress, note.key.to_vec(), note.value.to_vec())];

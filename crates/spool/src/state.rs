@@ -1,7 +1,7 @@
 //! What the spool knows of a message besides its envelope and content.
 
 use bytes::Bytes;
-use mail::{DeliverBy, Envelope, Fate, MessageId, Priority, Timestamp, Wishes};
+use mail::{DeliverBy, Envelope, Fate, MessageId, Peer, Priority, Timestamp, Wishes};
 
 /// Where one recipient stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,7 +25,18 @@ pub enum RecipientState {
         at: Timestamp,
         /// The reply that decided it, in words.
         reply: Box<str>,
+        /// What the sender is still to be told of it; none if there is nothing, or a report has been stored.
+        owed: Option<Box<Owed>>,
     },
+}
+
+/// What a report will say of a recipient besides what is known of it anyway.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Owed {
+    /// Tries in all.
+    pub tries: u16,
+    /// Who said the reply. Its TLS and what it offers are not written down.
+    pub peer: Option<Peer>,
 }
 
 impl RecipientState {
@@ -37,6 +48,11 @@ impl RecipientState {
     /// Whether it still is to be delivered.
     pub const fn is_waiting(&self) -> bool {
         matches!(self, Self::Waiting { .. })
+    }
+
+    /// Whether the sender is still to be told of it.
+    pub const fn is_owed(&self) -> bool {
+        matches!(self, Self::Settled { owed: Some(_), .. })
     }
 }
 
@@ -55,6 +71,8 @@ pub struct Recovered<'a> {
     /// Recipients that still are to be delivered, in the envelope's order. None if the message's end was
     /// written and its removal was not.
     pub waiting: &'a [Waiting<'a>],
+    /// Whether the sender is still to be told of recipients that are settled.
+    pub owes: bool,
 }
 
 /// What a sender asked for that bears on when a message goes out.

@@ -8,7 +8,7 @@ use mail::{MessageId, Recipient};
 use parking_lot::Mutex;
 
 use crate::record::envelope::Message;
-use crate::state::RecipientState;
+use crate::state::{Owed, RecipientState};
 
 const SHARDS: usize = 16;
 /// What an entry takes besides content and addresses, about.
@@ -43,7 +43,13 @@ fn recipient_octets(recipient: &Recipient) -> usize {
 fn state_octets(state: &RecipientState) -> usize {
     let words = match state {
         RecipientState::Waiting { last, .. } => last.as_ref().map_or(0, |last| last.len()),
-        RecipientState::Settled { reply, .. } => reply.len(),
+        RecipientState::Settled { reply, owed, .. } => {
+            let owed = owed.as_ref().map_or(0, |owed| {
+                let host = owed.peer.as_ref().map_or(0, |peer| peer.host.len());
+                size_of::<Owed>() + host
+            });
+            reply.len() + owed
+        }
     };
     size_of::<RecipientState>() + words
 }
@@ -103,19 +109,24 @@ impl Warm {
     pub(crate) fn settle(&self, id: MessageId, states: &[(u32, RecipientState)]) {
         let mut shard = self.shard(id).lock();
         let Some(fresh) = shard.entries.get_mut(&id) else { return };
-        let fresh = Arc::make_mut(fresh);
-        let before = fresh.octets();
-        let count = fresh.message.envelope.recipients.len();
-        let Fresh { message, recipients, .. } = fresh;
-        let known = recipients.get_or_insert_with(|| vec![message.fresh_state(); count]);
+        let Fresh { message, recipients, .. } = Arc::make_mut(fresh);
+        let count = message.envelope.recipients.len();
+        let (mut more, mut less) = (0, 0);
+        let known = recipients.get_or_insert_with(|| {
+            let state = message.fresh_state();
+            more = count * state_octets(&state);
+            vec![state; count]
+        });
+        // Only what changes is looked at: a message of many recipients may be settled one by one.
         for (recipient, state) in states {
             let place = usize::try_from(*recipient).ok().and_then(|at| known.get_mut(at));
             if let Some(place) = place {
+                less += state_octets(place);
+                more += state_octets(state);
                 place.clone_from(state);
             }
         }
-        let after = fresh.octets();
-        shard.octets = (shard.octets + after).saturating_sub(before);
+        shard.octets = (shard.octets + more).saturating_sub(less);
         shard.lessen_to(self.octets_max);
     }
 
@@ -142,9 +153,54 @@ impl Shard {
 
 #[cfg(test)]
 mod tests {
-    use mail::{Address, OriginalRecipient};
+    use mail::{Address, Envelope, OriginalRecipient, Timestamp};
 
     use super::*;
+
+    /// What is counted while a message is settled is what is given back with it.
+    #[test]
+    fn the_count_of_octets_comes_back_to_nothing() {
+        let warm = Warm::new(1 << 20);
+        let id = MessageId::new(1, 1);
+        let recipient = || Recipient::from(Address::parse("a@b.example").unwrap());
+        let envelope = Envelope {
+            sender: mail::ReversePath::Null,
+            recipients: (0..3).map(|_| recipient()).collect(),
+            body_type: mail::BodyType::SevenBit,
+            needs_smtputf8: false,
+            wishes: mail::Wishes::default(),
+            origin: mail::Origin {
+                client: None,
+                helo: "".into(),
+                listener: "".into(),
+                connector: "".into(),
+                tls: None,
+                login: None,
+            },
+            directions: None,
+        };
+        let message = Message {
+            envelope: Arc::new(envelope),
+            received_at: Timestamp::from_millis(1),
+            octets: 2,
+            place: crate::record::envelope::Place::Inline,
+        };
+        warm.insert(id, Fresh { message, body: Some("hi".into()), recipients: None });
+        let settled = |owed| RecipientState::Settled {
+            fate: mail::Fate::Delivered,
+            at: Timestamp::from_millis(1),
+            reply: "250 ok".into(),
+            owed,
+        };
+        let before = warm.octets();
+        let owed = Box::new(Owed { tries: 1, peer: None });
+        warm.settle(id, &[(1, settled(Some(owed)))]);
+        assert!(warm.octets() > before);
+        warm.settle(id, &[(1, settled(None)), (9, settled(None))]);
+        assert_eq!(warm.octets(), warm.load(id).unwrap().octets());
+        warm.remove(id);
+        assert_eq!(warm.octets(), 0);
+    }
 
     #[test]
     fn what_a_client_chooses_the_length_of_counts() {

@@ -36,7 +36,7 @@ async fn check(prefix: &'static str, acts: &[Act], want: &Want) {
         Outcome::Hindered { .. }
         | Outcome::Elsewhere
         | Outcome::Missing
-        | Outcome::Taken(_)
+        | Outcome::Taken { .. }
         | Outcome::Decided(_)
         | Outcome::Discarded => {
             panic!("{case}")

@@ -72,7 +72,7 @@ async fn who_was_taken_is_reported_before_the_end() {
     relay.hand_out(id, recipients[0]).await;
     for place in [0, 2] {
         let part = relay.report().await;
-        let Outcome::Taken(taken) = part.outcome else { panic!("{part:?}") };
+        let Outcome::Taken { outcomes: taken, .. } = part.outcome else { panic!("{part:?}") };
         assert_eq!((taken.len(), taken[0].recipient, part.is_further), (1, place, place > 0));
     }
     peer.go_on();

@@ -199,7 +199,7 @@ impl Relay {
             let mut end = self.report().await;
             assert_eq!(end.is_further, !taken.is_empty());
             match end.outcome {
-                Outcome::Taken(more) => taken.extend(more),
+                Outcome::Taken { outcomes: more, .. } => taken.extend(more),
                 Outcome::Answered(rest) => {
                     end.outcome = Outcome::Answered([taken, rest].concat());
                     return end;

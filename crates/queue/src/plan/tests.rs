@@ -109,7 +109,8 @@ fn each_recipient_of_the_destination_has_its_own_end() {
 
 #[test]
 fn a_message_is_finished_with_its_last_recipient_anywhere() {
-    let settled = |fate| RecipientState::Settled { fate, at: NOW, reply: "250 ok".into() };
+    let settled =
+        |fate| RecipientState::Settled { fate, at: NOW, reply: "250 ok".into(), owed: None };
     let all = || Answer::All { reply: Some(Reply::new(451, None, "no")), peer: None };
     let mut states = fresh();
     assert!(!plan_at_the_end(&states, &facts(all())).is_finished, "one waits elsewhere");

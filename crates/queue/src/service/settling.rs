@@ -5,16 +5,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mail::{
-    Attempt, AttemptEnd, Destination, EnhancedStatus, Fate, MessageId, Outcome, RecipientOutcome,
-    Reply, Timestamp,
+    Attempt, AttemptEnd, Destination, EnhancedStatus, Envelope, Fate, MessageId, Outcome,
+    RecipientOutcome, Reply, Timestamp,
 };
 use schedule::{After, Due, End, Ended, Leaving, State, Why};
-use spool::Tally;
+use spool::{RecipientState, Tally};
 
 use super::{Queue, TROUBLE_WAIT};
 use crate::entries::Now;
 use crate::plan::{Answer, Facts, Status};
-use crate::work::{Done, Settle, Settled, Waits, Work};
+use crate::work::{Done, Going, Reported, Settle, Settled, Waits, Work};
 
 const NO_ROUTE_STATUS: EnhancedStatus = EnhancedStatus::new(4, 4, 4);
 
@@ -27,11 +27,11 @@ impl Queue {
         let is_tried = !matches!(outcome, Outcome::Decided(_) | Outcome::Discarded);
         let mut tally = None;
         let (how, answer) = match outcome {
-            Outcome::Taken(outcomes) => {
+            Outcome::Taken { outcomes, envelope } => {
                 if !is_further {
                     tally = self.allowances.sent(destination.connector(), now);
                 }
-                return self.taken((attempt, outcomes), (waits, tally), now);
+                return self.taken((attempt, envelope, outcomes), (waits, tally), now);
             }
             Outcome::Answered(outcomes) => {
                 if !is_further && outcomes.iter().any(|it| it.fate == Fate::Delivered) {
@@ -79,12 +79,12 @@ impl Queue {
     /// schedule it is under way as before.
     fn taken(
         &mut self,
-        (attempt, outcomes): (Attempt, Vec<RecipientOutcome>),
+        (attempt, envelope, outcomes): (Attempt, Arc<Envelope>, Vec<RecipientOutcome>),
         (waits, tally): (Waits, Option<Box<Tally>>),
         now: Now,
     ) {
         let grace = self.grace(attempt.received_at);
-        let Attempt { id, destination, tries, .. } = attempt;
+        let Attempt { id, destination, tries, received_at, .. } = attempt;
         let facts = Facts {
             answer: Answer::Each(outcomes),
             is_cancelled: false,
@@ -95,7 +95,7 @@ impl Queue {
             grace,
         };
         let settle = Settle::new((id, destination), facts, waits).counting(tally);
-        self.begin(Work::Settle(Box::new(settle.going_on())));
+        self.begin(Work::Settle(Box::new(settle.going_on(Going { envelope, received_at }))));
     }
 
     /// Ends the try of a message that no connector takes: it waits for the settings to be mended.
@@ -176,6 +176,11 @@ impl Queue {
                 self.settled(*settled, now);
                 self.end_work(id);
             }
+            Done::Reported(reported) => {
+                let id = reported.id;
+                self.reported(*reported, now);
+                self.end_work(id);
+            }
             Done::Finished(id) => self.end_work(id),
             Done::Found(found) if self.is_under_way(found.id) => {
                 // Ways may have changed since it set out: what goes by another one now is not sent by both.
@@ -185,10 +190,15 @@ impl Queue {
             Done::Found(mut found) => {
                 // What rests elsewhere of the same message has its own time.
                 found.is_due &= self.schedule.open_entries(found.id) == 0;
+                self.unreviewed.remove(&found.id);
                 let entries = self.maker.found(&found, &self.shared.policy.load().router, now);
                 let destinations = entries.iter().map(|it| it.destination.clone()).collect();
-                self.add(found.id, entries, now);
-                self.hold_full(destinations, now);
+                if entries.is_empty() && found.recipients.iter().any(RecipientState::is_owed) {
+                    self.report_owed(found.id);
+                } else {
+                    self.add(found.id, entries, now);
+                    self.hold_full(destinations, now);
+                }
                 self.end_work(found.id);
             }
             Done::Gone(work, error) => {
@@ -212,11 +222,24 @@ impl Queue {
 
     fn settled(&mut self, settled: Settled, now: Now) {
         self.told(&settled);
-        if !settled.settle.goes_on {
+        if settled.settle.goes_on() {
+            self.owes(&settled, now);
+        } else {
+            // With the end all was told that was owed.
+            self.owing.remove(&settled.settle.id);
             self.rests(&settled, now);
         }
-        if let Some(report) = settled.report {
-            self.metrics.report_written(settled.plan.action());
+        self.reported(settled.reported, now);
+    }
+
+    /// Logs and counts a report, and sends it.
+    fn reported(&mut self, reported: Reported, now: Now) {
+        reported.log();
+        if reported.is_dropped {
+            self.metrics.report_dropped();
+        }
+        if let Some(report) = reported.report {
+            self.metrics.report_written(reported.plan.action());
             self.accept(&report, now);
         }
     }
@@ -225,15 +248,13 @@ impl Queue {
     fn told(&self, settled: &Settled) {
         settled.log();
         let connector = settled.settle.destination.connector();
-        for step in &settled.plan.steps {
+        let plan = &settled.reported.plan;
+        for step in &plan.steps {
             self.metrics.recipient_ended(connector, step.status);
         }
-        let has_ended = !settled.settle.goes_on;
-        if has_ended && settled.plan.steps.iter().any(|step| step.status == Status::Delivered) {
+        let has_ended = !settled.settle.goes_on();
+        if has_ended && plan.steps.iter().any(|step| step.status == Status::Delivered) {
             self.metrics.delivered(settled.stages());
-        }
-        if settled.is_report_dropped {
-            self.metrics.report_dropped();
         }
     }
 
@@ -243,12 +264,13 @@ impl Queue {
         let (id, destination) = (settled.settle.id, &settled.settle.destination);
         let is_exact = settled.is_exact;
         let keep = |at| After::KeepUntil { deadline: now.instant_of(at), is_exact };
-        let after = settled.plan.waits_until.map_or(After::Remove, keep);
+        let plan = &settled.reported.plan;
+        let after = plan.waits_until.map_or(After::Remove, keep);
         self.schedule.settle(id, destination, after, now.instant);
-        let is_misrouted = settled.plan.touches_nobody();
+        let is_misrouted = plan.touches_nobody();
         let is_owed = !self.is_under_way(id) && self.unreviewed.remove(&id);
         let is_elsewhere = is_misrouted || is_owed || self.schedule.open_entries(id) == 0;
-        if !settled.plan.is_finished && is_elsewhere {
+        if !plan.is_finished && is_elsewhere {
             // The spool knows of a recipient that waits, the schedule does not, or elsewhere: its way has changed.
             self.begin(Work::Review { id, is_due: is_owed });
         }
@@ -261,7 +283,7 @@ impl Queue {
 
     /// What was tried is under way no more.
     fn allowances_end(&mut self, settle: &Settle) {
-        if settle.facts.is_tried && !settle.goes_on {
+        if settle.facts.is_tried && !settle.goes_on() {
             self.allowances.ended(settle.destination.connector());
         }
     }
@@ -273,6 +295,7 @@ impl Queue {
         self.schedule.settle(id, destination, After::Remove, now.instant);
         self.schedule.forget(id);
         self.unreviewed.remove(&id);
+        self.owing.remove(&id);
     }
 
     /// Does again what the spool could not do.

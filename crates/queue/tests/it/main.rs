@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test may stop")]
 
 mod limits;
+mod owed;
 mod wishes;
 
 use std::collections::BTreeMap;
@@ -179,6 +180,14 @@ impl Relay {
         self.ends.as_ref().unwrap().send(end).await.unwrap();
     }
 
+    /// That hosts have taken these recipients of an attempt that goes on.
+    async fn taken(&self, attempt: &Attempt, places: &[u32]) -> AttemptEnd {
+        let envelope = self.spool.load(attempt.id).await.unwrap().envelope;
+        let fates: Vec<_> = places.iter().map(|place| (*place, Fate::Delivered)).collect();
+        let outcomes = outcomes(&fates);
+        end_of(attempt.clone(), Outcome::Taken { outcomes, envelope })
+    }
+
     /// Waits until the queue stands so.
     async fn until(&self, what: &str, stands: impl Fn(&Summary) -> bool) {
         let looking = async {
@@ -235,8 +244,12 @@ fn outcome(recipient: u32, fate: Fate, reply: Reply) -> RecipientOutcome {
     RecipientOutcome { recipient, fate, reply, peer: Some(Arc::new(peer)) }
 }
 
-fn answered(outcomes: &[(u32, Fate)]) -> Outcome {
-    let each = outcomes.iter().map(|(recipient, fate)| {
+fn answered(fates: &[(u32, Fate)]) -> Outcome {
+    Outcome::Answered(outcomes(fates))
+}
+
+fn outcomes(fates: &[(u32, Fate)]) -> Vec<RecipientOutcome> {
+    let each = fates.iter().map(|(recipient, fate)| {
         let reply = match fate {
             Fate::Delivered => Reply::new(250, None, "queued"),
             Fate::Deferred => {
@@ -246,7 +259,7 @@ fn answered(outcomes: &[(u32, Fate)]) -> Outcome {
         };
         outcome(*recipient, *fate, reply)
     });
-    Outcome::Answered(each.collect())
+    each.collect()
 }
 
 fn unreachable() -> Outcome {
@@ -351,17 +364,13 @@ async fn each_recipient_has_its_own_end() {
 async fn what_was_taken_is_written_while_the_attempt_goes_on() {
     let folder = tempfile::tempdir().unwrap();
     let clock = clock();
-    let taken = |place| match answered(&[(place, Fate::Delivered)]) {
-        Outcome::Answered(outcomes) => Outcome::Taken(outcomes),
-        other => other,
-    };
     let mut relay = Relay::start(folder.path(), &clock, Shape::default());
     let recipients: Vec<_> = (0..40).map(|number| format!("r{number}@x.example")).collect();
     let recipients: Vec<_> = recipients.iter().map(String::as_str).collect();
     let id = relay.accept("a@a.example", &recipients).await;
     let attempt = relay.attempt().await;
     for place in 0..38 {
-        let end = end_of(attempt.clone(), taken(place));
+        let end = relay.taken(&attempt, &[place]).await;
         relay.tell(AttemptEnd { is_further: place > 0, ..end }).await;
     }
     let waiting = async |relay: &Relay| {
@@ -382,7 +391,7 @@ async fn what_was_taken_is_written_while_the_attempt_goes_on() {
     let mut relay = Relay::start(folder.path(), &clock, Shape::default());
     let attempt = relay.attempt().await;
     assert_eq!((attempt.id, attempt.tries, waiting(&relay).await), (id, 0, 2));
-    relay.tell(end_of(attempt.clone(), taken(38))).await;
+    relay.tell(relay.taken(&attempt, &[38]).await).await;
     let end = end_of(attempt, answered(&[(39, Fate::Failed)]));
     relay.tell(AttemptEnd { is_further: true, ..end }).await;
     let report = relay.attempt().await;

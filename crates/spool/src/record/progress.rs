@@ -1,9 +1,11 @@
 //! The record of where one recipient of a message stands.
 
-use mail::{Fate, MessageId, Timestamp};
+use std::net::SocketAddr;
+
+use mail::{Fate, MessageId, Peer, Timestamp};
 
 use crate::record::{Encoder, Kind, RecordError, array, exactly, open, text, unknown};
-use crate::state::RecipientState;
+use crate::state::{Owed, RecipientState};
 
 const TRIES: u16 = 1;
 const NEXT_TRY_AT: u16 = 2;
@@ -13,6 +15,11 @@ const SETTLED_AT: u16 = 5;
 const REPLY: u16 = 6;
 /// Empty; it stands only where the sender was told.
 const TOLD: u16 = 7;
+/// Whether mail rests where the recipient was delivered; it stands only where the sender is still to be told.
+const OWED: u16 = 8;
+/// Who said the reply, where the sender is still to be told.
+const HOST: u16 = 9;
+const ADDRESS: u16 = 10;
 /// A reply longer than this is cut: it comes from a next hop, and is for people to read.
 const WORDS_OCTETS_MAX: usize = 2048;
 
@@ -44,7 +51,7 @@ pub(crate) fn encode(key: &[u8], state: &RecipientState) -> Vec<u8> {
                 out.field(TOLD, &[]);
             }
         }
-        RecipientState::Settled { fate, at, reply } => {
+        RecipientState::Settled { fate, at, reply, owed } => {
             let fate = match fate {
                 Fate::Delivered => 0,
                 Fate::Deferred => 1,
@@ -53,9 +60,21 @@ pub(crate) fn encode(key: &[u8], state: &RecipientState) -> Vec<u8> {
             out.field(FATE, &[fate]);
             out.field(SETTLED_AT, &at.as_millis().to_le_bytes());
             out.field(REPLY, cut(reply).as_bytes());
+            if let Some(owed) = owed {
+                encode_owed(owed, &mut out);
+            }
         }
     }
     out.finish()
+}
+
+fn encode_owed(owed: &Owed, out: &mut Encoder) {
+    out.field(OWED, &[owed.peer.as_ref().is_some_and(|peer| peer.is_final).into()]);
+    out.field(TRIES, &owed.tries.to_le_bytes());
+    if let Some(peer) = &owed.peer {
+        out.field(HOST, peer.host.as_bytes());
+        out.field(ADDRESS, peer.address.to_string().as_bytes());
+    }
 }
 
 fn cut(words: &str) -> &str {
@@ -66,7 +85,15 @@ fn cut(words: &str) -> &str {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum View<'a> {
     Waiting { tries: u16, next_try_at: Timestamp, last: Option<&'a str>, is_told: bool },
-    Settled { fate: Fate, at: Timestamp, reply: &'a str },
+    Settled { fate: Fate, at: Timestamp, reply: &'a str, owed: Option<OwedView<'a>> },
+}
+
+/// As [`Owed`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct OwedView<'a> {
+    tries: u16,
+    is_final: bool,
+    peer: Option<(&'a str, SocketAddr)>,
 }
 
 impl From<View<'_>> for RecipientState {
@@ -75,8 +102,26 @@ impl From<View<'_>> for RecipientState {
             View::Waiting { tries, next_try_at, last, is_told } => {
                 Self::Waiting { tries, next_try_at, last: last.map(Into::into), is_told }
             }
-            View::Settled { fate, at, reply } => Self::Settled { fate, at, reply: reply.into() },
+            View::Settled { fate, at, reply, owed } => {
+                let owed = owed.map(|owed| Box::new(Owed::from(owed)));
+                Self::Settled { fate, at, reply: reply.into(), owed }
+            }
         }
+    }
+}
+
+impl From<OwedView<'_>> for Owed {
+    fn from(view: OwedView<'_>) -> Self {
+        let OwedView { tries, is_final, peer } = view;
+        let peer = peer.map(|(host, address)| Peer {
+            host: host.into(),
+            address,
+            tls: None,
+            offers_dsn: false,
+            is_final,
+            offers_deliver_by: false,
+        });
+        Self { tries, peer }
     }
 }
 
@@ -87,6 +132,7 @@ pub(crate) fn decode(record: &[u8], key: &[u8]) -> Result<RecipientState, Record
 pub(crate) fn view<'a>(record: &'a [u8], key: &[u8]) -> Result<View<'a>, RecordError> {
     let (mut tries, mut next_try_at, mut last, mut is_told) = (0, None, None, false);
     let (mut fate, mut settled_at, mut reply) = (None, None, "");
+    let (mut owed, mut host, mut address) = (None, None, None);
     for field in open(record, Kind::Progress, key)? {
         match field? {
             (TRIES, value) => tries = u16::from_le_bytes(exactly(TRIES, value)?),
@@ -103,12 +149,19 @@ pub(crate) fn view<'a>(record: &'a [u8], key: &[u8]) -> Result<View<'a>, RecordE
             (SETTLED_AT, value) => settled_at = Some(moment(SETTLED_AT, value)?),
             (REPLY, value) => reply = text(REPLY, value)?,
             (TOLD, _) => is_told = true,
+            (OWED, value) => owed = Some(value == [1]),
+            (HOST, value) => host = Some(text(HOST, value)?),
+            (ADDRESS, value) => {
+                let parsed = text(ADDRESS, value)?.parse();
+                address = Some(parsed.map_err(|_| RecordError::Field(ADDRESS))?);
+            }
             (tag, _) => unknown(tag)?,
         }
     }
     if let Some(fate) = fate {
         let at = settled_at.ok_or(RecordError::Field(SETTLED_AT))?;
-        return Ok(View::Settled { fate, at, reply });
+        let owed = owed.map(|is_final| OwedView { tries, is_final, peer: host.zip(address) });
+        return Ok(View::Settled { fate, at, reply, owed });
     }
     let next_try_at = next_try_at.ok_or(RecordError::Field(NEXT_TRY_AT))?;
     Ok(View::Waiting { tries, next_try_at, last, is_told })
@@ -124,6 +177,9 @@ mod tests {
 
     use super::*;
 
+    /// What every record begins with.
+    const HEADER: usize = 8;
+
     fn state() -> impl Strategy<Value = RecipientState> {
         let moment = any::<u64>().prop_map(Timestamp::from_millis);
         let words = prop::option::of("\\PC{0,40}");
@@ -136,9 +192,25 @@ mod tests {
             },
         );
         let fate = prop_oneof![Just(Fate::Delivered), Just(Fate::Deferred), Just(Fate::Failed)];
-        let settled = (fate, moment, "\\PC{0,40}").prop_map(|(fate, at, reply)| {
-            RecipientState::Settled { fate, at, reply: reply.into() }
+        let peer = ("\\PC{0,40}", any::<(std::net::IpAddr, u16, bool)>());
+        let peer = peer.prop_map(|(host, (address, port, is_final))| Peer {
+            host: host.into(),
+            address: (address, port).into(),
+            tls: None,
+            offers_dsn: false,
+            is_final,
+            offers_deliver_by: false,
         });
+        let owed = (any::<u16>(), prop::option::of(peer));
+        let owed = owed.prop_map(|(tries, peer)| Box::new(Owed { tries, peer }));
+        let settled = (fate, moment, "\\PC{0,40}", prop::option::of(owed)).prop_map(
+            |(fate, at, reply, owed)| RecipientState::Settled {
+                fate,
+                at,
+                reply: reply.into(),
+                owed,
+            },
+        );
         prop_oneof![waiting, settled]
     }
 
@@ -176,6 +248,23 @@ mod tests {
         assert_eq!(decode(&encode(&key, &state(true)), &key), Ok(state(true)));
     }
 
+    /// Relays that wrote a report for each recipient at once read what we owe as settled, and wrote what we do not owe.
+    #[test]
+    fn a_record_of_what_is_owed_is_one_of_what_is_settled_with_more_behind() {
+        let key = key(MessageId::new(1, 1), 0);
+        let state = |owed| RecipientState::Settled {
+            fate: Fate::Delivered,
+            at: Timestamp::from_millis(1),
+            reply: "250 ok".into(),
+            owed,
+        };
+        let (plain, owed) = (state(None), state(Some(Box::new(Owed { tries: 2, peer: None }))));
+        let [plain, owed] = [plain, owed].map(|state| encode(&key, &state));
+        assert!(owed[HEADER..].starts_with(&plain[HEADER..]));
+        let tags: Vec<_> = open(&owed, Kind::Progress, &key).unwrap().flatten().collect();
+        assert!(tags.iter().all(|(tag, _)| unknown(*tag).is_ok()));
+    }
+
     #[test]
     fn a_long_reply_is_cut_between_characters() {
         let reply = "é".repeat(2000);
@@ -183,6 +272,7 @@ mod tests {
             fate: Fate::Failed,
             at: Timestamp::from_millis(1),
             reply: reply.into(),
+            owed: None,
         };
         let key = key(MessageId::new(1, 1), 0);
         let RecipientState::Settled { reply, .. } = decode(&encode(&key, &state), &key).unwrap()

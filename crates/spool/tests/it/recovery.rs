@@ -3,8 +3,8 @@
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use mail::Timestamp;
-use spool::{RecipientState, RecoverError, Report, Settlement, Tally};
+use mail::{Fate, Peer, Timestamp};
+use spool::{Owed, RecipientState, RecoverError, Recovered, Report, Settlement, Tally};
 
 use crate::support::{
     Bench, Found, NOW, content, database, delivered, envelope, files, finish, left, note, read,
@@ -92,6 +92,42 @@ async fn a_report_and_the_end_of_its_message_are_one() {
     assert!(recovered.iter().all(|it| it.id != id));
     assert_eq!(recovered[0].received_at, Timestamp::from_millis(NOW + 7));
     assert_eq!((spool.counts().messages, spool.counts().octets), (2, 100_300));
+}
+
+/// What the sender is still to be told is known after a crash, also of a message of which nobody waits.
+#[tokio::test]
+async fn what_is_owed_is_found_again() {
+    let mut bench = Bench::new();
+    let spool = bench.open();
+    let peer = Peer {
+        host: "mx.there.example".into(),
+        address: "192.0.2.1:25".parse().unwrap(),
+        tls: None,
+        offers_dsn: false,
+        is_final: false,
+        offers_deliver_by: false,
+    };
+    let owed = RecipientState::Settled {
+        fate: Fate::Delivered,
+        at: Timestamp::from_millis(NOW + 5),
+        reply: "250 2.0.0 ok".into(),
+        owed: Some(Box::new(Owed { tries: 1, peer: Some(peer) })),
+    };
+    let id = store(&spool, &content(100, 1)).await.unwrap().id;
+    let told = store(&spool, &content(100, 2)).await.unwrap().id;
+    spool.settle(note(id, vec![(0, owed.clone())])).await.unwrap();
+    spool.settle(note(told, vec![(0, owed.clone())])).await.unwrap();
+    spool.settle(note(told, vec![(0, delivered())])).await.unwrap();
+    drop(spool);
+    let spool = bench.open();
+    let mut owing = Vec::new();
+    let mut each = |it: Recovered<'_>| {
+        owing.push((it.id, it.owes));
+        ControlFlow::Continue(())
+    };
+    spool.recover(&mut each).unwrap();
+    assert_eq!(owing, [(id, true), (told, false)]);
+    assert_eq!(spool.load(id).await.unwrap().recipients[0], owed);
 }
 
 /// A copy of the open spool is what a crash leaves; a torn end of its log loses the end only.

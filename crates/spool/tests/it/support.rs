@@ -191,6 +191,7 @@ pub(crate) fn delivered() -> RecipientState {
         fate: Fate::Delivered,
         at: Timestamp::from_millis(NOW + 5),
         reply: "250 2.0.0 ok".into(),
+        owed: None,
     }
 }
 
