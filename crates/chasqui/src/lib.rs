@@ -14,6 +14,7 @@ mod failure;
 mod files;
 mod given;
 mod keys;
+mod least;
 mod log;
 mod logins;
 mod look;
@@ -31,11 +32,13 @@ mod relay;
 mod reload;
 mod return_paths;
 mod rules;
+mod running;
 mod services;
 mod signals;
 mod signing;
 mod trial;
 mod tryout;
+mod upkeep;
 mod wire;
 
 use std::process::ExitCode;
@@ -43,7 +46,9 @@ use std::process::ExitCode;
 use clap::Parser;
 
 pub use arguments::Arguments;
-pub use wire::{Running, families, start};
+pub use least::families;
+pub use running::Running;
+pub use wire::start;
 
 /// Reads the command line, does what it says, and gives the exit code.
 pub fn main() -> ExitCode {

@@ -174,7 +174,7 @@ mod tests {
 
     #[test]
     fn bans_are_lifted_as_they_are_shown() {
-        let settings = settings::parse(crate::wire::LEAST, Path::new("least")).unwrap();
+        let settings = settings::parse(crate::least::SETTINGS, Path::new("least")).unwrap();
         let clock = Clock::manual(0);
         let logins =
             Authenticator::open(&settings.logins, clock.clone(), &Registry::new()).unwrap();

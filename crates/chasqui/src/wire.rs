@@ -7,12 +7,11 @@
 //!            spool                     └─ AttemptEnd ◀──────┘
 //! ```
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use admin::view;
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result};
 use auth::ReturnPaths;
 use channel::{Receiver, Sender};
 use delivery::{Handshakes, Logins, Signing};
@@ -25,17 +24,17 @@ use settings::Settings;
 use spool::Spool;
 use telemetry::Registry;
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
 use units::Clock;
 
 use crate::files::Files;
 use crate::logins;
-use crate::look;
 use crate::metrics::Metrics;
 use crate::random::random;
 use crate::relay::{Channels, Facts, ORDINARY_OCTETS, Operated};
 use crate::reload::Reloading;
+use crate::running::Running;
 use crate::services::Services;
+use crate::upkeep::{broken, cut_off, upkeep};
 use crate::{return_paths, signing};
 
 /// Messages that the spool holds and the queue has not seen. Nearly full: reception answers MAIL with 452 4.3.1.
@@ -46,25 +45,6 @@ const ATTEMPTS_MAX: usize = 1024;
 const ENDS_MAX: usize = 1024;
 /// Questions of operators. Full: a question waits until another is answered.
 const REQUESTS_MAX: usize = 64;
-/// How long the parts may take to end after their own limit; past it they are cut off.
-const GRACE: Duration = Duration::from_secs(10);
-/// How often histograms are folded, so that samples do not pile up between two looks at `/metrics`.
-const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
-
-/// A relay that runs. Dropped, it is cut off: nothing accepted is lost, but open transactions break.
-#[derive(Debug)]
-pub struct Running {
-    admin_address: Option<std::net::SocketAddr>,
-    admin_socket: PathBuf,
-    registry: Arc<Registry>,
-    relay: Arc<Operated>,
-    spool: Spool,
-    services: Services,
-    admin: JoinHandle<()>,
-    stop: watch::Sender<bool>,
-    stop_admin: watch::Sender<bool>,
-    drain_wait_max: Duration,
-}
 
 /// What every part is handed.
 struct Common {
@@ -279,107 +259,6 @@ fn facts(settings: Settings, server: &smtp_server::Server, clock: &Clock) -> Fac
     }
 }
 
-impl Running {
-    /// Where mail is taken.
-    pub fn listeners(&self) -> &[view::Listener] {
-        &self.relay.facts.listeners
-    }
-
-    /// Where metrics and health are served, if they are.
-    pub const fn admin_address(&self) -> Option<std::net::SocketAddr> {
-        self.admin_address
-    }
-
-    /// The control socket.
-    pub const fn admin_socket(&self) -> &PathBuf {
-        &self.admin_socket
-    }
-
-    /// The metrics.
-    pub const fn registry(&self) -> &Arc<Registry> {
-        &self.registry
-    }
-
-    /// The relay as operators see it.
-    pub(crate) const fn relay(&self) -> &Arc<Operated> {
-        &self.relay
-    }
-
-    /// Messages in the queue; none when it has stopped.
-    pub(crate) async fn queued(&self) -> Option<usize> {
-        self.relay.queue.summary(0).await.ok().map(|summary| summary.messages)
-    }
-
-    /// Waits until a part ends that should not: the state it kept is gone, so the process must end and start again.
-    pub(crate) async fn broken(&mut self) -> &'static str {
-        self.services.next_end().await.unwrap_or("every part")
-    }
-
-    /// Ends in order: no new mail, then the last transactions, then what they settle, then the spool. Past the limit
-    /// or once `hurry` resolves, what still runs is cut off.
-    pub async fn stop(mut self, hurry: impl Future<Output = ()>) {
-        self.stop.send_replace(true);
-        let ended = async { while self.services.next_end().await.is_some() {} };
-        let is_cut_off = tokio::select! {
-            () = ended => false,
-            () = tokio::time::sleep(self.drain_wait_max + GRACE) => true,
-            () = hurry => true,
-        };
-        if is_cut_off {
-            tracing::warn!("open transactions cut off");
-            self.services.cut_off().await;
-        }
-        self.stop_admin.send_replace(true);
-        if let Err(error) = self.admin.await {
-            tracing::error!(%error, "admin listener broken");
-        }
-        drop(self.relay);
-        self.spool.close().await;
-    }
-}
-
-/// The least that a relay can be started with.
-pub(crate) const LEAST: &str = "hostname = \"relay.example.com\"
-[[listener]]
-name = \"smtp\"
-address = \"127.0.0.1:0\"
-[[inbound]]
-name = \"applications\"
-sender_ip_addresses = [\"127.0.0.0/8\"]
-daily_messages_max = 1000
-[[outbound]]
-name = \"internet\"
-daily_messages_max = 1000
-[resolver]
-servers = [\"127.0.0.1:9\"]
-[admin]
-listen = \"127.0.0.1:0\"
-";
-
-/// Starts a relay with its spool in `folder`.
-async fn least(folder: &Path) -> Result<Running> {
-    let mut settings = settings::parse(LEAST, Path::new("families"))?;
-    settings.admin.socket = folder.join("admin.sock");
-    settings.spool.path = folder.join("spool");
-    let policy = look::decisions(&settings).map_err(|found| anyhow!("{found:?}"))?;
-    start((settings, policy), None, Clock::system()).await
-}
-
-/// The families of a relay's metrics, found by starting one with its spool in `folder`; for the reference page.
-pub async fn families(folder: &Path) -> Result<Vec<telemetry::Family>> {
-    let running = least(folder).await?;
-    // Services register when they begin, each on its own thread: wait until no more comes.
-    let (mut families, mut same_times) = (Vec::new(), 0);
-    while same_times < 5 {
-        tokio::time::sleep(Duration::from_millis(50)).await;
-        let now = running.registry().families();
-        same_times = if now == families { same_times + 1 } else { 0 };
-        families = now;
-    }
-    running.stop(std::future::pending()).await;
-    Ok(families)
-}
-
 async fn open_spool(settings: &Settings, clock: &Clock, registry: &Arc<Registry>) -> Result<Spool> {
     let (config, clock, registry) = (settings.spool.clone(), clock.clone(), Arc::clone(registry));
     let open = move || Spool::open(&config, clock, random(), &registry);
@@ -398,61 +277,4 @@ async fn filters(
     let read = move || Filters::new(&configs, &registry, &clock);
     let filters = tokio::task::spawn_blocking(read).await.context("the filters' start broke")?;
     Ok(Arc::new(filters?))
-}
-
-/// Ends `service` at the latest `wait_max` after the stop.
-async fn cut_off(
-    service: impl Future<Output = ()>,
-    mut stopped: watch::Receiver<bool>,
-    wait_max: Duration,
-) {
-    let late = async {
-        drop(stopped.wait_for(|stop| *stop).await);
-        tokio::time::sleep(wait_max).await;
-    };
-    tokio::select! {
-        () = service => {}
-        () = late => tracing::warn!("deliveries cut off, their messages stay in the spool"),
-    }
-}
-
-/// Ends before the stop only if the spool can write no more.
-async fn broken(spool: Spool, mut stopped: watch::Receiver<bool>) {
-    tokio::select! {
-        _ = stopped.wait_for(|stop| *stop) => {}
-        () = spool.broken() => {}
-    }
-}
-
-/// What is done now and then: histograms are folded, intakes shown, the keys for tokens fetched.
-async fn upkeep(registry: Arc<Registry>, relay: Arc<Operated>, mut stopped: watch::Receiver<bool>) {
-    let folding = async {
-        let mut gauges = smtp_server::IntakeGauges::new(&registry);
-        loop {
-            gauges.show(&relay.facts.intakes.lines());
-            tokio::time::sleep(UPKEEP_INTERVAL).await;
-            registry.upkeep();
-        }
-    };
-    tokio::select! {
-        _ = stopped.wait_for(|stop| *stop) => {}
-        () = folding => {}
-        () = relay.logins.keep_keys_fresh() => {}
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn a_part_that_breaks_is_named() {
-        let folder = tempfile::tempdir().unwrap();
-        let mut running = least(folder.path()).await.unwrap();
-        running.services.start("brief", async {});
-        assert_eq!(running.broken().await, "brief");
-        running.services.start("faulty", async { panic!("a fault on purpose") });
-        assert_eq!(running.broken().await, "faulty");
-        running.stop(std::future::pending()).await;
-    }
 }

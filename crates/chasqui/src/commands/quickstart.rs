@@ -20,8 +20,9 @@ use self::sample::Sample;
 use crate::arguments::Quickstart;
 use crate::failure::Result;
 use crate::reach::service_runtime;
+use crate::running::Running;
 use crate::signals::{Signals, Wish};
-use crate::wire::{self, Running};
+use crate::wire;
 use crate::{descriptors, log, look, output};
 
 /// Messages that the sink took and nobody has looked at.

@@ -11,8 +11,9 @@ use crate::arguments::Serve;
 use crate::failure::Result;
 use crate::reach::service_runtime;
 use crate::relay::Operated;
+use crate::running::Running;
 use crate::signals::{Signals, Wish};
-use crate::wire::{self, Running};
+use crate::wire;
 use crate::{descriptors, log, look, notify, ready};
 
 /// Does it.
