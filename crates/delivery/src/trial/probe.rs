@@ -6,7 +6,7 @@ use policy::config::Protocol;
 use smtp_session::client::Transaction;
 
 use super::{Walk, words};
-use crate::attempt::timeouts;
+use crate::attempt::transaction::timeouts;
 use crate::body::Body;
 use crate::connection::Connection;
 use crate::drive::{Driven, drive};
