@@ -18,6 +18,7 @@ mod settings;
 mod state;
 mod step;
 mod talk;
+mod transact;
 mod xclient;
 
 pub use session::Session;
