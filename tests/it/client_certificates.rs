@@ -114,7 +114,7 @@ fn oc_17_a_certificate_from_another_issuer_is_named_so() {
         }
         let words = ["explain-connection", "--cert", "mail.partner.example"];
         let words = [&words[..], &["--cert-issuer", "O=X, CN=Private Authority"]].concat();
-        let explained = case.relay.cli_json(&words);
+        let explained = case.relay.asked(&words);
         assert_eq!(explained["connector"].is_string(), is_let_in, "{explained}");
     }
 }

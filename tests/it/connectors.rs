@@ -120,6 +120,29 @@ fn oc_01_a_connector_is_listed_identically_by_all() {
     relay.cli(&["config", "check"]).succeeded();
 }
 
+/// People see what counts, also where nothing is said.
+#[test]
+fn a_connector_is_shown_with_what_is_not_set() {
+    let sink = Sink::start();
+    let relay = Relay::start(settings(&sink));
+    let text = relay.cli(&["connector", "show", "tests"]).succeeded();
+    let value = |field: &str| {
+        let mut rows = text.lines().filter_map(|line| line.split_once(field));
+        let found = rows.find(|(before, _)| before.trim_matches(['|', '│', '┆', ' ']).is_empty());
+        found
+            .unwrap_or_else(|| panic!("{field}\n{text}"))
+            .1
+            .trim_matches(['|', '│', '┆', ' '])
+            .to_owned()
+    };
+    assert_eq!(value("sender_ip_addresses "), "[\"127.0.0.1/32\"]");
+    assert_eq!(value("plan "), "not set (default)");
+    assert_eq!(value("require_tls "), "false (default)");
+    relay.cli(&["connector", "set", "tests", "connections_max=7", "--yes"]).succeeded();
+    let text = relay.cli(&["connector", "show", "tests"]).succeeded();
+    assert!(text.lines().any(|line| line.contains("connections_max") && line.contains(" 7 ")));
+}
+
 /// New, disabled and removed connectors take effect at once.
 #[test]
 fn edits_of_inbound_connectors_need_no_restart() {
@@ -389,6 +412,12 @@ fn oc_11_without_the_role_nothing_is_created() {
     };
     line(&["viewer", "PUT /v1/connectors/inbound/more", "\"result\":\"refused\"", "403"]);
     line(&["admin (127.0.0.1", "PUT /v1/connectors/inbound/more", "\"result\":\"done\""]);
+    // Whatever way it is asked for, the record names the connector and its fields.
+    relay.cli(&["connector", "set", "more", "limits.x=1", "--yes"]);
+    relay.cli(&["connector", "set", "more", "require_tls=true", "--yes"]).succeeded();
+    let log = relay.log_with("\"of\":\"inbound more changed: require_tls\"");
+    line(&["admin (127.0.0.1", "\"of\":\"inbound more new: sender_ip_addresses\""]);
+    assert!(log.contains("\"of\":\"inbound more set: limits\""), "{log}");
     line(&["\"result\":\"refused: unknown\"", "127.0.0.1"]);
     assert!(!log.contains(viewer.as_str()) && !log.contains(admin.as_str()));
 }

@@ -418,3 +418,27 @@ fn a_delay_is_reported_once_even_over_kill_9() {
     wait_until("an empty queue", || relay.cli_json(&["status"])["spool"]["messages"] == 0);
     assert_eq!(sink.accepted().len(), 2, "the report and the message");
 }
+
+/// A report comes from nobody, so it finds no way where each connector asks for a From, and that is said.
+#[test]
+fn a_report_that_no_from_filter_fits_waits_and_says_why() {
+    let sink = Sink::scripted(refusing("bo@", "550 5.1.1 no such user"));
+    let settings = Settings::towards(sink.address())
+        .set("outbound.0.from_filter", vec!["own.example".to_owned()]);
+    let relay = Relay::start(settings);
+    relay.submit(
+        "ana@own.example",
+        &["bo@receiver.example"],
+        b"From: ana@own.example\r\n\r\nx\r\n",
+    );
+    let listed = || relay.cli_json(&["queue", "list"])["messages"].take();
+    let is_report = |it: &Value| it["sender"] == "" && it["last_reply"].is_string();
+    wait_until("the report", || listed().as_array().unwrap().iter().any(is_report));
+    let reply = "451 4.4.4 no outbound connector takes this mail for this recipient's domain";
+    assert_eq!(listed()[0]["last_reply"], reply);
+    let id = listed()[0]["id"].as_str().unwrap().to_owned();
+    let why = "no outbound connector takes mail for own.example; `next-hop` takes only mail whose From is in its from_filter";
+    assert_eq!(relay.cli_json(&["queue", "show", &id])["recipients"][0]["no_route"], why);
+    let text = relay.cli(&["queue", "show", &id]).succeeded();
+    assert!(text.contains(&format!("no route   {why}")), "{text}");
+}

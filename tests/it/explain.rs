@@ -9,6 +9,7 @@ use crate::harness::process::run;
 use crate::harness::relay::{PROGRAM, Relay};
 use crate::harness::settings::Settings;
 use crate::harness::sink::Sink;
+use crate::harness::smtp::Smtp;
 
 fn offline() -> Settings {
     Settings::towards(([127, 0, 0, 1], 9).into())
@@ -41,7 +42,7 @@ fn ee_11_no_mail_goes_to_a_disabled_connector_and_route_says_so() {
         .set("outbound.0.daily_messages_max", 1000)
         .set("outbound.0.rate_max", "600/1h");
     let relay = Relay::start(settings.push("outbound", &connector));
-    let said = relay.cli_json(&["route", "--from", "a@own.example", "--to", "b@x.example"]);
+    let said = relay.asked(&["route", "--from", "a@own.example", "--to", "b@x.example"]);
     let way = &said["recipients"][0];
     assert_eq!(way["connector"], "next-hop", "{said}");
     assert_eq!(names(&way["others"]), [("off", "it is disabled")]);
@@ -66,7 +67,7 @@ fn route_tells_what_each_rule_does() {
     let relay = at_rest(&settings);
     let ask = |from: &str, subject: &str| {
         let words = ["route", "--from", from, "--to", "b@x.example", "--ip", "127.0.0.1"];
-        relay.cli_json(&[&words[..], &["--subject", subject]].concat())
+        relay.asked(&[&words[..], &["--subject", subject]].concat())
     };
     let said = ask("a@own.example", "An offer");
     let rules: Vec<_> = said["rules"].as_array().unwrap().iter().collect();
@@ -104,7 +105,7 @@ fn oc_09_explain_connection_says_what_lets_a_client_in() {
         )
         .push("inbound", "name = \"people\"\nlogins = [\"*@own.example\"]");
     let relay = at_rest(&settings);
-    let ask = |words: &[&str]| relay.cli_json(&[&["explain-connection"], words].concat());
+    let ask = |words: &[&str]| relay.asked(&[&["explain-connection"], words].concat());
     let (ip, cert) = (["--ip", "127.0.0.1"], ["--cert", "mail.partner.example"]);
     let said = ask(&[&ip[..], &cert, &["--account", "bo@own.example"]].concat());
     assert_eq!((&said["connector"], &said["by"]), (&"people".into(), &"login".into()));
@@ -133,7 +134,7 @@ fn what_is_asked_of_senders_is_explained() {
     let folder = relay.settings_path().parent().unwrap().join("connectors.d");
     std::fs::create_dir_all(&folder).unwrap();
     std::fs::write(folder.join("own.toml"), format!("[[inbound]]\n{own}\n")).unwrap();
-    let explain = |words: &[&str]| relay.cli_json(&[&["explain-connection"], words].concat());
+    let explain = |words: &[&str]| relay.asked(&[&["explain-connection"], words].concat());
     for (words, refusal, reason) in [
         (["--ip", "192.0.2.1", "--from", "a@own.example"], "530 5.7.0", "own"),
         (["--ip", "127.0.0.1", "--from", "a@own.example"], "550 5.7.1", "connector own keeps"),
@@ -147,7 +148,7 @@ fn what_is_asked_of_senders_is_explained() {
     let said = explain(&["--ip", "192.0.2.1", "--tls", "--from", "a@own.example"]);
     assert_eq!((&said["connector"], &said["refusal"]), (&"own".into(), &Value::Null), "{said}");
     let from = ["route", "--from", "a@own.example", "--to", "b@x.example"];
-    let said = relay.cli_json(&[&from[..], &["--ip", "127.0.0.1"]].concat());
+    let said = relay.asked(&[&from[..], &["--ip", "127.0.0.1"]].concat());
     assert!(said["refusal"].as_str().unwrap().starts_with("550 5.7.1"), "{said}");
 }
 
@@ -242,14 +243,43 @@ fn config_check_warns_of_a_rule_that_never_applies() {
 fn ee_17_route_knows_the_suffix_for_certified_mail() {
     let relay = at_rest(&offline().set("inbound.0.certified_suffix", "evidence.example"));
     let words = |to| ["route", "--from", "<>", "--ip", "127.0.0.1", "--to", to];
-    let said = relay.cli_json(&words("bo@dest.example.evidence.example"));
+    let said = relay.asked(&words("bo@dest.example.evidence.example"));
     assert_eq!(said["certified"], true, "{said}");
     assert_eq!(said["recipients"][0]["address"], "bo@dest.example");
-    let said = relay.cli_json(&words("bo@dest.example"));
+    let said = relay.asked(&words("bo@dest.example"));
     assert_eq!(said["certified"], false, "{said}");
-    let said = relay.cli_json(&words("bo@evidence.example"));
+    let said = relay.asked(&words("bo@evidence.example"));
     let refusal = said["recipients"][0]["refusal"].as_str().unwrap();
     assert!(refusal.starts_with("550 5.1.2 no recipient domain"), "{refusal}");
+}
+
+/// The words are those that the client would hear, and each connector is named once.
+#[test]
+fn explain_connection_says_what_the_client_hears() {
+    let (accounts, sink) = (Accounts::new(), Sink::start());
+    let registered = "name = \"spf\"\nregistered_senders = [\"ana@own.example\"]";
+    let tls = "name = \"strict\"\nsender_ip_addresses = [\"127.0.0.9\"]\nrequire_tls = true";
+    let settings = accounts
+        .settings(&sink)
+        .set("inbound.0.sender_ip_addresses", vec!["127.0.0.7".to_owned()])
+        .push("inbound", registered)
+        .push("inbound", tls);
+    let relay = Relay::start(settings);
+    for (client, sender) in [("127.0.0.1", "ana@own.example"), ("127.0.0.2", "bo@own.example")] {
+        let mut session = Smtp::connect_from(client.parse().unwrap(), relay.smtp()).unwrap();
+        session.read_reply();
+        session.expect("EHLO stranger.test", 250);
+        session.expect(&format!("MAIL FROM:<{sender}>"), 250);
+        let heard = session.command("RCPT TO:<b@receiver.example>");
+        let said = relay.asked(&["explain-connection", "--ip", client, "--from", sender]);
+        assert_eq!(said["refusal"], format!("{} {}", heard.code, heard.text()), "{said}");
+    }
+    let words = ["explain-connection", "--ip", "127.0.0.9", "--from", "ana@own.example"];
+    let text = relay.cli(&words).stdout;
+    assert!(text.contains("refused: connector strict requires TLS"), "{text}");
+    assert_eq!(text.matches("strict").count(), 1, "{text}");
+    let text = relay.cli(&["explain-connection", "--cert", "mx.x.example"]).stdout;
+    assert!(text.contains("Relay access denied; its certificate is for mx.x.example"), "{text}");
 }
 
 #[test]

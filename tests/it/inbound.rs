@@ -121,7 +121,7 @@ fn ends_of_addresses_are_kept_shown_and_warned_of() {
         "--yes",
     ]);
     assert!(bad.stderr.contains("`soon` is no time: write a day"), "{bad:?}");
-    let explained = relay.cli_json(&["explain-connection", "--ip", "203.0.113.7"]);
+    let explained = relay.asked(&["explain-connection", "--ip", "203.0.113.7"]);
     assert_eq!(explained["nearest"]["missed"], "this address until 2001-01-31, when that expired");
     let exported = relay.cli(&["connector", "export"]);
     assert!(
@@ -217,12 +217,12 @@ fn what_is_asked_of_the_from_is_explained() {
         "name = \"app\"\nsender_ip_addresses = [\"127.0.0.1\"]\nheader_from = \"same-domain\"";
     let relay = Relay::start(only(&sink, connector));
     let words = ["explain-connection", "--ip", "127.0.0.1"];
-    assert_eq!(relay.cli_json(&words)["header_from"], "same-domain");
+    assert_eq!(relay.asked(&words)["header_from"], "same-domain");
     assert!(relay.cli(&words).succeeded().contains("header_from = \"same-domain\""));
     let ask = |from: &str| {
         let header = format!("From: {from}");
         let route = ["route", "--from", "a@own.example", "--to", "b@x.example"];
-        relay.cli_json(&[&route[..], &["--ip", "127.0.0.1", "--header", &header]].concat())
+        relay.asked(&[&route[..], &["--ip", "127.0.0.1", "--header", &header]].concat())
     };
     assert_eq!(ask("b@own.example")["refusal"], serde_json::Value::Null);
     let refusal = ask("b@x.example")["refusal"].as_str().unwrap_or_default().to_owned();
@@ -267,7 +267,7 @@ fn ee_24_a_way_that_the_plan_lacks_is_refused_with_its_words() {
     let log = relay.log_with("transaction refused");
     assert!(log.contains("plan small of connector acme does not include `network`"), "{log}");
     assert_eq!(relay.cli_json(&["status"])["spool"]["messages"], 0);
-    let explained = relay.cli_json(&["explain-connection", "--ip", "127.0.0.1"]);
+    let explained = relay.asked(&["explain-connection", "--ip", "127.0.0.1"]);
     assert_eq!(explained["refusal"], NOT_IN_PLAN, "{explained}");
     assert_eq!(explained["reason"], "plan small of connector acme does not include `network`");
     let checked = relay.cli(&["config", "check"]);

@@ -333,7 +333,7 @@ fn da_09_a_protected_from_of_somebody_else_is_replaced_or_refused() {
     let relay = start("replace-protected");
     let route = |more: &[&str]| {
         let words = ["route", "--from", "c@strict.example", "--to", "a@x.example"];
-        relay.cli_json(&[&words[..], more].concat())
+        relay.asked(&[&words[..], more].concat())
     };
     assert_eq!(route(&[])["needs_dmarc_of"], "strict.example");
     assert_eq!(route(&["--dmarc", "reject"])["from"], "tickets@own.example");

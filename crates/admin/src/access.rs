@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::{ConnectInfo, Request, State};
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
@@ -25,7 +25,7 @@ pub(crate) async fn recorded(
 ) -> Response {
     let wish = Wish::of(&request);
     let response = next.run(request).await;
-    wish.record(&peer.to_string(), response.status());
+    wish.record(&peer.to_string(), &response);
     response
 }
 
@@ -52,11 +52,11 @@ pub(crate) async fn authorized<R: Relay>(
     let who = format!("{name} ({peer})");
     if role == Role::Viewer && wish.changes {
         let refused = Failure::Forbidden { name }.into_response();
-        wish.record(&who, refused.status());
+        wish.record(&who, &refused);
         return refused;
     }
     let response = next.run(request).await;
-    wish.record(&who, response.status());
+    wish.record(&who, &response);
     response
 }
 
@@ -65,6 +65,10 @@ fn bearer(headers: &HeaderMap<HeaderValue>) -> Option<&str> {
     let (scheme, token) = value.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
+
+/// What the record says besides of the request that a response answers: whose change it is, and of what.
+#[derive(Clone, Debug)]
+pub(crate) struct Of(pub(crate) String);
 
 /// What a request asks for.
 struct Wish {
@@ -81,15 +85,16 @@ impl Wish {
     }
 
     /// Only changes are recorded, done or refused.
-    fn record(&self, who: &str, status: StatusCode) {
+    fn record(&self, who: &str, response: &Response) {
         if !self.changes {
             return;
         }
-        let (what, code) = (&self.what, status.as_u16());
-        if status.is_success() {
-            tracing::info!(target: AUDIT, %who, %what, code, result = "done", "admin access");
+        let (what, code) = (&self.what, response.status().as_u16());
+        let of = response.extensions().get::<Of>().map(|Of(words)| words);
+        if response.status().is_success() {
+            tracing::info!(target: AUDIT, %who, %what, of, code, result = "done", "admin access");
         } else {
-            tracing::warn!(target: AUDIT, %who, %what, code, result = "refused", "admin access");
+            tracing::warn!(target: AUDIT, %who, %what, of, code, result = "refused", "admin access");
         }
     }
 }

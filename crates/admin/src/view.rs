@@ -249,6 +249,9 @@ pub struct Recipient {
     pub state: String,
     /// Where it goes, if a connector covers it.
     pub destination: Option<String>,
+    /// Why no connector takes it, if none does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub no_route: Option<String>,
     /// Tries so far.
     pub tries: Option<u32>,
     /// When the next try is due.

@@ -27,7 +27,7 @@ pub(crate) use self::domain::{Domain, DomainCheck};
     version,
     propagate_version = true,
     max_term_width = 100,
-    after_help = "Exit codes: 0 done; 1 failed; 2 wrong arguments; 3 no relay answers; 78 wrong settings."
+    after_help = "Exit codes: 0 done; 1 failed, or what was asked about is refused; 2 wrong arguments; 3 no relay answers; 78 wrong settings."
 )]
 pub struct Arguments {
     /// What to do.
@@ -51,11 +51,12 @@ pub enum Command {
     Config(Config),
     /// Say which way a message would go, and why
     ///
-    /// Asks the settings, not a running relay. Nothing is sent.
+    /// Asks the settings, not a running relay. Nothing is sent. Exits with 1 if the message or one of its recipients is
+    /// refused.
     Route(Route),
     /// Say which inbound connector would let a client in, by what of it, or which one it just missed
     ///
-    /// Asks the settings, not a running relay.
+    /// Asks the settings, not a running relay. Exits with 1 if the client is refused.
     ExplainConnection(ExplainConnection),
     /// Show the way that a message has come, from its Received fields, the first hop first
     TraceHeaders(TraceHeaders),

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use admin::{Failure, Relay, view};
 use channel::Depth;
 use mail::{ByMode, Directions, MessageId, ReversePath, Timestamp};
+use policy::Router;
 use queue::{Gone, Handle, Look, Parties, Party, Selection, State};
 use sasl::Authenticator;
 use spool::{Health, RecipientState, Spool};
@@ -220,8 +221,9 @@ impl Relay for Operated {
     async fn show(&self, id: String) -> Result<view::Message, Failure> {
         const HINT: &str = "`chasqui queue list` names what is queued; a message that was delivered or failed for all its recipients is no longer kept";
         let shown = self.asked(self.queue.show(read_id(&id)?)).await?;
+        let policy = self.reloading.policy.hold();
         shown
-            .map(message)
+            .map(|shown| message(shown, &policy.router))
             .ok_or_else(|| Failure::missing(format!("there is no message {id}"), HINT))
     }
 
@@ -357,8 +359,10 @@ fn sender(path: &ReversePath) -> String {
     path.address().map(ToString::to_string).unwrap_or_default()
 }
 
-fn message(shown: queue::Shown) -> view::Message {
+fn message(shown: queue::Shown, router: &Router) -> view::Message {
     let (envelope, origin) = (&shown.envelope, &shown.envelope.origin);
+    let no_route = |it: &mail::Recipient| Some(router.route_of(it).err()?.to_string());
+    let recipients = shown.recipients.into_iter().zip(&envelope.recipients);
     let wishes = &envelope.wishes;
     view::Message {
         id: shown.id.to_string(),
@@ -384,7 +388,7 @@ fn message(shown: queue::Shown) -> view::Message {
             tls: origin.tls.as_ref().map(ToString::to_string),
             login: origin.login.as_ref().map(ToString::to_string),
         },
-        recipients: shown.recipients.into_iter().map(recipient).collect(),
+        recipients: recipients.map(|(it, stored)| recipient(it, no_route(stored))).collect(),
     }
 }
 
@@ -400,7 +404,7 @@ fn decided(directions: &Directions) -> view::Decided {
     }
 }
 
-fn recipient(shown: queue::ShownRecipient) -> view::Recipient {
+fn recipient(shown: queue::ShownRecipient, no_route: Option<String>) -> view::Recipient {
     let destination = shown.destination.map(|destination| destination.to_string());
     let address = shown.address.to_string();
     match shown.written {
@@ -412,6 +416,7 @@ fn recipient(shown: queue::ShownRecipient) -> view::Recipient {
             }
             .to_owned(),
             destination,
+            no_route,
             tries: Some(u32::from(tries)),
             next_try_at: time(next_try_at),
             reply: last.or(shown.waits_for).map(Into::into),
@@ -420,6 +425,7 @@ fn recipient(shown: queue::ShownRecipient) -> view::Recipient {
             address,
             state: fate.to_string(),
             destination,
+            no_route: None,
             tries: None,
             next_try_at: None,
             reply: Some(reply.into()),

@@ -14,6 +14,9 @@ use crate::from_filter::FromFilter;
 /// What fits into a socket address (unix(7)).
 const UNIX_OCTETS_MAX: usize = 107;
 
+/// Connectors that are named of those that take only other mail.
+const LEFT_OUT_MAX: usize = 3;
+
 /// The outbound connectors by recipient domain. Made once, shared by `Arc`.
 #[derive(Clone, Debug)]
 pub struct Router {
@@ -54,10 +57,18 @@ pub enum Fullness {
 
 /// No enabled outbound connector takes this recipient.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("no outbound connector takes mail for {0}")]
-pub struct NoRoute(Box<str>);
+#[error("no outbound connector takes mail for {to}{left_out}")]
+pub struct NoRoute {
+    to: Box<str>,
+    /// The connectors that take other mail for it, and what they ask.
+    left_out: Box<str>,
+}
 
 impl NoRoute {
+    fn of(to: &str) -> Self {
+        Self { to: to.into(), left_out: Box::default() }
+    }
+
     /// What a client is told at RCPT: 550 5.4.4 (RFC 3463 §3.5).
     pub fn reply(&self) -> Reply {
         Reply::new(550, Some(EnhancedStatus::new(5, 4, 4)), self.to_string())
@@ -260,7 +271,7 @@ impl Router {
     pub fn may_route(&self, recipient: &Address) -> Result<(), NoRoute> {
         let domain = self.domain_of(recipient)?;
         let is_taken = self.levels(&domain).any(|claims| !claims.all.is_empty());
-        if is_taken { Ok(()) } else { Err(NoRoute(domain.as_str().into())) }
+        if is_taken { Ok(()) } else { Err(NoRoute::of(domain.as_str())) }
     }
 
     /// Whether some connector looks at the From of mail.
@@ -299,14 +310,31 @@ impl Router {
     /// The domain that decides about a recipient.
     pub(crate) fn domain_of(&self, recipient: &Address) -> Result<Domain, NoRoute> {
         let domain = recipient.domain().or_else(|| self.hostname.clone());
-        domain.ok_or_else(|| NoRoute(recipient.as_str().into()))
+        domain.ok_or_else(|| NoRoute::of(recipient.as_str()))
     }
 
     fn to(&self, place: Option<usize>, domain: Domain) -> Result<Destination, NoRoute> {
         match place.and_then(|place| self.connectors.get(place)) {
             Some(connector) => Ok(destination(connector, domain)),
-            None => Err(NoRoute(domain.as_str().into())),
+            None => {
+                Err(NoRoute { left_out: self.left_out(&domain), ..NoRoute::of(domain.as_str()) })
+            }
         }
+    }
+
+    /// What those ask that take only some of the mail for `domain`.
+    fn left_out(&self, domain: &Domain) -> Box<str> {
+        let claims = self.levels(domain).flat_map(|claims| &claims.all);
+        let asks = claims.filter_map(|place| {
+            let OutboundConnector { name, is_transport_rule_scoped, .. } =
+                self.connectors.get(*place)?;
+            Some(if *is_transport_rule_scoped {
+                format!("; only rules send mail to `{name}`")
+            } else {
+                format!("; `{name}` takes only mail whose From is in its from_filter")
+            })
+        });
+        asks.take(LEFT_OUT_MAX).collect::<String>().into()
     }
 
     /// Who claims `domain`, the most specific pattern first.
@@ -487,6 +515,25 @@ mod tests {
         );
         let refused = router.route(&Address::parse("postmaster").unwrap()).unwrap_err();
         assert_eq!(refused.to_string(), "no outbound connector takes mail for postmaster");
+    }
+
+    #[test]
+    fn those_that_take_other_mail_for_a_domain_are_named() {
+        let own = OutboundConnector {
+            from_filter: vec!["own.example".to_owned()],
+            ..connector("own", &["*"], &[])
+        };
+        let bulk = OutboundConnector {
+            is_transport_rule_scoped: true,
+            ..connector("bulk", &["b.example"], &[])
+        };
+        let router = Router::new(vec![own, bulk]).unwrap();
+        let to = Recipient::from(Address::parse("x@b.example").unwrap());
+        assert_eq!(
+            router.route_of(&to).unwrap_err().to_string(),
+            "no outbound connector takes mail for b.example; only rules send mail to `bulk`; \
+             `own` takes only mail whose From is in its from_filter"
+        );
     }
 
     /// DA-02: of those that may take it the best priority, else the first by name.

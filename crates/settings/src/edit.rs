@@ -14,6 +14,7 @@ use admin::view::{Action, Change, Connector, Edit};
 use toml_edit::DocumentMut;
 
 pub(crate) use self::difference::defaults;
+pub use self::difference::{Effective, effective};
 use self::difference::{Listed, listed};
 use self::document::{Document, Wrong};
 pub use self::error::EditError;

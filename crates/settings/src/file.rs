@@ -252,6 +252,12 @@ name = "internet"
                 "x.toml:11:16: outbound.smart_hosts: \"mx.x.example\" is a text; write a table for each, in a list: smart_hosts = [{ host = \"mx.x.example\" }]",
             ],
         );
+        check(
+            &format!("{GOOD}smart_hosts = [{{ host = \"mx.x.example:587\" }}]\n"),
+            &[
+                "x.toml:11:1: outbound.smart_hosts: smart host `mx.x.example:587` of outbound connector `internet` is not a host name or address; the port stands beside it: { host = \"mx.x.example\", port = 587 }",
+            ],
+        );
     }
 
     #[test]

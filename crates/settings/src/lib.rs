@@ -6,6 +6,7 @@
 
 mod check;
 mod edit;
+mod endpoint;
 pub mod exchange;
 mod file;
 mod finding;
@@ -20,7 +21,10 @@ mod sources;
 mod tree;
 mod words;
 
-pub use edit::{EditError, KeyEdit, Plan, apply_edits, connectors, edit_keys, fields, own, plan};
+pub use edit::{
+    EditError, Effective, KeyEdit, Plan, apply_edits, connectors, edit_keys, effective, fields,
+    own, plan,
+};
 pub use file::{Loaded, load, load_and_make, parse, schema, to_toml};
 pub use finding::Finding;
 pub use load_error::LoadError;

@@ -9,6 +9,7 @@ use serde_json::Value;
 use toml::Spanned;
 use toml::de::{DeArray, DeTable, DeValue, Error, ValueDeserializer};
 
+use crate::endpoint;
 use crate::known::{self, Known};
 use crate::nearest::nearest;
 use crate::problem::Problem;
@@ -166,8 +167,9 @@ fn several(schema: &Value, error: &Error, way: &[Step]) -> Option<String> {
     let key = keys.last()?;
     // A text is what most wanted to say with the first key.
     let value = message.split('"').nth(1).filter(|_| message.contains("type: string"));
-    let value = value.map_or_else(|| "\"...\"".to_owned(), |value| format!("\"{value}\""));
-    Some(format!("write a table for each, in a list: {key} = [{{ {first} = {value} }}]"))
+    let table = value.filter(|_| first == "host").and_then(endpoint::table);
+    let table = table.unwrap_or_else(|| format!("{{ {first} = \"{}\" }}", value.unwrap_or("...")));
+    Some(format!("write a table for each, in a list: {key} = [{table}]"))
 }
 
 #[cfg(test)]
@@ -298,6 +300,12 @@ mod tests {
             &[
                 "3:9 listener.hosts: \"mx.example\" is a text; write a table for each, in a list: hosts = [{ host = \"mx.example\" }]",
                 "6:10 listener.hosts: \"mx.example\" is a text; write a table for each, in a list: hosts = [{ host = \"mx.example\" }]",
+            ],
+        );
+        check(
+            "[[listener]]\nname = \"a\"\nhosts = [\"[2001:db8::1]:587\"]\n",
+            &[
+                "3:10 listener.hosts: \"[2001:db8::1]:587\" is a text; write a table for each, in a list: hosts = [{ host = \"2001:db8::1\", port = 587 }]",
             ],
         );
         check(

@@ -1,11 +1,10 @@
 //! RCPT: who may have mail, and for whom an address stands.
 
 use mail::{Address, EnhancedStatus, Reply, ReversePath};
-use policy::Missed;
 
 use crate::connection::Connection;
 use crate::instead::Instead;
-use crate::reply;
+use crate::stranger::Stranger;
 
 /// Delivery not authorized (RFC 3463 §3.8).
 const DENIED: EnhancedStatus = EnhancedStatus::new(5, 7, 1);
@@ -38,37 +37,24 @@ impl Connection {
 
     /// What a client that may not relay is told.
     fn relay_denied(&self) -> Reply {
-        if let Some(login) = self.client.login() {
-            return reply::login_denied(login);
-        }
-        let may_log_in = self.reception.logins.is_some().then_some(reply::MayLogIn);
-        let client = self.client.address.ip().to_canonical();
-        let wants_spf = self.could_come_by_spf().map(|_| reply::WantsSpf);
-        let certificate = self.client.certificate.as_deref();
-        let policy = self.reception.policy.load();
-        let nearest = policy.admission.nearest(&self.client.for_policy(self.reception.today()));
-        let has_expired = nearest.filter(|it| matches!(it.missed, Missed::Expired(_)));
-        let whys = (has_expired.map(|_| reply::HasExpired), may_log_in, wants_spf);
-        reply::relay_denied(client, certificate, whys)
-    }
-
-    /// The connector that the sender is registered with, and that would let its mail in by SPF if it were told to.
-    fn could_come_by_spf(&self) -> Option<String> {
-        let transaction = self.session.transaction()?;
-        let policy = self.reception.policy.load();
-        policy.admission.registers(&transaction.sender).map(|it| it.name.clone())
+        self.as_stranger(|it| it.reply())
     }
 
     /// What the operator is told of it besides: the connector that the client was nearest to.
     pub(crate) fn why_denied(&self) -> String {
-        if self.client.login().is_some() {
-            return reply::LOGIN_DENIED_REASON.to_owned();
-        }
-        let certificate = self.client.certificate.as_deref();
-        let who = self.client.for_policy(self.reception.today());
+        self.as_stranger(|it| it.reason())
+    }
+
+    /// The client, as one that nothing lets in.
+    fn as_stranger<T>(&self, ask: impl FnOnce(Stranger<'_>) -> T) -> T {
         let policy = self.reception.policy.load();
-        let by_spf = self.could_come_by_spf();
-        reply::why_denied(certificate, policy.admission.nearest(&who), by_spf.as_deref())
+        ask(Stranger {
+            admission: &policy.admission,
+            who: self.client.for_policy(self.reception.today()),
+            certificate: self.client.certificate.as_deref(),
+            sender: self.session.transaction().map(|it| &it.sender),
+            may_log_in: self.reception.logins.is_some(),
+        })
     }
 
     /// Whether a client that may not relay may bring this back to a sender: bounces have none themselves

@@ -3,12 +3,6 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use mail::{EnhancedStatus, Reply, ReversePath};
-use policy::Nearest;
-use tls::server::PeerCertificate;
-
-/// Names of a certificate that a reply tells.
-const NAMES_TOLD_MAX: usize = 5;
-const CERTIFICATE_OCTETS_MAX: usize = 270;
 
 /// `connections_max` is reached.
 pub(crate) fn connections_full() -> Reply {
@@ -82,82 +76,6 @@ pub(crate) fn greeting(refusal: &Reply) -> Reply {
     let code = if refusal.is_permanent() { 554 } else { 421 };
     Reply::new(code, refusal.status(), refusal.text())
 }
-
-/// The client's address was let in once, and that has expired.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct HasExpired;
-
-/// The listener takes logins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct MayLogIn;
-
-/// The sender is registered with a connector that does not let in by SPF.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct WantsSpf;
-
-/// The client is on no list. Tells it what it is known by and no more: connectors are nobody else's business.
-pub(crate) fn relay_denied(
-    client: IpAddr,
-    certificate: Option<&PeerCertificate>,
-    (has_expired, may_log_in, wants_spf): (Option<HasExpired>, Option<MayLogIn>, Option<WantsSpf>),
-) -> Reply {
-    let known_by = certificate.map_or_else(String::new, certificate_words);
-    let log_in = may_log_in.map_or("", |MayLogIn| "; log in first");
-    let by_spf =
-        wants_spf.map_or("", |WantsSpf| "; relaying by SPF is not enabled for this sender");
-    let expired = has_expired.map_or("", |HasExpired| ", which was let in for a time that is over");
-    let words = format!("Relay access denied for {client}{expired}{known_by}{log_in}{by_spf}");
-    reply(550, EnhancedStatus::new(5, 7, 1), words)
-}
-
-/// The same for the log: what would have let the client in, if little is missing.
-pub(crate) fn why_denied(
-    certificate: Option<&PeerCertificate>,
-    nearest: Option<Nearest<'_>>,
-    by_spf: Option<&str>,
-) -> String {
-    let known_by = certificate.map_or_else(String::new, certificate_words);
-    let nearest = nearest.map_or_else(String::new, |Nearest { connector, missed }| {
-        format!("; nearest is connector {connector}, with {missed}")
-    });
-    let by_spf = by_spf.map_or_else(String::new, |connector| {
-        format!(
-            "; connector {connector} registers the sender: `chasqui connector set {connector} auth=spf` lets in whom SPF names"
-        )
-    });
-    format!("the client is in no network of an inbound connector{known_by}{nearest}{by_spf}")
-}
-
-fn certificate_words(certificate: &PeerCertificate) -> String {
-    let mut words = match certificate {
-        PeerCertificate { fault: Some(fault), .. } => {
-            format!("; its certificate does not count: {fault}")
-        }
-        PeerCertificate { names, .. } if names.is_empty() => {
-            "; its certificate has no name".to_owned()
-        }
-        PeerCertificate { names, .. } => {
-            let (shown, more) = names.split_at(names.len().min(NAMES_TOLD_MAX));
-            let and_more = if more.is_empty() { "" } else { " and others" };
-            format!(
-                "; its certificate is for {}{and_more}, which is not known here",
-                shown.join(", ")
-            )
-        }
-    };
-    // A reply's line has 512 octets (RFC 5321 §4.5.3.1.5); it is ASCII.
-    words.truncate(CERTIFICATE_OCTETS_MAX);
-    words
-}
-
-/// The client has logged in, and that lets it in nowhere.
-pub(crate) fn login_denied(login: &str) -> Reply {
-    let words = format!("Relay access denied: the account {login} may not relay here");
-    reply(550, EnhancedStatus::new(5, 7, 1), words)
-}
-
-/// The same for the log.
-pub(crate) const LOGIN_DENIED_REASON: &str = "no inbound connector lets the account in";
 
 /// The client is banned after failed logins.
 pub(crate) fn banned(client: IpAddr) -> Reply {

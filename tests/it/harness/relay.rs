@@ -227,6 +227,18 @@ impl Relay {
         serde_json::from_str(&text).unwrap_or_else(|error| panic!("{words:?}: {error}\n{text}"))
     }
 
+    /// What `route` or `explain-connection` say; their exit code says whether something is refused.
+    #[track_caller]
+    pub(crate) fn asked(&self, words: &[&str]) -> Value {
+        let output = self.cli(&[words, &["--json"]].concat());
+        let said: Value = serde_json::from_str(&output.stdout)
+            .unwrap_or_else(|error| panic!("{words:?}: {error}\n{output:?}"));
+        let mut ways = said["recipients"].as_array().into_iter().flatten();
+        let is_refused = said["refusal"].is_string() || ways.any(|it| it["refusal"].is_string());
+        assert_eq!(output.status.code(), Some(i32::from(is_refused)), "{words:?}: {output:?}");
+        said
+    }
+
     /// kill -9.
     pub(crate) fn kill(&mut self) {
         if let Some(mut process) = self.process.take() {

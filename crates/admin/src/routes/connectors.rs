@@ -11,10 +11,16 @@ use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::access::Of;
 use crate::failure::Failure;
 use crate::parts::Parts;
 use crate::relay::Relay;
-use crate::view::{Action, Changes, Connector, Direction, Edit, ExportFormat, Fields, Run, Trial};
+use crate::view::{
+    Action, Change, Changes, Connector, Direction, Edit, ExportFormat, Fields, Run, Trial,
+};
+
+/// No line of the record says more of a change.
+const RECORD_CHARS_MAX: usize = 1000;
 
 type Shared<R> = State<Arc<Parts<R>>>;
 type Named = Path<(Direction, String)>;
@@ -84,7 +90,33 @@ async fn edit<R: Relay>(
 ) -> Result<Response, Failure> {
     const HINT: &str = "send a list of {\"direction\": \"inbound\", \"name\": \"...\", \"action\": {\"set\": {...}}}";
     let Json(edits) = body.map_err(|wrong| Failure::wrong(wrong.body_text(), HINT))?;
-    Ok(Json(parts.relay.edit(edits, how(asked)?).await?).into_response())
+    edited(&parts, edits, asked).await
+}
+
+/// The answer to edits; the record names the connectors and the fields that change.
+async fn edited<R: Relay>(
+    parts: &Parts<R>,
+    edits: Vec<Edit>,
+    asked: Asked<How>,
+) -> Result<Response, Failure> {
+    let run = how(asked)?;
+    let wished = joined(edits.iter().map(Edit::outline));
+    let (of, mut response) = match parts.relay.edit(edits, run).await {
+        Ok(changes) => (outline(&changes).unwrap_or(wished), Json(changes).into_response()),
+        Err(failure) => (wished, failure.into_response()),
+    };
+    response.extensions_mut().insert(Of(of));
+    Ok(response)
+}
+
+/// What changes, for the record; none if nothing does.
+fn outline(changes: &Changes) -> Option<String> {
+    let changes = &changes.changes;
+    (!changes.is_empty()).then(|| joined(changes.iter().map(Change::outline)))
+}
+
+fn joined(all: impl Iterator<Item = String>) -> String {
+    telemetry::shown(&all.collect::<Vec<_>>().join("; "), RECORD_CHARS_MAX)
 }
 
 fn fields(body: Result<Json<Fields>, JsonRejection>) -> Result<Fields, Failure> {
@@ -97,8 +129,8 @@ async fn one<R: Relay>(
     (direction, name): (Direction, String),
     action: Action,
     asked: Asked<How>,
-) -> Result<Changes, Failure> {
-    parts.relay.edit(vec![Edit { direction, name, action }], how(asked)?).await
+) -> Result<Response, Failure> {
+    edited(parts, vec![Edit { direction, name, action }], asked).await
 }
 
 async fn put<R: Relay>(
@@ -108,7 +140,7 @@ async fn put<R: Relay>(
     body: Result<Json<Fields>, JsonRejection>,
 ) -> Result<Response, Failure> {
     let action = Action::Put(fields(body)?);
-    Ok(Json(one(&parts, which, action, asked).await?).into_response())
+    one(&parts, which, action, asked).await
 }
 
 async fn set<R: Relay>(
@@ -118,7 +150,7 @@ async fn set<R: Relay>(
     body: Result<Json<Fields>, JsonRejection>,
 ) -> Result<Response, Failure> {
     let action = Action::Set(fields(body)?);
-    Ok(Json(one(&parts, which, action, asked).await?).into_response())
+    one(&parts, which, action, asked).await
 }
 
 async fn remove<R: Relay>(
@@ -126,7 +158,7 @@ async fn remove<R: Relay>(
     Path(which): Named,
     asked: Asked<How>,
 ) -> Result<Response, Failure> {
-    Ok(Json(one(&parts, which, Action::Remove, asked).await?).into_response())
+    one(&parts, which, Action::Remove, asked).await
 }
 
 async fn test<R: Relay>(
@@ -150,7 +182,7 @@ async fn enable<R: Relay>(
     Path(which): Named,
     asked: Asked<How>,
 ) -> Result<Response, Failure> {
-    Ok(Json(one(&parts, which, enabled(true.into()), asked).await?).into_response())
+    one(&parts, which, enabled(true.into()), asked).await
 }
 
 async fn disable<R: Relay>(
@@ -158,7 +190,7 @@ async fn disable<R: Relay>(
     Path(which): Named,
     asked: Asked<How>,
 ) -> Result<Response, Failure> {
-    Ok(Json(one(&parts, which, enabled(false.into()), asked).await?).into_response())
+    one(&parts, which, enabled(false.into()), asked).await
 }
 
 fn enabled(value: Value) -> Action {
@@ -184,5 +216,9 @@ async fn import<R: Relay>(
     asked: Asked<How>,
     text: String,
 ) -> Result<Response, Failure> {
-    Ok(Json(parts.relay.import(text, how(asked)?).await?).into_response())
+    let changes = parts.relay.import(text, how(asked)?).await?;
+    let of = outline(&changes).map(Of);
+    let mut response = Json(changes).into_response();
+    of.and_then(|of| response.extensions_mut().insert(of));
+    Ok(response)
 }

@@ -137,6 +137,20 @@ pub struct Edit {
     pub action: Action,
 }
 
+impl Edit {
+    /// Which connector, and what is to be done, without a value.
+    pub fn outline(&self) -> String {
+        let (action, fields) = match &self.action {
+            Action::Add(fields) => ("add", Some(fields)),
+            Action::Put(fields) => ("put", Some(fields)),
+            Action::Set(fields) => ("set", Some(fields)),
+            Action::Remove => ("remove", None),
+        };
+        let fields = fields.into_iter().flat_map(Fields::keys).map(String::as_str);
+        outline((self.direction, &self.name), action, fields)
+    }
+}
+
 /// What is to be done with a connector.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -211,14 +225,37 @@ pub struct Changes {
     pub trial: Option<Tried>,
 }
 
+impl ChangeKind {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Added => "new",
+            Self::Changed => "changed",
+            Self::Removed => "removed",
+        }
+    }
+}
+
+impl Change {
+    /// Which connector, what has become of it, and which fields differ, without a value.
+    pub fn outline(&self) -> String {
+        let fields = self.fields.iter().map(|it| it.field.as_str());
+        outline((self.direction, &self.name), self.kind.name(), fields)
+    }
+}
+
+fn outline<'a>(
+    (direction, name): (Direction, &str),
+    what: &str,
+    fields: impl Iterator<Item = &'a str>,
+) -> String {
+    let fields = fields.collect::<Vec<_>>().join(", ");
+    let colon = if fields.is_empty() { "" } else { ": " };
+    format!("{direction} {name} {what}{colon}{fields}")
+}
+
 impl fmt::Display for Change {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let kind = match self.kind {
-            ChangeKind::Added => "new",
-            ChangeKind::Changed => "changed",
-            ChangeKind::Removed => "removed",
-        };
-        write!(out, "{} connector {}: {kind}", self.direction, self.name)?;
+        write!(out, "{} connector {}: {}", self.direction, self.name, self.kind.name())?;
         if self.kind == ChangeKind::Removed {
             return Ok(());
         }

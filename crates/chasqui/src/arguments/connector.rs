@@ -12,7 +12,7 @@ use crate::arguments::ask::{Ask, Reach};
 pub enum Connector {
     /// List connectors
     List(Ask),
-    /// Show one connector with every field
+    /// Show one connector with every field, also those that are not set
     Show(ConnectorWhich),
     /// Add a connector
     Add(ConnectorAdd),

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use admin::view::{Action, Changes, Connector, Direction, Edit, ExportFormat, Fields, Run, Tried};
 use anyhow::anyhow;
-use settings::exchange;
+use settings::{Effective, exchange};
 
 use self::home::Home;
 use crate::arguments::{
@@ -49,8 +49,9 @@ async fn show(which: &ConnectorWhich) -> Result {
         return output::json(found);
     }
     let mut table = output::table(["field", "value"]);
-    for (field, value) in &found.fields {
-        table.add_row([field.clone(), value.to_string()]);
+    for Effective { field, value, is_default } in settings::effective(found) {
+        let value = value.map_or_else(|| "not set".to_owned(), |value| value.to_string());
+        table.add_row([field, if is_default { format!("{value} (default)") } else { value }]);
     }
     let usage = said(found).map(|usage| format!("\n{usage}")).unwrap_or_default();
     let state = if found.enabled { "" } else { ", disabled" };

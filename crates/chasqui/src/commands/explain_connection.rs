@@ -10,6 +10,8 @@ use policy::{
 };
 use serde::Serialize;
 use settings::Settings;
+use smtp_server::Stranger;
+use tls::server::PeerCertificate;
 use units::Clock;
 
 use crate::arguments::{Client, ExplainConnection};
@@ -52,16 +54,28 @@ struct Near {
 /// Does it.
 pub(crate) fn run(explain: &ExplainConnection) -> Result {
     let settings = settings::load(&explain.file.config)?;
-    known_listener(&settings, explain.client.listener.as_deref())?;
+    let may_log_in = may_log_in(&settings, explain.client.listener.as_deref())?;
     let sender = explain.from.as_deref().map(sender).transpose()?;
     let admission = decisions::admission(&settings);
-    let shown = shown(&explain.client);
-    let answers = Answers { spf: explain.client.spf };
-    let admitted = admitted(&admission, &who(&explain.client, &shown), sender.as_ref(), answers);
+    let certificate = certificate(&explain.client);
+    let asking = Asking {
+        admission: &admission,
+        who: who(&explain.client, &certificate),
+        certificate: &certificate,
+        sender: sender.as_ref(),
+        answers: Answers { spf: explain.client.spf },
+        may_log_in,
+    };
+    let admitted = asking.admitted();
     if explain.file.json {
-        return output::json(&admitted);
+        output::json(&admitted)?;
+    } else {
+        output::line(text(&admitted))?;
     }
-    output::line(text(&admitted))
+    if admitted.refusal.is_none() {
+        return Ok(());
+    }
+    Err(Failure::from(anyhow!("the client is refused")))
 }
 
 /// The sender of an envelope as it is named on the command line.
@@ -69,33 +83,32 @@ pub(super) fn sender(text: &str) -> Result<ReversePath> {
     given::sender(text).map_err(|error| Failure::from(error).code(Code::Arguments))
 }
 
-/// Whether there is such a listener.
-pub(super) fn known_listener(settings: &Settings, name: Option<&str>) -> Result {
-    let Some(name) = name else { return Ok(()) };
-    if settings.listener.iter().any(|listener| listener.name == name) {
-        return Ok(());
+/// Whether a client could log in at the listener of this name; at each, if none is named.
+pub(super) fn may_log_in(settings: &Settings, name: Option<&str>) -> Result<bool> {
+    let Some(name) = name else {
+        return Ok(settings.listener.iter().all(|listener| listener.auth.is_some()));
+    };
+    if let Some(found) = settings.listener.iter().find(|listener| listener.name == name) {
+        return Ok(found.auth.is_some());
     }
     let names: Vec<_> = settings.listener.iter().map(|listener| listener.name.as_str()).collect();
     let error = anyhow!("there is no listener `{name}`; there are: {}", names.join(", "));
     Err(Failure::from(error).code(Code::Arguments))
 }
 
-/// What the client's certificate says.
-pub(super) struct Shown {
-    names: Vec<Box<str>>,
-    issuer: Vec<(Box<str>, Box<str>)>,
-}
-
-/// The certificate that is named on the command line.
-pub(super) fn shown(client: &Client) -> Shown {
-    Shown {
+/// The certificate that is named on the command line, of an authority that is trusted.
+pub(super) fn certificate(client: &Client) -> PeerCertificate {
+    PeerCertificate {
+        subject: Box::default(),
         names: client.cert.iter().map(|name| name.as_str().into()).collect(),
-        issuer: client.cert_issuer.as_deref().map(issuer_attributes).unwrap_or_default(),
+        issuer: client.cert_issuer.as_deref().map(issuer_attributes).unwrap_or_default().into(),
+        fault: None,
     }
 }
 
 /// The client as policy sees it.
-pub(super) fn who<'a>(client: &'a Client, Shown { names, issuer }: &'a Shown) -> Who<'a> {
+pub(super) fn who<'a>(client: &'a Client, certificate: &'a PeerCertificate) -> Who<'a> {
+    let (names, issuer) = (&certificate.names, &certificate.issuer);
     Who {
         // Who comes from nowhere is in no network that anybody would write.
         address: client.ip.unwrap_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED)),
@@ -106,59 +119,76 @@ pub(super) fn who<'a>(client: &'a Client, Shown { names, issuer }: &'a Shown) ->
     }
 }
 
-/// How the connectors see a client, and mail of `sender` from it.
-pub(super) fn admitted(
-    admission: &Admission,
-    who: &Who<'_>,
-    sender: Option<&ReversePath>,
-    answers: Answers,
-) -> Admitted {
-    let (mut all, mut not_in_plan) = (Vec::<Other>::new(), None);
-    for (by, connector) in admission.ways(who) {
-        if let Err(denied) = admission.includes(connector, by.into()) {
-            not_in_plan = not_in_plan.or(Some(denied));
-        } else if all.iter().all(|known| known.connector != connector.name) {
-            all.push(Other { connector: connector.name.clone(), by: word(by) });
+/// What connectors are asked about.
+pub(super) struct Asking<'a> {
+    pub(super) admission: &'a Admission,
+    pub(super) who: Who<'a>,
+    pub(super) certificate: &'a PeerCertificate,
+    /// The sender of the message, if one is named.
+    pub(super) sender: Option<&'a ReversePath>,
+    pub(super) answers: Answers,
+    /// Whether the client could log in.
+    pub(super) may_log_in: bool,
+}
+
+impl Asking<'_> {
+    /// How the connectors see the client.
+    pub(super) fn admitted(&self) -> Admitted {
+        let Self { admission, who, sender, answers, .. } = self;
+        let (mut all, mut not_in_plan) = (Vec::<Other>::new(), None);
+        for (by, connector) in admission.ways(who) {
+            if let Err(denied) = admission.includes(connector, by.into()) {
+                not_in_plan = not_in_plan.or(Some(denied));
+            } else if all.iter().all(|known| known.connector != connector.name) {
+                all.push(Other { connector: connector.name.clone(), by: word(by) });
+            }
+        }
+        let (mut denied, mut needs_spf) = (None, false);
+        let chosen = match sender {
+            None => {
+                denied = not_in_plan.filter(|_| all.is_empty());
+                all.first().map(|first| first.connector.clone())
+            }
+            Some(sender) => match admission.admit_mail(who, sender, *answers) {
+                Ok(Verdict::By(connector)) => Some(connector.name.clone()),
+                Ok(Verdict::Nobody) => None,
+                Ok(Verdict::Needs(Lookup::Spf)) => {
+                    needs_spf = true;
+                    None
+                }
+                Err(why) => {
+                    denied = Some(why);
+                    None
+                }
+            },
+        };
+        let at = all.iter().position(|it| Some(&it.connector) == chosen.as_ref());
+        let by = at.map(|at| all.remove(at).by);
+        // None of these lets in whom SPF names.
+        let by = by.or(chosen.is_some().then_some("SPF record"));
+        let is_stranger = chosen.is_none() && denied.is_none() && !needs_spf;
+        let refusal = match &denied {
+            Some(denied) => Some(denied.reply().to_string()),
+            None => is_stranger.then(|| self.denied()),
+        };
+        let header_from = chosen.as_deref().and_then(|name| admission.header_from(name));
+        Admitted {
+            header_from: header_from.map(HeaderFrom::as_str),
+            connector: chosen,
+            by,
+            others: all,
+            nearest: if is_stranger { near(admission, who) } else { None },
+            refusal,
+            needs_spf,
+            reason: denied.map(|denied| denied.reason().to_owned()),
         }
     }
-    let (mut denied, mut needs_spf) = (None, false);
-    let chosen = match sender {
-        None => {
-            denied = not_in_plan.filter(|_| all.is_empty());
-            all.first().map(|first| first.connector.clone())
-        }
-        Some(sender) => match admission.admit_mail(who, sender, answers) {
-            Ok(Verdict::By(connector)) => Some(connector.name.clone()),
-            Ok(Verdict::Nobody) => None,
-            Ok(Verdict::Needs(Lookup::Spf)) => {
-                needs_spf = true;
-                None
-            }
-            Err(why) => {
-                denied = Some(why);
-                None
-            }
-        },
-    };
-    let at = all.iter().position(|it| Some(&it.connector) == chosen.as_ref());
-    let by = at.map(|at| all.remove(at).by);
-    // None of these lets in whom SPF names.
-    let by = by.or(chosen.is_some().then_some("SPF record"));
-    let is_stranger = chosen.is_none() && denied.is_none() && !needs_spf;
-    let refusal = match &denied {
-        Some(denied) => Some(denied.reply().to_string()),
-        None => is_stranger.then(|| "550 5.7.1 Relay access denied".to_owned()),
-    };
-    let header_from = chosen.as_deref().and_then(|name| admission.header_from(name));
-    Admitted {
-        header_from: header_from.map(HeaderFrom::as_str),
-        connector: chosen,
-        by,
-        others: all,
-        nearest: if is_stranger { near(admission, who) } else { None },
-        refusal,
-        needs_spf,
-        reason: denied.map(|denied| denied.reason().to_owned()),
+
+    /// What the client is told if nothing lets it in.
+    fn denied(&self) -> String {
+        let &Self { admission, who, certificate, sender, may_log_in, .. } = self;
+        let certificate = Some(certificate).filter(|it| !it.names.is_empty());
+        Stranger { admission, who, certificate, sender, may_log_in }.reply().to_string()
     }
 }
 
@@ -197,13 +227,13 @@ pub(super) fn text(admitted: &Admitted) -> String {
             lines.push(format!("  it is told: {refusal}"));
         }
     }
-    lines.extend(
-        admitted
-            .others
-            .iter()
-            .map(|Other { connector, by }| format!("  `{connector}` lets it in, too, by its {by}")),
-    );
-    if !admitted.others.is_empty() {
+    let reason = admitted.reason.as_deref().unwrap_or_default();
+    // The one that refuses is named already.
+    let is_named = |name: &str| reason.contains(&format!("connector {name} "));
+    let others: Vec<_> = admitted.others.iter().filter(|it| !is_named(&it.connector)).collect();
+    let ends = if admitted.connector.is_some() { "lets it in, too," } else { "knows it, too," };
+    lines.extend(others.iter().map(|it| format!("  `{}` {ends} by its {}", it.connector, it.by)));
+    if !others.is_empty() && admitted.connector.is_some() {
         lines.push("  a login goes before a certificate, and that before an address".to_owned());
     }
     lines.extend(admitted.nearest.as_ref().map(|Near { connector, missed }| {

@@ -1,5 +1,7 @@
 //! `chasqui queue`.
 
+use std::collections::BTreeSet;
+
 use admin::view::{Changed, Decided, Filter, Message, QueueEntry, QueueList, Selection};
 use anyhow::anyhow;
 use mail::Timestamp;
@@ -165,6 +167,8 @@ fn message_text(message: &Message) -> String {
             recipient.reply.clone().unwrap_or_default(),
         ]);
     }
+    let no_routes: BTreeSet<_> =
+        message.recipients.iter().filter_map(|it| it.no_route.as_ref()).collect();
     let held = message.recipients.iter().any(|it| it.state == "held");
     let hold_until = message.hold_until.as_ref().filter(|_| held);
     let deliver_by = message.deliver_by.as_ref().map(|by| {
@@ -191,6 +195,7 @@ fn message_text(message: &Message) -> String {
     .into_iter()
     .flatten()
     .chain(message.decided.iter().flat_map(decided))
+    .chain(no_routes.into_iter().map(|why| format!("no route   {why}")))
     .chain([table.to_string()])
     .collect::<Vec<_>>()
     .join("\n")

@@ -5,9 +5,9 @@ use mail::{Address, Recipient};
 use policy::config::OutboundConnector;
 use policy::{Decision, Ending, Policy, Protection, Standing, Verdict};
 use serde::Serialize;
-use settings::Loaded;
+use settings::{Loaded, Settings};
 
-use super::explain_connection::{self, Admitted};
+use super::explain_connection::{self, Admitted, Asking};
 use crate::arguments::{self, Client, Dmarc};
 use crate::failure::{Code, Failure, Result};
 use crate::trial::Trial;
@@ -77,24 +77,38 @@ struct Other {
 pub(crate) fn run(route: &arguments::Route) -> Result {
     let Loaded { settings, made: policy, .. } =
         settings::load_and_make(&route.file.config, look::decisions, |_, _| Vec::new())?;
-    explain_connection::known_listener(&settings, route.client.listener.as_deref())?;
-    let said = said(route, &policy)?;
+    let said = said(route, &settings, &policy)?;
     if route.file.json {
-        return output::json(&said);
+        output::json(&said)?;
+    } else {
+        output::line(text(&said))?;
     }
-    output::line(text(&said))
+    taken(&said)
 }
 
-fn said(route: &arguments::Route, policy: &Policy) -> Result<Route> {
+/// Whether the message and each of its recipients are taken, for the shell.
+fn taken(said: &Route) -> Result {
+    let all = said.recipients.len();
+    let refused = said.recipients.iter().filter(|way| way.refusal.is_some()).count();
+    let words = match (&said.refusal, refused) {
+        (Some(_), _) => "the message is refused".to_owned(),
+        (None, 0) => return Ok(()),
+        (None, _) => format!("refused for {refused} of {all} recipients"),
+    };
+    Err(Failure::from(anyhow!(words)))
+}
+
+fn said(route: &arguments::Route, settings: &Settings, policy: &Policy) -> Result<Route> {
     let Client { ip, cert, account, listener, .. } = &route.client;
-    let shown = explain_connection::shown(&route.client);
+    let may_log_in = explain_connection::may_log_in(settings, listener.as_deref())?;
+    let certificate = explain_connection::certificate(&route.client);
     let is_client_known = ip.is_some() || !cert.is_empty() || account.is_some();
-    let client = is_client_known.then(|| explain_connection::who(&route.client, &shown));
+    let client = is_client_known.then(|| explain_connection::who(&route.client, &certificate));
     let sender = explain_connection::sender(&route.from)?;
     let answers = policy::Answers { spf: route.client.spf };
-    let admitted =
-        |who| explain_connection::admitted(&policy.admission, who, Some(&sender), answers);
-    let inbound = client.as_ref().map(admitted);
+    let (admission, certificate, sender) = (&policy.admission, &certificate, Some(&sender));
+    let asking = |who| Asking { admission, who, certificate, sender, answers, may_log_in };
+    let inbound = client.map(|who| asking(who).admitted());
     if let Some(field) = route.header.iter().find(|field| !field.contains(':')) {
         let error = anyhow!("`{field}` is no field of a header; write a name, a colon and a value");
         return Err(Failure::from(error).code(Code::Arguments));

@@ -103,7 +103,7 @@ impl Queue {
         let reply = Reply::new(
             451,
             Some(NO_ROUTE_STATUS),
-            "no outbound connector takes mail for this recipient's domain",
+            "no outbound connector takes this mail for this recipient's domain",
         );
         let (id, destination) = (due.id, due.destination.clone());
         let ended = self.schedule.end(id, &destination, End::Answered, now.instant);

@@ -865,7 +865,7 @@ async fn without_a_route_mail_waits() {
     relay.end(attempt, answered(&[(1, Fate::Delivered)])).await;
     relay.until("one rests", |it| it.resting == 1 && it.in_flight == 0).await;
     let line = relay.queue.list(Selection::default(), 1).await.unwrap().lines.remove(0);
-    let words = "451 4.4.4 no outbound connector takes mail for this recipient's domain";
+    let words = "451 4.4.4 no outbound connector takes this mail for this recipient's domain";
     assert_eq!(line.last_reply.as_deref(), Some(words));
     relay.stop().await;
 }

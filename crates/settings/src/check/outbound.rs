@@ -4,6 +4,7 @@ use policy::config::{Mechanism, OutboundConnector, TlsLevel};
 use policy::{Router, RouterError};
 
 use super::{Check, item, key};
+use crate::endpoint;
 use crate::settings::Settings;
 
 impl Check<'_> {
@@ -27,12 +28,15 @@ impl Check<'_> {
             Ok(_)
             | Err(RouterError::NoName | RouterError::NameTwice(_) | RouterError::LoginByMx(_)) => {}
             Err(error) => {
-                let way = [key("outbound")];
-                self.add(
-                    &way,
-                    error.to_string(),
-                    "each host is a name or an address, with its `port` beside it; patterns are `example.com`, `*.example.com` or `*`",
-                );
+                const HINT: &str = "each host is a name or an address, with its `port` beside it; patterns are `example.com`, `*.example.com` or `*`";
+                let RouterError::Host { connector, host } = &error else {
+                    return self.add(&[key("outbound")], error.to_string(), HINT);
+                };
+                let number = settings.outbound.iter().position(|it| it.name == *connector);
+                let way = item("outbound", number.unwrap_or_default(), "smart_hosts");
+                let with_port = endpoint::table(host);
+                let hint = with_port.map(|table| format!("the port stands beside it: {table}"));
+                self.add(&way, error.to_string(), hint.as_deref().unwrap_or(HINT));
             }
         }
     }

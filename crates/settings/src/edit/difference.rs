@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use admin::view::{Change, ChangeKind, Direction, FieldChange, Fields};
+use admin::view::{Change, ChangeKind, Connector, Direction, FieldChange, Fields};
 use policy::config::{InboundConnector, OutboundConnector};
 use serde::Serialize;
 use serde_json::Value;
@@ -109,19 +109,53 @@ fn fields(old: &Fields, new: &Fields) -> Vec<FieldChange> {
     names.into_iter().map(change).filter(|change| change.old != change.new).collect()
 }
 
+/// The fields that are set, with those of tables in them.
 fn flat(fields: &Fields) -> BTreeMap<String, Value> {
+    let mut all = leaves(fields);
+    all.retain(|_, value| !value.is_null());
+    all
+}
+
+fn leaves(fields: &Fields) -> BTreeMap<String, Value> {
     let mut all = BTreeMap::new();
     for (key, value) in fields {
         match value {
             Value::Object(inner) => {
-                let inner = flat(inner).into_iter();
+                let inner = leaves(inner).into_iter();
                 all.extend(inner.map(|(rest, value)| (format!("{key}.{rest}"), value)));
             }
-            Value::Null => {}
             _ => {
                 all.insert(key.clone(), value.clone());
             }
         }
     }
     all
+}
+
+/// A field of a connector as it counts.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Effective {
+    /// Its name, as an edit names it; `limits.connections_max` is a field of a table.
+    pub field: String,
+    /// Its value; none if it has none.
+    pub value: Option<Value>,
+    /// Whether it is as it would be if nothing were said.
+    pub is_default: bool,
+}
+
+/// Every field that a connector has or could have, by name.
+pub fn effective(connector: &Connector) -> Vec<Effective> {
+    let (usual, own) = (leaves(&defaults(connector.direction)), flat(&connector.fields));
+    let is_table = |name: &str| {
+        let mut inner = own.keys().filter_map(|key| key.strip_prefix(name));
+        inner.any(|rest| rest.starts_with('.'))
+    };
+    let names: BTreeSet<_> = usual.keys().chain(own.keys()).collect();
+    let names = names.into_iter().filter(|name| !is_table(name));
+    let one = |name: &String| {
+        let value = own.get(name).cloned();
+        let usual = usual.get(name).filter(|value| !value.is_null());
+        Effective { field: name.clone(), is_default: value.as_ref() == usual, value }
+    };
+    names.map(one).collect()
 }
