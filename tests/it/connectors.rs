@@ -120,6 +120,35 @@ fn oc_01_a_connector_is_listed_identically_by_all() {
     relay.cli(&["config", "check"]).succeeded();
 }
 
+/// What an edit makes odd is said before it is done, by each way; what was odd elsewhere before is not said again.
+#[test]
+fn edits_warn_of_what_they_make_odd() {
+    let sink = Sink::start();
+    let settings = settings(&sink)
+        .push("plan", "name = \"small\"\nincludes = [\"login\"]")
+        .push("inbound", "name = \"odd\"\nsender_domains = [\"gmx.de\"]");
+    let mut relay = Relay::start(settings);
+    let warns = |relay: &Relay, words: &[&str]| {
+        let said = relay.cli(&[&["connector"], words].concat()).stderr;
+        said.lines().filter_map(|it| it.strip_prefix("warning: ").map(str::to_owned)).collect()
+    };
+    let with_plan = ["set", "tests", "plan=\"small\"", "--dry-run"];
+    let want = "inbound.sender_ip_addresses: plan `small` does not include `network`";
+    let told: Vec<String> = warns(&relay, &with_plan);
+    assert!(told.len() == 1 && told[0].contains(want), "{told:?}");
+    let told: Vec<String> = warns(&relay, &["set", "odd", "enabled=false", "--dry-run"]);
+    assert!(told.len() == 1 && told[0].contains("gmx.de"), "{told:?}");
+    let told: Vec<String> = warns(&relay, &["set", "tests", "require_tls=true", "--dry-run"]);
+    assert!(told.is_empty(), "{told:?}");
+    let path = "PATCH /v1/connectors/inbound/tests";
+    let changed = value(&private(&relay, path, &json!({ "plan": "small" })));
+    assert!(changed["warnings"][0].as_str().unwrap().contains(want), "{changed}");
+    relay.log_with("settings are odd");
+    relay.terminate();
+    let told: Vec<String> = warns(&relay, &["set", "tests", "require_tls=true", "--yes"]);
+    assert!(told.len() == 1 && told[0].contains(want), "{told:?}");
+}
+
 /// People see what counts, also where nothing is said.
 #[test]
 fn a_connector_is_shown_with_what_is_not_set() {

@@ -74,6 +74,16 @@ pub(crate) fn odd(settings: &Settings, policy: &Policy) -> Vec<Finding> {
     findings
 }
 
+/// As [`odd`], of settings of a relay with this name; nothing, if they are wrong.
+pub(crate) fn odd_as(settings: &Settings, hostname: &Domain) -> Vec<Finding> {
+    decided(settings, hostname).map(|policy| odd(settings, &policy)).unwrap_or_default()
+}
+
+/// As [`odd_as`], of a relay that does not run.
+pub(crate) fn odd_at_rest(settings: &Settings) -> Vec<Finding> {
+    hostname(settings).map(|hostname| odd_as(settings, &hostname)).unwrap_or_default()
+}
+
 /// Addresses of inbound connectors that count no more, or not for long.
 fn ending(settings: &Settings, now: Timestamp) -> Vec<Finding> {
     let all = settings.inbound.iter().enumerate().filter(|(_, inbound)| inbound.enabled);

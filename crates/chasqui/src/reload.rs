@@ -217,14 +217,17 @@ impl Reloading {
         let make = move |settings: &Settings| {
             opening.open(settings, look::all_as(settings, &opening.hostname)?)
         };
+        let hostname = self.hostname.clone();
+        let odd = move |settings: &Settings| look::odd_as(settings, &hostname);
         if run == Run::Dry {
-            let planned = blocking(move || settings::plan(&file, &edits, make));
+            let planned = blocking(move || settings::plan(&file, &edits, make, odd));
             let plan = planned.await?.map_err(|error| not_edited(&error))?;
-            return Ok(Changes { changes: plan.changes, ..Changes::default() });
+            let (changes, warnings) = (plan.changes, plan.odd);
+            return Ok(Changes { changes, warnings, ..Changes::default() });
         }
         let _turn = self.one_at_a_time.lock().await;
-        let edited = blocking(move || settings::apply_edits(&file, &edits, make));
-        let Plan { settings, made, changes, .. } =
+        let edited = blocking(move || settings::apply_edits(&file, &edits, make, odd));
+        let Plan { settings, made, changes, odd: warnings, .. } =
             edited.await?.map_err(|error| not_edited(&error))?;
         self.take(&settings, made);
         for change in &changes {
@@ -233,7 +236,10 @@ impl Reloading {
                 "connector changed"
             );
         }
-        Ok(Changes { done: true, changes, ..Changes::default() })
+        for warning in &warnings {
+            tracing::warn!(warning, "settings are odd");
+        }
+        Ok(Changes { done: true, changes, warnings, ..Changes::default() })
     }
 
     /// Tries the outbound connector called `name`: what is in force with what deliveries use, and one that is disabled or

@@ -111,7 +111,7 @@ pub(crate) fn find<'a>(
 /// The settings in `file`, as they would be after `edit`. Blocks on files.
 pub(crate) fn settings(file: &Path, edit: Option<Edit>) -> Result<Settings, Failure> {
     match edit {
-        Some(edit) => settings::plan(file, &[edit], look::all)
+        Some(edit) => settings::plan(file, &[edit], look::all, |_| Vec::new())
             .map(|plan| plan.settings)
             .map_err(|error| not_edited(&error)),
         None => settings::load(file).map_err(|error| not_loaded(&error)),

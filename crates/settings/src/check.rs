@@ -13,7 +13,7 @@ mod senders;
 use mail::Domain;
 use policy::config::{ForeignFrom, OutboundConnector, ReturnPath};
 
-use crate::problem::Problem;
+use crate::finding::Finding;
 use crate::read::Places;
 use crate::settings::Settings;
 use crate::tree::Step;
@@ -23,8 +23,8 @@ const NAME_OCTETS_MAX: usize = 64;
 const SOCKET_OCTETS_MAX: usize = 90;
 
 /// Everything that is wrong with settings whose keys and values are each right.
-pub(crate) fn check(settings: &Settings, places: &Places<'_>) -> Vec<Problem> {
-    let mut check = Check { places, problems: Vec::new() };
+pub(crate) fn check(settings: &Settings, places: &Places<'_>) -> Vec<Finding> {
+    let mut check = Check { places, findings: Vec::new() };
     check.hostname(&settings.hostname);
     check.listeners(settings);
     check.inbound(settings);
@@ -38,27 +38,27 @@ pub(crate) fn check(settings: &Settings, places: &Places<'_>) -> Vec<Problem> {
     check.filters(settings);
     check.paths(settings);
     check.rests(&settings.queue);
-    check.problems
+    check.findings
 }
 
 /// What works, and not as whoever wrote it may think.
-pub(crate) fn warn(settings: &Settings, places: &Places<'_>) -> Vec<Problem> {
-    let mut check = Check { places, problems: Vec::new() };
+pub(crate) fn warn(settings: &Settings, places: &Places<'_>) -> Vec<Finding> {
+    let mut check = Check { places, findings: Vec::new() };
     check.free_mail(settings);
     check.lacking(settings);
     check.dane(settings);
-    check.problems
+    check.findings
 }
 
 struct Check<'a> {
     places: &'a Places<'a>,
-    problems: Vec<Problem>,
+    findings: Vec<Finding>,
 }
 
 impl Check<'_> {
     fn add(&mut self, way: &[Step], error: impl Into<String>, hint: &str) {
-        let problem = Problem::new(error).hint(hint);
-        self.problems.push(self.places.locate(problem, way));
+        let (way, error, hint) = (way.to_vec(), error.into(), Some(hint.to_owned()));
+        self.findings.push(Finding { way, error, hint });
     }
 
     /// Adds what a section finds wrong with a key of its own.

@@ -4,6 +4,7 @@ mod difference;
 mod document;
 mod error;
 mod keys;
+mod odd;
 mod words;
 mod write;
 
@@ -45,10 +46,12 @@ pub struct Plan<T> {
     pub settings: Settings,
     /// What was made of them.
     pub made: T,
+    /// What is odd about what changes, or is odd since: a line each.
+    pub odd: Vec<String>,
 }
 
 /// Plans `edits` of the settings in the file `main`; `make` makes something of the settings afterwards, unless it finds
-/// that more is wrong with them.
+/// that more is wrong with them. `odd` finds what is odd about settings, before or afterwards.
 ///
 /// # Errors
 /// When an edit makes no sense or the settings would not be good: correct the edit.
@@ -56,8 +59,9 @@ pub fn plan<T>(
     main: &Path,
     edits: &[Edit],
     make: impl FnOnce(&Settings) -> Result<T, Vec<Finding>>,
+    odd: impl Fn(&Settings) -> Vec<Finding>,
 ) -> Result<Plan<T>, EditError> {
-    planned(main, make, |documents, folder| {
+    planned(main, (make, odd), |documents, folder| {
         edits.iter().try_for_each(|edit| apply(documents, folder, edit))
     })
 }
@@ -65,7 +69,10 @@ pub fn plan<T>(
 /// Plans changes to the documents, of which new ones go into the folder that is handed on.
 fn planned<T>(
     main: &Path,
-    make: impl FnOnce(&Settings) -> Result<T, Vec<Finding>>,
+    (make, odd): (
+        impl FnOnce(&Settings) -> Result<T, Vec<Finding>>,
+        impl Fn(&Settings) -> Vec<Finding>,
+    ),
     change: impl FnOnce(&mut Vec<Document>, &Path) -> Result<(), EditError>,
 ) -> Result<Plan<T>, EditError> {
     let sources = Sources::read(main, &Changed::new())?;
@@ -91,10 +98,11 @@ fn planned<T>(
         .filter(|(file, text)| text.as_ref() != before.get(file))
         .collect();
     let after = Sources::read(main, &changed)?;
-    let (settings, _, made) = parse_and_make(&after, make).map_err(LoadError::from)?;
-    let (old, _, _) = read::<Settings>(&sources);
+    let (settings, places, made) = parse_and_make(&after, make).map_err(LoadError::from)?;
+    let (old, old_places, _) = read::<Settings>(&sources);
     let changes = difference::between(&listed(&old), &listed(&settings));
-    Ok(Plan { main: main.to_owned(), before, changed, changes, settings, made })
+    let odd = odd::told(main, ((&old, &old_places), (&settings, &places)), &changes, odd);
+    Ok(Plan { main: main.to_owned(), before, changed, changes, settings, made, odd })
 }
 
 impl<T> Plan<T> {
@@ -124,8 +132,9 @@ pub fn apply_edits<T>(
     main: &Path,
     edits: &[Edit],
     make: impl Fn(&Settings) -> Result<T, Vec<Finding>>,
+    odd: impl Fn(&Settings) -> Vec<Finding>,
 ) -> Result<Plan<T>, EditError> {
-    written(|| plan(main, edits, &make))
+    written(|| plan(main, edits, &make, &odd))
 }
 
 /// As [`apply_edits`], for keys.
@@ -135,7 +144,7 @@ pub fn edit_keys<T>(
     make: impl Fn(&Settings) -> Result<T, Vec<Finding>>,
 ) -> Result<Plan<T>, EditError> {
     written(|| {
-        planned(main, &make, |documents, folder| {
+        planned(main, (&make, |_: &Settings| Vec::new()), |documents, folder| {
             edits.iter().try_for_each(|edit| keys::apply(documents, folder, edit))
         })
     })

@@ -36,8 +36,8 @@ pub fn load_and_make<T>(
 ) -> Result<Loaded<T>, LoadError> {
     let sources = Sources::read(file, &Changed::new())?;
     let (settings, places, made) = parse_and_make(&sources, make)?;
-    let more = look(&settings, &made).into_iter().map(|finding| placed(&places, finding));
-    let list = sorted(warn(&settings, &places).into_iter().chain(more).collect());
+    let all = warn(&settings, &places).into_iter().chain(look(&settings, &made));
+    let list = sorted(all.map(|finding| finding.placed(&places)).collect());
     let odd = (!list.is_empty()).then(|| Problems { file: file.into(), list });
     Ok(Loaded { settings, made, odd })
 }
@@ -54,22 +54,19 @@ pub(crate) fn parse_and_make<T>(
 ) -> Result<(Settings, Places<'_>, T), Problems> {
     let (settings, places, mut problems) = read::<Settings>(sources);
     if problems.is_empty() {
-        problems = check(&settings, &places);
+        let wrong = check(&settings, &places).into_iter();
+        problems = wrong.map(|finding| finding.placed(&places)).collect();
     }
     let made = if problems.is_empty() { make(&settings) } else { Err(Vec::new()) };
     made.map_err(|findings| {
-        problems.extend(findings.into_iter().map(|it| placed(&places, it)));
+        problems.extend(findings.into_iter().map(|it| it.placed(&places)));
         Problems { file: sources.main().into(), list: sorted(problems) }
     })
     .map(|made| (settings, places, made))
 }
 
-fn placed(places: &Places<'_>, Finding { way, error, hint }: Finding) -> Problem {
-    places.locate(Problem { hint, ..Problem::new(error) }, &way)
-}
-
 /// In the order of the files; what is about no line comes first.
-fn sorted(mut problems: Vec<Problem>) -> Vec<Problem> {
+pub(crate) fn sorted(mut problems: Vec<Problem>) -> Vec<Problem> {
     problems.sort_by(|one, other| (&one.file, one.position).cmp(&(&other.file, other.position)));
     problems
 }

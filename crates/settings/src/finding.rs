@@ -1,5 +1,7 @@
 //! What others find wrong with settings that are right by themselves, such as a file that is not there.
 
+use crate::problem::Problem;
+use crate::read::Places;
 use crate::tree::Step;
 
 /// Something is wrong with the value of one key.
@@ -37,6 +39,21 @@ impl Finding {
         let mut finding = Self::in_section(section, key, error);
         finding.way.insert(1, Step::Item(number));
         finding
+    }
+
+    /// The same with its place.
+    pub(crate) fn placed(self, places: &Places<'_>) -> Problem {
+        let Self { way, error, hint } = self;
+        places.locate(Problem { hint, ..Problem::new(error) }, &way)
+    }
+
+    /// The key it is about, whichever of several sections that stands in.
+    pub(crate) fn key(&self) -> Vec<&str> {
+        let keys = self.way.iter().filter_map(|step| match step {
+            Step::Key(key) => Some(key.as_str()),
+            Step::Item(_) => None,
+        });
+        keys.collect()
     }
 
     /// Says what to do.

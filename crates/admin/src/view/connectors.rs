@@ -220,6 +220,9 @@ pub struct Changes {
     /// What else is to be known, such as a value that says here what is the case anyway.
     #[serde(default)]
     pub notes: Vec<String>,
+    /// What is odd about what changes, or is odd since: as `config check` warns of it.
+    #[serde(default)]
+    pub warnings: Vec<String>,
     /// What the trial that was asked for came to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trial: Option<Tried>,

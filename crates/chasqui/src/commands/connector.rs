@@ -160,6 +160,9 @@ async fn done(
     let planned = home.edit(&edits, Run::Dry).await?;
     let planned = Changes { trial: trial.clone(), ..planned };
     let (summary, is_nothing) = (summary(&planned), planned.changes.is_empty());
+    for warning in planned.warnings.iter().filter(|_| !*json) {
+        output::note(format!("warning: {warning}"));
+    }
     if yes.dry_run || is_nothing {
         if *json {
             return output::json(&planned);

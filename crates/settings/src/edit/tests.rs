@@ -40,7 +40,7 @@ impl Place {
     }
 
     fn apply(&self, edits: &[Edit]) -> Result<Vec<Change>, EditError> {
-        apply_edits(&self.main, edits, |_| Ok(())).map(|plan| plan.changes)
+        apply_edits(&self.main, edits, |_| Ok(()), |_| Vec::new()).map(|plan| plan.changes)
     }
 
     fn text(&self, name: &str) -> String {
@@ -175,7 +175,7 @@ fn what_is_refused_writes_nothing() {
         Err(vec![Finding::in_section("inbound", "x", "is odd")])
     };
     let edits = [inbound("here", Action::Set, json!({ "enabled": false }))];
-    let error = apply_edits(&place.main, &edits, look).unwrap_err().to_string();
+    let error = apply_edits(&place.main, &edits, look, |_| Vec::new()).unwrap_err().to_string();
     assert!(error.contains("is odd") && place.text("x.toml") == MAIN, "{error}");
 }
 
@@ -206,7 +206,7 @@ fn inline_lists_are_edited_too() {
 fn a_plan_on_old_files_is_not_written() {
     let place = Place::new(MAIN);
     let edits = [inbound("here", Action::Set, json!({ "enabled": false }))];
-    let plan = plan(&place.main, &edits, |_| Ok(())).unwrap();
+    let plan = plan(&place.main, &edits, |_| Ok(()), |_| Vec::new()).unwrap();
     let other = MAIN.replace("Our relay", "Your relay");
     std::fs::write(&place.main, &other).unwrap();
     assert!(matches!(plan.write(), Err(EditError::Raced)));

@@ -46,13 +46,13 @@ impl<'a> Home<'a> {
     pub(super) async fn edit(&self, edits: &[Edit], run: Run) -> Result<Changes> {
         match (self, run) {
             (Self::Relay(client), _) => Ok(client.edit(edits, run).await?),
-            (Self::Files(file), Run::Dry) => {
-                let plan = settings::plan(file, edits, look::all)?;
-                Ok(Changes { changes: plan.changes, ..Changes::default() })
-            }
-            (Self::Files(file), Run::Real) => {
-                let plan = settings::apply_edits(file, edits, look::all)?;
-                Ok(Changes { done: true, changes: plan.changes, ..Changes::default() })
+            (Self::Files(file), run) => {
+                let plan = match run {
+                    Run::Dry => settings::plan(file, edits, look::all, look::odd_at_rest)?,
+                    Run::Real => settings::apply_edits(file, edits, look::all, look::odd_at_rest)?,
+                };
+                let (done, changes, warnings) = (run == Run::Real, plan.changes, plan.odd);
+                Ok(Changes { done, changes, warnings, ..Changes::default() })
             }
         }
     }
