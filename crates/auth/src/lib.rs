@@ -21,6 +21,7 @@ mod results;
 mod return_paths;
 mod secret_file;
 mod signer;
+mod signing_key;
 mod spf;
 mod srs;
 mod token;

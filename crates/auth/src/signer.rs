@@ -2,24 +2,24 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use aws_lc_rs::digest::SHA256;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use mail::Timestamp;
-use parking_lot::Mutex;
 use telemetry::Registry;
 use units::Clock;
 
 use crate::canonical::{BodyHash, Form, relaxed_field};
 use crate::config::{Key, KeyState, Signing};
-use crate::dns::{Dns, LookupError, a_labels, is_within};
+use crate::dns::{Dns, a_labels, is_within};
 use crate::header::{Field, fields};
-use crate::key::{Kind, Private, Record};
+use crate::key::Kind;
 use crate::metrics::{Signatures, Signing as Ending};
 
 pub use crate::key::KeyError;
+pub use crate::signing_key::{Published, SigningKey};
 
 /// A field that is there more often than this is signed as often as this.
 const INSTANCES_MAX: usize = 20;
@@ -27,96 +27,6 @@ const INSTANCES_MAX: usize = 20;
 const MISSING_REST: Duration = Duration::from_mins(1);
 /// Where lines of the field are folded.
 const LINE_OCTETS: usize = 72;
-
-/// A key that may sign.
-pub struct SigningKey {
-    /// The domain that signs, in A-labels.
-    pub domain: String,
-    /// The key's name.
-    pub selector: String,
-    /// Where it is in its life.
-    pub state: KeyState,
-    check_dns: bool,
-    private: Private,
-    public: Vec<u8>,
-    looked_up: Mutex<Option<(Published, Instant)>>,
-}
-
-impl fmt::Debug for SigningKey {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "SigningKey({}._domainkey.{})", self.selector, self.domain)
-    }
-}
-
-impl SigningKey {
-    /// Reads the key that the settings name. Blocks.
-    ///
-    /// # Errors
-    /// When the file cannot be used; the operator mends it or the settings.
-    pub fn read(key: &Key) -> Result<Self, KeyError> {
-        let private = Private::read(&key.key_file)?;
-        Ok(Self {
-            domain: a_labels(&key.domain).unwrap_or_else(|| key.domain.clone()),
-            selector: a_labels(&key.selector).unwrap_or_else(|| key.selector.clone()),
-            state: key.state,
-            check_dns: key.check_dns,
-            public: private.public(),
-            private,
-            looked_up: Mutex::default(),
-        })
-    }
-
-    /// Which kind it is.
-    pub const fn kind(&self) -> Kind {
-        self.private.kind()
-    }
-
-    /// What the DNS must say.
-    pub fn record(&self) -> Record {
-        Record::of_key(&self.domain, &self.selector, self.kind(), &self.public)
-    }
-
-    /// Asks whether the DNS has this key (RFC 6376 §3.6.1).
-    pub async fn published(&self, dns: &Dns) -> Published {
-        let texts = match dns.texts(&self.record().name).await {
-            Ok(texts) => texts,
-            Err(error) if error.is_temporary() => return Published::Unknown(error),
-            Err(_) => return Published::Missing,
-        };
-        let of = |text: &String| public_of(text);
-        if texts.iter().filter_map(of).any(|public| self.private.is_public(&public)) {
-            return Published::Yes;
-        }
-        match texts.into_iter().next() {
-            Some(found) => Published::Differs { found },
-            None => Published::Missing,
-        }
-    }
-}
-
-/// The key in a record.
-fn public_of(text: &str) -> Option<Vec<u8>> {
-    let tags = text.split(';').filter_map(|tag| tag.split_once('='));
-    let (_, value) = tags.into_iter().find(|(name, _)| name.trim() == "p")?;
-    let letters: String = value.chars().filter(|c| !c.is_whitespace()).collect();
-    STANDARD.decode(letters).ok()
-}
-
-/// Whether the DNS has a key.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Published {
-    /// It has it.
-    Yes,
-    /// There is no such record.
-    Missing,
-    /// There is another key.
-    Differs {
-        /// What is there.
-        found: String,
-    },
-    /// The DNS did not say.
-    Unknown(LookupError),
-}
 
 /// The keys for one sender.
 #[derive(Clone, Debug, Default)]

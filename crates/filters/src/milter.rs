@@ -1,5 +1,6 @@
 //! Milters: filters that are asked over a connection of their own, by the protocol that Sendmail began.
 
+mod body;
 mod command;
 mod dialogue;
 mod macros;

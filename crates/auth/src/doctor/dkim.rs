@@ -7,7 +7,7 @@ use super::relay::Relay;
 use crate::config::KeyState;
 use crate::dns::{Dns, is_within};
 use crate::key::Kind;
-use crate::signer::{Published, SigningKey};
+use crate::signing_key::{Published, SigningKey};
 
 /// One check per key of the domain or a domain above it.
 pub(super) async fn check(dns: &Dns, relay: &Relay, domain: &str) -> Vec<Check> {

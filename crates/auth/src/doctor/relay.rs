@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::check::{Advice, Party};
 use crate::dns::{a_labels, is_within};
 use crate::key::Record;
-use crate::signer::SigningKey;
+use crate::signing_key::SigningKey;
 
 /// What this relay is, seen from outside.
 #[derive(Clone, Debug, Default)]
