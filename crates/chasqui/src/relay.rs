@@ -324,8 +324,6 @@ fn read_selection(selection: view::Selection) -> Result<Selection, Failure> {
 
 /// The state of what rests because its sender wants it to go out later.
 const HELD: &str = "held";
-/// From here on times mean that an operator must release what is held: 9999-01-01.
-const RELEASED_BY_HAND: Timestamp = Timestamp::from_millis(253_370_764_800_000);
 
 fn state_name(state: State) -> &'static str {
     match state {
@@ -337,7 +335,7 @@ fn state_name(state: State) -> &'static str {
 
 /// A time that somebody may wait for; what is held until an operator releases it waits for none.
 fn time(at: Timestamp) -> Option<String> {
-    (at < RELEASED_BY_HAND).then(|| at.to_string())
+    (!at.is_by_hand()).then(|| at.to_string())
 }
 
 fn entry(line: queue::Line) -> view::QueueEntry {

@@ -9,7 +9,18 @@ pub struct Timestamp(u64);
 
 const DAY_MILLIS: u64 = 86_400_000;
 
+/// 9999-01-01.
+const LAST_YEAR_MILLIS: u64 = 253_370_764_800_000;
+
 impl Timestamp {
+    /// Until when is held what an operator must release: 9999-12-31, later than anybody may ask for.
+    pub const BY_HAND: Self = Self(LAST_YEAR_MILLIS + 364 * DAY_MILLIS);
+
+    /// Whether it stands for [`Self::BY_HAND`], also where that was counted by a clock that was set meanwhile.
+    pub const fn is_by_hand(self) -> bool {
+        self.0 >= LAST_YEAR_MILLIS
+    }
+
     /// The moment `millis` milliseconds after 1970-01-01 UTC.
     pub const fn from_millis(millis: u64) -> Self {
         Self(millis)
@@ -106,6 +117,15 @@ mod tests {
         let at = Timestamp::from_millis(1_795_286_760_007);
         assert_eq!(at.rfc5322(), "Sat, 21 Nov 2026 18:46:00 +0000");
         assert_eq!(at.to_string(), "2026-11-21T18:46:00.007Z");
+    }
+
+    #[test]
+    fn what_an_operator_must_release_waits_for_the_last_day() {
+        // Spools hold it.
+        assert_eq!(Timestamp::BY_HAND.as_millis(), 253_402_214_400_000);
+        let year = Timestamp::from_rfc3339("9999-01-01T00:00:00Z").unwrap();
+        assert!(Timestamp::BY_HAND.is_by_hand() && year.is_by_hand());
+        assert!(!Timestamp::from_millis(year.as_millis() - 1).is_by_hand());
     }
 
     #[test]

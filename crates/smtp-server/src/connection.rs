@@ -28,9 +28,6 @@ use crate::slot::Slot;
 use crate::stream::{Expected, Stream};
 use crate::transaction::Transaction;
 
-/// What is held waits until an operator releases it; 9999-12-31 comes later than anybody.
-const HELD_UNTIL: Timestamp = Timestamp::from_millis(253_402_214_400_000);
-
 /// One client's connection.
 pub(crate) struct Connection {
     pub(crate) reception: Arc<Reception>,
@@ -260,7 +257,7 @@ impl Connection {
         }
         let (helo, mut wishes) = (received.helo, received.wishes);
         if directions.as_ref().is_some_and(|it| it.held.is_some()) {
-            wishes.hold_until = Some(HELD_UNTIL);
+            wishes.hold_until = Some(Timestamp::BY_HAND);
         }
         let envelope = Envelope {
             sender: received.sender,
