@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use mail::Timestamp;
 use toml::Value;
 
+use crate::daily_limits::within_an_hour;
 use crate::harness::relay::Relay;
 use crate::harness::settings::Settings;
 use crate::harness::sink::Sink;
@@ -259,11 +260,18 @@ fn ee_24_a_way_that_the_plan_lacks_is_refused_with_its_words() {
         .set("listener.0.rates.client.messages", "1/1h")
         .set("listener.0.defence.ban_after", "2/1h");
     let relay = Relay::start(settings);
-    for _ in 0..4 {
+    for _ in 0..2 {
         let mut session = open(&relay, 1);
         assert_eq!(mail(&mut session), NOT_IN_PLAN);
         session.expect("RCPT TO:<bo@x.example>", 503);
     }
+    // The plan lets it in by nothing, so it is banned as any other.
+    let mut session = open(&relay, 1);
+    assert_eq!(mail(&mut session), NOT_IN_PLAN);
+    let banned = Smtp::connect_from("127.0.0.1".parse().expect("an address"), relay.smtp())
+        .expect("a connection")
+        .read_reply();
+    assert!(banned.text().contains("was refused too often"), "{banned:?}");
     let log = relay.log_with("transaction refused");
     assert!(log.contains("plan small of connector acme does not include `network`"), "{log}");
     assert_eq!(relay.cli_json(&["status"])["spool"]["messages"], 0);
@@ -322,11 +330,83 @@ fn ee_24_certified_mail_needs_the_plan_for_it() {
         format!("{} {}", reply.code, reply.text())
     };
     assert_eq!(send("bo@x.example", "certify"), lacking);
+    let lacks = "plan plain of connector acme does not include `certify`";
+    relay.log_with(&format!("rule c certifies; {lacks}"));
     assert_eq!(send("bo@x.example.evidence.example", "x"), lacking);
+    relay.log_with(&format!("\"reason\":\"{lacks}\""));
     assert_eq!(relay.cli_json(&["status"])["spool"]["messages"], 0);
     assert!(send("bo@x.example", "x").starts_with("250 "));
     relay.cli(&["connector", "set", "acme", "plan=large", "--yes"]).succeeded();
     assert!(send("bo@x.example", "certify").starts_with("250 "));
     assert!(send("bo@x.example.evidence.example", "x").starts_with("250 "));
     sink.wait_accepted(3);
+}
+
+/// A limit of the day is known without a look-up, so nobody asks the DNS for mail that is not taken anyway.
+#[test]
+fn a_full_day_is_found_before_spf_is_looked_up() {
+    within_an_hour(|| {
+        let sink = Sink::start();
+        let dns = std::net::UdpSocket::bind("127.0.0.1:0").expect("a port");
+        dns.set_nonblocking(true).expect("a socket");
+        let address = dns.local_addr().expect("an address").to_string();
+        let connector = "name = \"acme\"\nsender_ip_addresses = [\"127.0.0.1\"]\nauth = \"spf\"\n\
+            registered_senders = [\"own.example\"]\ndaily_messages_max = 1";
+        let settings = only(&sink, connector)
+            .set("resolver.servers", vec![address])
+            .set("resolver.answer_wait_max", "100ms");
+        let relay = Relay::start(settings);
+        let asked = || dns.recv_from(&mut [0; 512]).is_ok();
+        assert!(mail(&mut open(&relay, 2)).starts_with("451 4.4.3 SPF temperror"));
+        assert!(asked());
+        while asked() {}
+        relay.submit("ana@own.example", &["bo@x.example"], &content("Subject: x\r\n"));
+        let full = mail(&mut open(&relay, 2));
+        assert!(full.starts_with("45") && !full.contains("SPF"), "{full}");
+        assert_eq!(full, mail(&mut open(&relay, 1)));
+        assert!(!asked());
+    });
+}
+
+/// What is decided at the end of content is decided by the settings of then; where what they ask for was not kept, or who
+/// let the client in is gone, it may try again.
+#[test]
+fn settings_that_change_while_content_comes_count_at_its_end() {
+    let sink = Sink::start();
+    let relay = Relay::start(only(&sink, "name = \"app\"\nsender_ip_addresses = [\"127.0.0.1\"]"));
+    let begin = || {
+        let mut session = open(&relay, 1);
+        session.expect("MAIL FROM:<ana@own.example>", 250);
+        session.expect("RCPT TO:<bo@x.example>", 250);
+        session.expect("DATA", 354);
+        session.send(b"From: eve@x.example\r\n");
+        session
+    };
+    let end = |session: &mut Smtp| {
+        session.send(b"Subject: x\r\n\r\nBody.\r\n.\r\n");
+        let reply = session.read_reply();
+        format!("{} {}", reply.code, reply.text())
+    };
+    let set = |words: &str| relay.cli(&["connector", "set", "app", words, "--yes"]).succeeded();
+    let again = "451 4.3.0 The settings have changed while the message came, try again";
+    let mut session = begin();
+    set("header_from=same-domain");
+    assert_eq!(end(&mut session), again);
+    relay.log_with("more of the content is asked for than when it began");
+    // It is asked for from the start now.
+    let mut session = begin();
+    let told = end(&mut session);
+    assert!(told.starts_with("550 5.7.1 From rejected: eve@x.example"), "{told}");
+    // What asks for less, or for something else, holds up nothing.
+    let mut session = begin();
+    set("header_from=any");
+    assert!(end(&mut session).starts_with("250 "));
+    let mut session = begin();
+    set("comment=\"other\"");
+    assert!(end(&mut session).starts_with("250 "));
+    let mut session = begin();
+    set("enabled=false");
+    assert_eq!(end(&mut session), again);
+    relay.log_with("connector app is gone since the content began");
+    sink.wait_accepted(2);
 }

@@ -66,7 +66,14 @@ pub(crate) async fn run(shared: &Shared, attempt: Attempt, ends: &Sender<Attempt
 /// The end of an attempt on which no time was spent.
 pub(crate) const fn end_of(attempt: Attempt, outcome: Outcome) -> AttemptEnd {
     let wait = Duration::ZERO;
-    AttemptEnd { attempt, outcome, is_further: false, connect_wait: wait, transmit_wait: wait }
+    AttemptEnd {
+        attempt,
+        outcome,
+        held: None,
+        is_further: false,
+        connect_wait: wait,
+        transmit_wait: wait,
+    }
 }
 
 struct Sending<'a> {

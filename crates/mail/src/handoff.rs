@@ -54,6 +54,9 @@ pub struct AttemptEnd {
     pub attempt: Attempt,
     /// What became of it.
     pub outcome: Outcome,
+    /// Whom the attempt still held, by their places in the envelope and in that order, where the outcome speaks of all of them and they are
+    /// known.
+    pub held: Option<Box<[u32]>>,
     /// Whether recipients of this attempt were reported as taken before.
     pub is_further: bool,
     /// Time spent to get a usable connection; zero if one was reused.

@@ -90,6 +90,11 @@ impl Admission {
         self.connectors.get(place).zip(self.senders.get(place))
     }
 
+    /// Whether there is an enabled connector of this name.
+    pub fn has(&self, name: &str) -> bool {
+        self.entry(name).is_some()
+    }
+
     /// The enabled connectors that have limits.
     pub fn limited(&self) -> impl Iterator<Item = &InboundConnector> {
         self.limited.iter().filter_map(|place| self.connectors.get(*place))
@@ -104,7 +109,15 @@ impl Admission {
         self.entries(who).map(|(by, (connector, _))| (by, connector))
     }
 
-    /// The same with what they ask of senders.
+    /// Those whose plans the ways come with: the others let nobody in.
+    pub fn open_ways<'a>(
+        &'a self,
+        who: &Who<'a>,
+    ) -> impl Iterator<Item = (Attribute, &'a InboundConnector)> + use<'a> {
+        self.ways(who).filter(|(by, connector)| self.includes(connector, (*by).into()).is_ok())
+    }
+
+    /// As [`Self::ways`], with what they ask of senders.
     pub(crate) fn entries<'a>(
         &'a self,
         who: &Who<'a>,
@@ -170,7 +183,8 @@ impl Admission {
         if recipient.is_some()
             && let Err(denied) = self.includes_by_name(connector, Feature::Certify)
         {
-            return Err(SuffixError::NotInPlan { text: denied.reply().text().into() });
+            let (text, reason) = (denied.reply().text().into(), denied.reason().into());
+            return Err(SuffixError::NotInPlan { text, reason });
         }
         Ok(recipient)
     }
@@ -187,21 +201,23 @@ impl Admission {
             && certificate.is_issued_by(&connector.tls_sender_certificate_issuers)
     }
 
-    /// The connector that lets `client` relay at `now`; none if it may not.
+    /// The connector that lets `client` relay at `now`; none if it may not, or that does not come with its plan.
     ///
     /// An IPv4 address that a dual-stack socket shows as `::ffff:192.0.2.1` counts as IPv4.
     pub fn admit(&self, client: IpAddr, now: Timestamp) -> Option<&InboundConnector> {
-        Some(self.by_address(client, now).next()?.0)
+        let mut connectors = self.by_address(client, now).map(|(connector, _)| connector);
+        connectors.find(|connector| self.includes(connector, Feature::Network).is_ok())
     }
 
-    /// The connector that lets the holder of a certificate relay; none if it may not.
+    /// The connector that lets the holder of a certificate relay; none if it may not, or that does not come with its plan.
     ///
     /// The caller has seen to it that the certificate is trusted.
     pub fn admit_holder<'a>(
         &'a self,
         certificate: Certificate<'a>,
     ) -> Option<&'a InboundConnector> {
-        Some(self.by_certificate(certificate).next()?.0)
+        let mut connectors = self.by_certificate(certificate).map(|(connector, _)| connector);
+        connectors.find(|connector| self.includes(connector, Feature::Certificate).is_ok())
     }
 
     /// The connector that lets whoever has logged in to `account` relay; none if the login does not let in.

@@ -60,11 +60,12 @@ impl Admission {
                 Err(denied) => first_denied = first_denied.or(Some(denied)),
             }
         }
-        let by_spf = || sender.address().into_iter().flat_map(|address| self.by_spf(address));
-        let includes_spf = |connector| self.includes(connector, Feature::Spf);
-        let Some((connector, senders)) = by_spf().find(|(it, _)| includes_spf(it).is_ok()) else {
+        let Some((connector, senders)) = self.entry_by_spf(sender) else {
             // Who lacks no more than the plan is told so.
-            let lacking = || by_spf().find_map(|(it, _)| includes_spf(it).err());
+            let lacking = || {
+                let mut by_spf = sender.address().into_iter().flat_map(|it| self.by_spf(it));
+                by_spf.find_map(|(it, _)| self.includes(it, Feature::Spf).err())
+            };
             let denied = not_in_plan.or(first_denied).or_else(lacking);
             return denied.map_or(Ok(Admitted::Nobody), Err);
         };
@@ -74,6 +75,16 @@ impl Admission {
             Some(AuthResult::Pass) => Ok(Admitted::By(connector)),
             Some(result) => Err(not_by_spf(connector, who, sender, result)),
         }
+    }
+
+    /// The one connector that takes mail of `sender` if [`Lookup::Spf`] says so, and if nothing else lets its client in.
+    pub fn by_lookup(&self, sender: &ReversePath) -> Option<&InboundConnector> {
+        self.entry_by_spf(sender).map(|(connector, _)| connector)
+    }
+
+    fn entry_by_spf(&self, sender: &ReversePath) -> Option<Entry<'_>> {
+        let mut by_spf = self.by_spf(sender.address()?);
+        by_spf.find(|(it, _)| self.includes(it, Feature::Spf).is_ok())
     }
 
     /// The connectors that let clients in by SPF with mail of this sender.

@@ -21,6 +21,8 @@ use crate::rules::{Facts, Judgement, Verdict, first_mailbox};
 pub struct Decision {
     /// What the client is told, if the message is not taken, and the rule that wants it so, if one does.
     pub refusal: Option<(Reply, Option<Arc<str>>)>,
+    /// Why it is refused, in the operator's words, where the reply and the rule do not tell.
+    pub reason: Option<Box<str>>,
     /// Its recipients with the connectors that were chosen for them, those that rules added behind the others.
     pub recipients: Vec<Recipient>,
     /// What is kept with it; none if there is nothing.
@@ -60,10 +62,13 @@ impl Policy {
             decision.refusal = Some((refusal.reply, Some(refusal.rule)));
             return decision;
         }
-        if certify
+        let is_certified = certify.is_some();
+        if let Some(rule) = certify
             && let Err(denied) = self.admission.includes_by_name(facts.connector, Feature::Certify)
         {
-            decision.refusal = Some((denied.reply().clone(), None));
+            let reason = format!("rule {rule} certifies; {}", denied.reason());
+            decision.reason = Some(reason.into());
+            decision.refusal = Some((denied.reply().clone(), Some(rule)));
             return decision;
         }
         let mut edits = edits;
@@ -117,7 +122,7 @@ impl Policy {
             .into_iter()
             .map(|(it, rule)| self.routed(it, rule.as_deref(), from.as_ref()))
             .collect();
-        let directions = Directions { class, sender, edits, is_certified: certify, held, rules };
+        let directions = Directions { class, sender, edits, is_certified, held, rules };
         decision.directions = (!directions.is_empty()).then(|| Box::new(directions));
         decision
     }

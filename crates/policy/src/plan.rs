@@ -137,4 +137,27 @@ mod tests {
              (plan gone of connector by does not include `network`)"
         );
     }
+
+    /// Whom the plan leaves out is let in by nothing, before it says who sends.
+    #[test]
+    fn a_way_that_the_plan_lacks_is_not_open() {
+        let names = [Box::from("mail.a.example")];
+        let certificate = Certificate { names: &names, issuer: &[] };
+        let (address, now) = ("192.0.2.1".parse().unwrap(), Timestamp::default());
+        let ask = |includes: &[Feature]| {
+            let both = connector("both", "its", |it| {
+                it.sender_ip_addresses = vec!["192.0.2.1".parse().unwrap()];
+                it.tls_sender_certificate_names = vec!["mail.a.example".to_owned()];
+            });
+            let admission = Admission::new(vec![both]).with_plans(vec![plan("its", includes, "")]);
+            let who = Who { address, certificate, login: None, is_tls: true, now };
+            let open: Vec<_> = admission.open_ways(&who).map(|(by, _)| by).collect();
+            let by_address = admission.admit(address, now).is_some();
+            (open, by_address, admission.admit_holder(certificate).is_some())
+        };
+        assert_eq!(ask(&[Feature::Login]), (vec![], false, false));
+        assert_eq!(ask(&[Feature::Network]), (vec![Attribute::Network], true, false));
+        let all = vec![Attribute::CertificateName, Attribute::Network];
+        assert_eq!(ask(&[Feature::Network, Feature::Certificate]), (all, true, true));
+    }
 }

@@ -221,6 +221,13 @@ impl Router {
         }
     }
 
+    /// The names of those whose mail goes another way for now.
+    pub fn full(&self) -> impl Iterator<Item = &str> {
+        let all = self.connectors.iter().zip(&*self.full);
+        let full = all.filter(|(_, is_full)| is_full.load(Ordering::SeqCst));
+        full.map(|(connector, _)| connector.name.as_str())
+    }
+
     /// How often it has changed which connectors are full.
     pub(crate) fn changes(&self) -> u32 {
         self.changes.load(Ordering::SeqCst)
@@ -672,6 +679,49 @@ mod tests {
         assert_eq!(router.route_of(&via).unwrap().connector(), "filtered");
         router.set_full("filtered", Fullness::Full);
         assert_eq!(router.route_of(&via).unwrap().connector(), "b");
+    }
+
+    /// Whatever fills and opens, mail moves only from or to a connector that did; whoever waits for what is under way goes
+    /// by that.
+    #[test]
+    fn mail_moves_only_where_something_changed() {
+        let names = ["a", "b", "c", "filtered"];
+        let with = |name: &str, domain: &str, priority| OutboundConnector {
+            priority,
+            ..connector(name, &[domain], &[])
+        };
+        let filtered = OutboundConnector {
+            from_filter: vec!["own.example".to_owned()],
+            ..with("filtered", "*", 1)
+        };
+        let all =
+            vec![with("a", "x.example", 1), with("b", "x.example", 2), with("c", "*", 3), filtered];
+        let router = Router::new(all).unwrap();
+        let recipients: Vec<_> = ["a@x.example", "a@y.example"]
+            .into_iter()
+            .flat_map(|text| {
+                let recipient = Recipient::from(Address::parse(text).unwrap());
+                let vias = [None, Some("a"), Some("b"), Some("filtered")];
+                vias.map(|via| Recipient { via: via.map(Into::into), ..recipient.clone() })
+            })
+            .collect();
+        let goes = |full: usize, recipient: &Recipient| {
+            for (at, name) in names.iter().enumerate() {
+                let is_full = full & (1 << at) != 0;
+                router.set_full(name, if is_full { Fullness::Full } else { Fullness::Room });
+            }
+            assert_eq!(u32::try_from(router.full().count()), Ok(full.count_ones()));
+            let place = router.route_of(recipient).unwrap();
+            names.iter().position(|name| *name == place.connector()).unwrap()
+        };
+        for (before, after) in (0..16).flat_map(|before| (0..16).map(move |it| (before, it))) {
+            for recipient in &recipients {
+                let (from, to) = (goes(before, recipient), goes(after, recipient));
+                let has_changed = |at: usize| (before ^ after) & (1 << at) != 0;
+                let may_move = has_changed(from) || has_changed(to);
+                assert!(from == to || may_move, "{recipient:?} {before:04b} {after:04b}");
+            }
+        }
     }
 
     /// `OC_22`: in test mode a connector carries no mail.

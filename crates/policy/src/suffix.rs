@@ -27,6 +27,8 @@ pub enum SuffixError {
     NotInPlan {
         /// What the client is told.
         text: Box<str>,
+        /// What the operator is told: the plan and the connector.
+        reason: Box<str>,
     },
 }
 
@@ -39,6 +41,14 @@ impl SuffixError {
             Self::NotInPlan { .. } => EnhancedStatus::new(5, 7, 1),
         };
         Reply::new(550, Some(status), self.to_string())
+    }
+
+    /// What the operator is told besides, if there is more to say.
+    pub fn reason(&self) -> Option<&str> {
+        match self {
+            Self::NotInPlan { reason, .. } => Some(reason),
+            Self::Bare { .. } | Self::Twice { .. } => None,
+        }
     }
 }
 

@@ -20,6 +20,7 @@ mod request;
 mod service;
 mod shared;
 mod terms;
+mod ways;
 mod work;
 
 pub use config::{Config, RetryConnect, RetryReply};

@@ -142,7 +142,7 @@ impl Plan {
     pub(crate) fn new(
         known: Known<'_>,
         facts: &Facts,
-        is_ours: impl Fn(&Recipient) -> bool,
+        is_ours: impl Fn(u32, &Recipient) -> bool,
     ) -> Self {
         let mut plan = Self::empty();
         let Known { envelope, states, .. } = known;
@@ -154,7 +154,7 @@ impl Plan {
                 continue;
             };
             // What was tried here was ours then, wherever it would go by now.
-            if outcome.is_some() || is_ours(recipient) {
+            if outcome.is_some() || is_ours(place, recipient) {
                 let waiting = Waiting { tries, next_try_at, last: last.as_deref(), is_told };
                 plan.take((place, recipient, waiting), outcome, known, facts);
             } else {

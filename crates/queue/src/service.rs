@@ -35,6 +35,7 @@ use crate::recovery::{Batch, Scan};
 use crate::request::{Cancelled, Request};
 use crate::shared::Shared;
 use crate::terms::Terms;
+use crate::ways::Ways;
 use crate::work::{Done, Work};
 
 /// What the queue is made of.
@@ -93,7 +94,7 @@ pub async fn run(parts: Parts, stop: watch::Receiver<bool>) {
     let spool = parts.spool.clone();
     // Without an answer the counts of today begin anew.
     let tallies = tokio::task::spawn_blocking(move || spool.tallies()).await.unwrap_or_default();
-    let ways = parts.policy.load().ways();
+    let ways = Ways::of(&parts.policy.load());
     let queue = Queue {
         schedule: Schedule::new(settings(&parts), now),
         maker: Maker { terms, rest_max: rest_max(&parts.config) },
@@ -196,12 +197,11 @@ struct Queue {
     working: FuturesUnordered<Pending<Done>>,
     /// For each message with work under way or to be done again: the work that waits behind it.
     behind: HashMap<MessageId, VecDeque<Work>>,
-    /// Messages whose ways are to be found anew once what is under way of them has ended; no more than attempts.
+    /// Messages whose ways are to be found anew once something that is under way of them has ended; no more than attempts.
     unreviewed: HashSet<MessageId>,
     /// What senders are owed of messages of which an attempt goes on.
     owing: HashMap<MessageId, Owing>,
-    /// By which ways recipients are told apart.
-    ways: u64,
+    ways: Ways,
     /// How many pieces of work there are, wherever they stand.
     works: usize,
     works_max: usize,
@@ -262,12 +262,19 @@ impl Queue {
         tracing::warn!(way, seconds = by.as_secs(), "the clock was set");
     }
 
-    /// Notices when recipients belong to other destinations than before.
+    /// Notices when recipients belong to other destinations than before. The queue itself says which connectors are full,
+    /// and looks after each time, so no change is missed.
     fn look_at_ways(&mut self) {
         let policy = self.shared.policy.load();
-        let ways = policy.ways();
-        if self.ways != ways {
-            self.ways = ways;
+        if self.ways.number == policy.ways() {
+            return;
+        }
+        let before = std::mem::replace(&mut self.ways, Ways::of(&policy));
+        if before.generation == self.ways.generation {
+            for name in before.full.symmetric_difference(&self.ways.full) {
+                self.schedule.way_changed(name);
+            }
+        } else {
             self.schedule.ways_changed();
             self.metrics.know(&policy.router);
         }

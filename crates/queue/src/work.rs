@@ -38,8 +38,10 @@ pub(crate) struct Settle {
     pub(crate) waits: Waits,
     /// If the attempt goes on, what need not be read again: then it is about those that were taken, and nobody else.
     pub(crate) going: Option<Going>,
+    /// Whom the attempt held, in order, if that is known: it is about those that it names and these, and nobody else.
+    pub(crate) held: Option<Box<[u32]>>,
     /// By which ways recipients were told apart when the attempt was handed out, if there was one: if others hold by now,
-    /// it is about those that it names, and nobody else.
+    /// and nobody knows whom it held, it is about those that it names, and nobody else.
     pub(crate) ways: Option<u64>,
     /// What is counted with it.
     pub(crate) tally: Option<Box<Tally>>,
@@ -178,12 +180,22 @@ impl Settle {
         facts: Facts,
         waits: Waits,
     ) -> Self {
-        Self { id, destination, facts, waits, going: None, ways: None, tally: None, ready: None }
+        Self {
+            id,
+            destination,
+            facts,
+            waits,
+            going: None,
+            held: None,
+            ways: None,
+            tally: None,
+            ready: None,
+        }
     }
 
-    /// Says by which ways the attempt was handed out.
-    pub(crate) fn of_attempt(self, ways: u64) -> Self {
-        Self { ways: Some(ways), ..self }
+    /// Says by which ways the attempt was handed out, and whom it held.
+    pub(crate) fn of_attempt(self, ways: u64, held: Option<Box<[u32]>>) -> Self {
+        Self { ways: Some(ways), held, ..self }
     }
 
     /// Says that the attempt goes on.
@@ -229,16 +241,17 @@ impl Settle {
         let policy = shared.policy.hold();
         let is_as_it_was = || self.ways.is_none_or(|ways| ways == policy.ways());
         let counts_all = is_as_it_was();
-        let is_ours = |recipient: &Recipient| {
-            counts_all && routed(&policy.router, recipient) == self.destination
+        let is_ours = |place: u32, recipient: &Recipient| match &self.held {
+            Some(held) => held.binary_search(&place).is_ok(),
+            None => counts_all && routed(&policy.router, recipient) == self.destination,
         };
         let envelope = &*stored.envelope;
         let moments = shared.terms.moments(stored.received_at, Times::from(&envelope.wishes));
         let moments = moments.later_by(self.facts.grace);
         let known = Known { envelope, states: &stored.recipients, moments };
         let mut plan = Plan::new(known, &self.facts, is_ours);
-        if counts_all && !is_as_it_was() {
-            plan = Plan::new(known, &self.facts, |_| false);
+        if self.held.is_none() && counts_all && !is_as_it_was() {
+            plan = Plan::new(known, &self.facts, |_, _| false);
         }
         let told = report::write(shared, &stored, &plan, self.facts.now).await;
         let when = (stored.received_at, moments.are_exact());

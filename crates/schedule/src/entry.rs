@@ -20,7 +20,7 @@ pub(crate) struct Record {
     pub(crate) sibling: u32,
     links: Links,
     pub(crate) tries: u16,
-    /// What the schedule's count of changed ways was when it was last handed out.
+    /// What [`Ways::now`](crate::ways::Ways::now) was when it was last handed out.
     pub(crate) ways: u16,
     pub(crate) at: At,
     pub(crate) cancelled: Cancelled,

@@ -15,6 +15,7 @@ mod ready;
 mod round;
 mod slots;
 mod timers;
+mod ways;
 
 mod backoff;
 mod list;

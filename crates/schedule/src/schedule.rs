@@ -18,6 +18,7 @@ use crate::round::Round;
 use crate::slab::{NONE, Slab};
 use crate::slots::{Pace, Slots};
 use crate::timers::Timers;
+use crate::ways::Ways;
 
 /// What a schedule goes by.
 #[derive(Clone, Debug)]
@@ -114,8 +115,8 @@ pub struct Schedule {
     cancelled: usize,
     /// Destinations of whose entries it is to be looked which are past their deadline.
     looking: Vec<u32>,
-    /// How often it has changed which recipients belong to which destination; it may wrap.
-    ways: u16,
+    /// When it has changed which recipients belong to which destination.
+    ways: Ways,
 }
 
 impl Schedule {
@@ -138,7 +139,7 @@ impl Schedule {
             leaving: List::new(),
             cancelled: 0,
             looking: Vec::new(),
-            ways: 0,
+            ways: Ways::default(),
         }
     }
 
@@ -196,7 +197,7 @@ impl Schedule {
         self.under_way.push_back(key, &mut self.entries);
         let begun = self.millis(now);
         let entry = &mut self.entries[key];
-        (entry.at, entry.due, entry.ways) = (At::InFlight, begun, self.ways);
+        (entry.at, entry.due, entry.ways) = (At::InFlight, begun, self.ways.now());
         let (id, received_at, tries) = (entry.id(), entry.received_at, entry.tries);
         Some(Due { id, destination, received_at, tries })
     }
@@ -210,22 +211,28 @@ impl Schedule {
         admitted.min_by_key(|key| self.places[*key].turn.map(|turn| turn.number))
     }
 
-    /// Says that recipients may belong to other destinations from now on.
+    /// Says that any recipient may belong to another destination from now on, as with other settings.
     pub fn ways_changed(&mut self) {
-        // Zero means that they have never changed.
-        self.ways = self.ways.wrapping_add(1).max(1);
+        self.ways.changed();
     }
 
-    /// Whether a recipient of this entry may be under way as one of another destination, because the ways have
-    /// changed since an entry of the same message was handed out that is not settled yet.
+    /// Says that mail of the connector called `name` goes another way from now on, or comes back to it.
+    pub fn way_changed(&mut self, name: &str) {
+        self.ways.changed_at(name);
+    }
+
+    /// Whether a recipient of this entry may be under way as one of another destination, because the ways of the two
+    /// have changed since an entry of the same message was handed out that is not settled yet. What is under way to a
+    /// destination that no change concerned holds up nothing.
     pub fn may_be_elsewhere(&self, id: MessageId, destination: &Destination) -> bool {
-        self.ways != 0
-            && self.chain(id).any(|key| {
-                let entry = &self.entries[key];
-                entry.at.is_in_other_hands()
-                    && entry.ways != self.ways
-                    && self.places[entry.place].destination != *destination
-            })
+        self.chain(id).any(|key| {
+            let entry = &self.entries[key];
+            let other = &self.places[entry.place].destination;
+            entry.at.is_in_other_hands()
+                && entry.ways != self.ways.now()
+                && other != destination
+                && self.ways.may_have_moved(entry.ways, other, destination)
+        })
     }
 
     /// Takes back an entry that could not be handed on; it goes first when its destination is next.

@@ -14,7 +14,7 @@ impl Connection {
     /// # Errors
     /// What the client is told if the message is not taken.
     pub(crate) async fn decide(
-        &self,
+        &mut self,
         received: &server::Transaction,
         known: &Known<'_>,
     ) -> Result<Decided, Reply> {
@@ -42,12 +42,17 @@ impl Connection {
             let protection = self.protection(&domain).await;
             decision = policy.decide(&Facts { from_domain: Some((&domain, protection)), ..facts });
         }
-        let Decision { refusal, recipients, directions, verdicts, .. } = decision;
+        let Decision { refusal, reason, recipients, directions, verdicts, .. } = decision;
         for verdict in &verdicts {
             self.log_rule(verdict, received);
         }
         match refusal {
-            Some((reply, _)) => Err(reply),
+            Some((reply, _)) => {
+                if reason.is_some() {
+                    self.transaction.found_mut().reason = reason;
+                }
+                Err(reply)
+            }
             None => Ok(Decided { recipients, directions }),
         }
     }

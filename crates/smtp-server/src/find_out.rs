@@ -33,6 +33,7 @@ impl Connection {
     ) -> Result<(), Reply> {
         // What there is no room for, or is beyond its rate, is not worth a look-up.
         self.may_begin(octets_declared)?;
+        self.may_come_by_lookup(sender)?;
         let (mut answers, mut needed) = (Answers::default(), Some(lookup));
         while let Some(Lookup::Spf) = needed {
             answers.spf = Some(self.spf(sender).await);

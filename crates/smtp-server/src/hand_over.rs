@@ -1,10 +1,13 @@
 //! What a connection hands over by an inbound connector with limits.
 
-use mail::Reply;
+use std::sync::Arc;
+
+use mail::{Reply, ReversePath};
 use spool::Tally;
 
 use crate::connection::Connection;
 use crate::metrics::Limit;
+use crate::quotas::Intakes;
 use crate::rates::Kind;
 
 impl Connection {
@@ -27,6 +30,26 @@ impl Connection {
             return Ok(());
         };
         let begun = self.reception.quotas.begin(connector, &mut self.held);
+        self.counted(begun)
+    }
+
+    /// Whether the one connector that a look-up may let the sender in by takes more today. Nothing is taken of what it may
+    /// before that is known: whoever writes a customer's address in MAIL could use it up.
+    pub(crate) fn may_come_by_lookup(&mut self, sender: &ReversePath) -> Result<(), Reply> {
+        let policy = self.reception.policy.load();
+        let Some(connector) = policy.admission.by_lookup(sender) else { return Ok(()) };
+        let lines = Intakes(Arc::clone(&self.reception.quotas)).lines();
+        let is_full =
+            lines.iter().any(|it| it.connector == connector.name && it.full_until.is_some());
+        if !is_full {
+            return Ok(());
+        }
+        // It says no, and why; unless there is room by now.
+        let mut held = None;
+        let begun = self.reception.quotas.begin(&connector.name, &mut held);
+        if let Some(held) = &mut held {
+            held.give_back(Kind::Messages);
+        }
         self.counted(begun)
     }
 

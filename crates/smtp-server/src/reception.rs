@@ -83,10 +83,11 @@ impl Reception {
         self.shedding.note(limit, self.clock.now());
     }
 
-    /// The connector that lets `client` relay: by its login, else by its certificate, else by its address.
+    /// The connector that lets `client` relay: by its login, else by its certificate, else by its address. Whom a plan
+    /// leaves out it does not let in, so that one is a stranger to bans and greylisting.
     pub(crate) fn connector(&self, client: &Client) -> Option<Box<str>> {
         let admission = &self.policy.load().admission;
-        let (_, connector) = admission.ways(&client.for_policy(self.today())).next()?;
+        let (_, connector) = admission.open_ways(&client.for_policy(self.today())).next()?;
         Some(connector.name.as_str().into())
     }
 

@@ -84,7 +84,12 @@ impl Connection {
         let Some(connector) = self.client.connector.as_deref() else { return Ok(None) };
         let policy = self.reception.policy.load();
         let certified = policy.admission.certified(connector, address);
-        let certified = certified.map_err(|error| error.reply())?;
+        let certified = certified.map_err(|error| {
+            if let Some(reason) = error.reason() {
+                self.transaction.found_mut().reason = Some(reason.into());
+            }
+            error.reply()
+        })?;
         Ok(certified.map(|recipient| Instead::certified(address, recipient)))
     }
 }

@@ -105,6 +105,12 @@ pub(crate) fn spool_slow() -> Reply {
     reply(451, EnhancedStatus::new(4, 3, 0), words)
 }
 
+/// The settings have changed while the message came, so that it cannot be decided about.
+pub(crate) fn settings_changed() -> Reply {
+    let words = "The settings have changed while the message came, try again";
+    reply(451, EnhancedStatus::new(4, 3, 0), words)
+}
+
 fn reply(code: u16, status: EnhancedStatus, text: impl Into<String>) -> Reply {
     Reply::new(code, Some(status), text)
 }

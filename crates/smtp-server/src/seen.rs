@@ -24,6 +24,11 @@ impl Seen {
         Self { beginning, header_octets_max, octets: 0, shown: room.map(Shown::new) }
     }
 
+    /// Whether not just the header is kept.
+    pub(crate) const fn keeps_body(&self) -> bool {
+        self.shown.is_some()
+    }
+
     /// Takes the next piece.
     pub(crate) fn take(&mut self, piece: &Bytes) {
         self.octets = self.octets.saturating_add(u64::try_from(piece.len()).unwrap_or(u64::MAX));

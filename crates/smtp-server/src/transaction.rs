@@ -38,6 +38,8 @@ pub(crate) struct Found {
 struct Content {
     writer: Writer,
     received_at: Timestamp,
+    /// The generation of the policy by which it was settled what is kept.
+    generation: u64,
     /// What is kept of it for those who decide; none if nobody wants to know.
     seen: Option<Box<Seen>>,
 }
@@ -66,11 +68,11 @@ impl Transaction {
     pub(crate) async fn begin_content(
         &mut self,
         writer: Writer,
-        received_at: Timestamp,
+        (received_at, generation): (Timestamp, u64),
         (trace, wait_max): (String, Duration),
         seen: Option<Seen>,
     ) -> Result<(), Reply> {
-        self.content = Some(Box::new(Content { writer, received_at, seen: None }));
+        self.content = Some(Box::new(Content { writer, received_at, generation, seen: None }));
         self.write(trace.into(), wait_max).await?;
         // The trace field is ours, and nothing to decide by.
         if let Some(content) = &mut self.content {
@@ -82,6 +84,11 @@ impl Transaction {
     /// The id that the message has or would have.
     pub(crate) fn id(&self) -> Option<MessageId> {
         self.content.as_ref().map(|content| content.writer.id())
+    }
+
+    /// The generation of the policy by which it was settled what is kept of the content.
+    pub(crate) fn generation(&self) -> Option<u64> {
+        self.content.as_ref().map(|content| content.generation)
     }
 
     /// What was kept of the content, if somebody wants to know.

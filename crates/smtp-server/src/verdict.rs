@@ -113,6 +113,8 @@ impl Connection {
             at: received_at,
         };
         let wait_max = self.reception.config.store_wait_max.as_duration();
+        // Before it is looked at: what changes meanwhile is noticed at the end of the content.
+        let generation = self.reception.policy.load().generation();
         let shown_max = self.shown_octets_max();
         let wants_header = shown_max.is_some() || self.wants_header();
         let seen = wants_header.then(|| {
@@ -120,7 +122,37 @@ impl Connection {
             let room = shown_max.map(|most| (most, Arc::clone(&self.reception.shown)));
             Seen::new(most, room)
         });
-        self.transaction.begin_content(writer, received_at, (trace.field(), wait_max), seen).await
+        let begun = (received_at, generation);
+        self.transaction.begin_content(writer, begun, (trace.field(), wait_max), seen).await
+    }
+
+    /// The end of content: whether it can be decided about by the settings of now, though they may have changed since it
+    /// began. `seen` is what was kept of it.
+    ///
+    /// # Errors
+    /// What the client is told if its connector is gone, or what is asked now was not kept.
+    pub(crate) fn may_be_decided(
+        &mut self,
+        generation: Option<u64>,
+        seen: Option<&Seen>,
+    ) -> Result<(), Reply> {
+        let policy = self.reception.policy.load();
+        if generation == Some(policy.generation()) {
+            return Ok(());
+        }
+        let connector = self.client.connector.as_deref();
+        let is_gone = connector.filter(|name| !policy.admission.has(name));
+        let is_unseen = || match seen {
+            None => self.wants_header() || self.shown_octets_max().is_some(),
+            Some(seen) => !seen.keeps_body() && self.shown_octets_max().is_some(),
+        };
+        let why = match is_gone {
+            Some(name) => format!("connector {name} is gone since the content began"),
+            None if is_unseen() => "more of the content is asked for than when it began".to_owned(),
+            None => return Ok(()),
+        };
+        self.transaction.found_mut().reason = Some(why.into());
+        Err(reply::settings_changed())
     }
 
     /// The largest content that somebody wants to see; none if nobody does.

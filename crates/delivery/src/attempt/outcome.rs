@@ -101,14 +101,35 @@ impl Sending<'_> {
         Finished { end: Some(self.end(outcome)), connection }
     }
 
+    /// The places of those for whom there is no outcome, in order.
+    fn places_left(&self) -> Box<[u32]> {
+        let place = |place: &usize| u32::try_from(*place).unwrap_or(u32::MAX);
+        let mut places: Box<[u32]> = self.batches.iter().flatten().map(place).collect();
+        places.sort_unstable();
+        places
+    }
+
     pub(super) fn end(&self, outcome: Outcome) -> AttemptEnd {
         AttemptEnd {
             attempt: self.attempt.clone(),
+            held: names_nobody(&outcome).then(|| self.places_left()),
             outcome,
             is_further: self.is_further,
             connect_wait: self.connect_wait,
             transmit_wait: self.transmit_wait,
         }
+    }
+}
+
+/// Whether an outcome speaks of all whom the attempt still held, without naming them.
+const fn names_nobody(outcome: &Outcome) -> bool {
+    match outcome {
+        Outcome::Discarded | Outcome::Unreachable { .. } | Outcome::Hindered { .. } => true,
+        Outcome::Answered(_)
+        | Outcome::Taken { .. }
+        | Outcome::Decided(_)
+        | Outcome::Elsewhere
+        | Outcome::Missing => false,
     }
 }
 

@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 /// What comes with a customer's plan: the ways in and the extras that its inbound connectors (`plan`) may use.
 ///
 /// A client that would be let in by a way that the plan lacks is refused at MAIL with 550 5.7.1 and the plan's text, unless
-/// it is let in otherwise. Nothing is looked up for it, counted against a limit of the connector, or stored.
+/// it is let in otherwise. Nothing is looked up for it, counted against a limit of the connector, or stored; for bans and
+/// greylisting it is a stranger.
 #[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Plan {

@@ -65,7 +65,7 @@ impl Action {
                 }
             }
             Self::SetClass(class) => judgement.class = Some(class.clone()),
-            Self::Certify => judgement.certify = true,
+            Self::Certify => judgement.certify = Some(Arc::clone(rule)),
         }
     }
 

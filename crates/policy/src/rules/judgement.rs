@@ -18,8 +18,8 @@ pub struct Judgement {
     pub edits: Vec<Edit>,
     /// The class that the message gets.
     pub class: Option<Box<str>>,
-    /// Whether receipts are made.
-    pub certify: bool,
+    /// The last rule that wants receipts made, if one does.
+    pub certify: Option<Arc<str>>,
     /// The outbound connector of each recipient of the envelope, in their order, where a rule chose one. Empty if none did.
     pub routes: Vec<Option<Arc<str>>>,
     /// Further recipients, none of which is one of the envelope's.

@@ -65,7 +65,7 @@ fn planned(
     ends_at: Timestamp,
 ) -> Plan {
     let known = Known { envelope, states, moments: moments(ends_at) };
-    Plan::new(known, facts, |it| it.address.as_str().ends_with("@x.example"))
+    Plan::new(known, facts, |_, it| it.address.as_str().ends_with("@x.example"))
 }
 
 const ALL: [&str; 4] = ["a@x.example", "b@x.example", "c@y.example", "d@x.example"];
@@ -291,16 +291,16 @@ fn a_time_that_the_sender_set_is_kept() {
     };
     let all = || Answer::All { reply: None, peer: None };
     let over = known(&envelope, ByMode::Return, false, NOW);
-    let seen = Plan::new(over, &facts(all()), |_| true);
+    let seen = Plan::new(over, &facts(all()), |_, _| true);
     assert_eq!(events(&seen), [("a@x.example", Event::Overdue)]);
     assert_eq!((seen.notices[0].status(), seen.is_finished), (OVERDUE, true));
     let over = known(&envelope, ByMode::Notify, false, NOW);
-    let seen = Plan::new(over, &Facts { is_tried: false, ..facts(all()) }, |_| true);
+    let seen = Plan::new(over, &Facts { is_tried: false, ..facts(all()) }, |_, _| true);
     assert!(matches!(events(&seen)[..], [(_, Event::Missed { .. })]) && seen.waits_until.is_some());
     // That the time is over is asked for by the time itself; only NEVER takes it back.
     for (envelope, want) in choosy.iter().zip([1, 0]) {
         let over = known(envelope, ByMode::Notify, false, NOW);
-        assert_eq!(Plan::new(over, &facts(all()), |_| true).notices.len(), want);
+        assert_eq!(Plan::new(over, &facts(all()), |_, _| true).notices.len(), want);
     }
     let done = |offers_deliver_by| {
         let peer = Peer { offers_dsn: true, offers_deliver_by, ..peer() };
@@ -314,12 +314,12 @@ fn a_time_that_the_sender_set_is_kept() {
         (ByMode::Return, true, true, 1),
         (ByMode::Return, false, true, 0),
     ] {
-        let seen = Plan::new(known(&envelope, mode, is_traced, LATER), &done(offers), |_| true);
+        let seen = Plan::new(known(&envelope, mode, is_traced, LATER), &done(offers), |_, _| true);
         assert_eq!(seen.notices.len(), want, "{mode:?} {is_traced} {offers}");
     }
     let mut silent = envelope.clone();
     silent.recipients[0].notify = Some(Notify::NEVER);
-    let seen = Plan::new(known(&silent, ByMode::Notify, true, LATER), &done(false), |_| true);
+    let seen = Plan::new(known(&silent, ByMode::Notify, true, LATER), &done(false), |_, _| true);
     assert_eq!(events(&seen), []);
 }
 

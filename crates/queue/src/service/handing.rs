@@ -31,7 +31,7 @@ impl Queue {
             && let Some(due) = self.schedule.next_due(now.instant)
         {
             if self.schedule.may_be_elsewhere(due.id, &due.destination) {
-                self.find_anew(due.id, &due.destination, now);
+                self.find_anew_later(due.id, &due.destination, now);
             } else if due.destination.connector() == NO_ROUTE {
                 self.end_without_route(&due, now);
             } else if self.has_room(&due, now) {
@@ -43,7 +43,7 @@ impl Queue {
     fn hand_to_delivery(&mut self, due: Due) {
         let Some(attempts) = &self.attempts else { return };
         let Due { id, destination, received_at, tries } = due;
-        let ways = self.ways;
+        let ways = self.ways.number;
         let attempt = match attempts.try_send(Attempt { id, destination, tries, received_at, ways })
         {
             Ok(()) => return,
@@ -84,19 +84,28 @@ impl Queue {
         self.find_anew(due.id, &due.destination, now);
     }
 
-    /// Takes a message from a destination without a try, and finds its ways anew once nothing of it is under way.
+    /// Takes a message from a destination without a try, and finds its ways anew.
     pub(super) fn find_anew(&mut self, id: MessageId, destination: &Destination, now: Now) {
-        let ended = self.schedule.end(id, destination, End::NotTried, now.instant);
-        if ended.is_some_and(|ended| ended.is_cancelled) {
-            // It leaves now; what of it goes elsewhere is found after that.
-            return self.schedule.settle(id, destination, After::Keep, now.instant);
-        }
-        self.schedule.settle(id, destination, After::Remove, now.instant);
-        if self.is_under_way(id) {
-            self.unreviewed.insert(id);
-        } else {
+        if self.take_from(id, destination, now) {
             self.begin(Work::Review { id, is_due: true });
         }
+    }
+
+    /// As [`Self::find_anew`], once more of it has ended: what is under way may hold the same recipients.
+    pub(super) fn find_anew_later(&mut self, id: MessageId, destination: &Destination, now: Now) {
+        if self.take_from(id, destination, now) {
+            self.unreviewed.insert(id);
+        }
+    }
+
+    /// Takes a message from a destination without a try; false if it leaves, as an operator took it out.
+    fn take_from(&mut self, id: MessageId, destination: &Destination, now: Now) -> bool {
+        let ended = self.schedule.end(id, destination, End::NotTried, now.instant);
+        let is_cancelled = ended.is_some_and(|ended| ended.is_cancelled);
+        // What is cancelled leaves now; what of it goes elsewhere is found after that.
+        let after = if is_cancelled { After::Keep } else { After::Remove };
+        self.schedule.settle(id, destination, after, now.instant);
+        !is_cancelled
     }
 
     /// Lets rest what a full connector has still got, as there is no other way for it.

@@ -21,7 +21,7 @@ const NO_ROUTE_STATUS: EnhancedStatus = EnhancedStatus::new(4, 4, 4);
 impl Queue {
     /// Takes the end of an attempt, or a part of it.
     pub(super) fn attempt_ended(&mut self, end: AttemptEnd, now: Now) {
-        let AttemptEnd { attempt, outcome, is_further, connect_wait, transmit_wait } = end;
+        let AttemptEnd { attempt, outcome, held, is_further, connect_wait, transmit_wait } = end;
         let waits = Waits { connect: connect_wait, transmit: transmit_wait };
         let (id, destination) = (attempt.id, attempt.destination.clone());
         let is_tried = !matches!(outcome, Outcome::Decided(_) | Outcome::Discarded);
@@ -70,8 +70,8 @@ impl Queue {
         };
         let facts =
             Facts { is_tried, ..facts(answer, ended, (now, self.grace(attempt.received_at))) };
-        let settle =
-            Settle::new((id, destination), facts, waits).counting(tally).of_attempt(attempt.ways);
+        let settle = Settle::new((id, destination), facts, waits).counting(tally);
+        let settle = settle.of_attempt(attempt.ways, held);
         self.begin(Work::Settle(Box::new(settle)));
     }
 
@@ -119,7 +119,7 @@ impl Queue {
         let Leaving { id, destination, tries, why, received_at } = leaving;
         if matches!(why, Why::Late(_)) && self.schedule.may_be_elsewhere(id, &destination) {
             // It may not be late, but being sent. The entry is in nobody's hands.
-            return self.find_anew(id, &destination, now);
+            return self.find_anew_later(id, &destination, now);
         }
         let (reply, is_cancelled) = match why {
             Why::Late(reply) => (reply, false),
@@ -178,18 +178,22 @@ impl Queue {
             }
             Done::Reported(reported) => {
                 let id = reported.id;
+                if reported.plan.is_finished {
+                    self.schedule.forget(id);
+                }
                 self.reported(*reported, now);
                 self.end_work(id);
             }
             Done::Finished(id) => self.end_work(id),
-            Done::Found(found) if self.is_under_way(found.id) => {
-                // Ways may have changed since it set out: what goes by another one now is not sent by both.
+            Done::Found(found) if self.schedule.is_leaving(found.id) => {
+                // What leaves does not go another way first.
                 self.unreviewed.insert(found.id);
                 self.end_work(found.id);
             }
             Done::Found(mut found) => {
-                // What rests elsewhere of the same message has its own time.
-                found.is_due &= self.schedule.open_entries(found.id) == 0;
+                // Whoever is under way is found too; by another way than that nobody is sent before it ends: see
+                // `Schedule::may_be_elsewhere`. What rests elsewhere of the same message has its own time.
+                found.is_due &= self.schedule.is_all_in_other_hands(found.id);
                 self.unreviewed.remove(&found.id);
                 let entries = self.maker.found(&found, &self.shared.policy.load().router, now);
                 let destinations = entries.iter().map(|it| it.destination.clone()).collect();
@@ -268,9 +272,12 @@ impl Queue {
         let after = plan.waits_until.map_or(After::Remove, keep);
         self.schedule.settle(id, destination, after, now.instant);
         let is_misrouted = plan.touches_nobody();
-        let is_owed = !self.is_under_way(id) && self.unreviewed.remove(&id);
+        let is_owed = self.unreviewed.remove(&id);
         let is_elsewhere = is_misrouted || is_owed || self.schedule.open_entries(id) == 0;
-        if !plan.is_finished && is_elsewhere {
+        if plan.is_finished {
+            // Where its ways were found anew it may stand for recipients that have gone meanwhile by the way before.
+            self.schedule.forget(id);
+        } else if is_elsewhere {
             // The spool knows of a recipient that waits, the schedule does not, or elsewhere: its way has changed.
             self.begin(Work::Review { id, is_due: is_owed });
         }

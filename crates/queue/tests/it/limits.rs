@@ -58,13 +58,13 @@ async fn what_is_under_way_is_not_sent_by_a_way_that_opens_again() {
     relay.until("one that rests", |it| (it.resting, it.in_flight) == (1, 1)).await;
     delivered(&mut relay, "r@y.example", "b").await;
 
-    // Now `a` has room again, and `b` has none for the recipient that is due.
+    // Now `a` has room again, and `b` has none for the recipient that is due. That one goes at once, as it cannot be under way.
     relay.advance(Duration::from_hours(1));
+    let last = relay.attempt().await;
+    assert_eq!(last.destination.to_string(), "internet/y.example");
     relay.no_attempt().await;
     relay.no_attempt().await;
     relay.end(under_way, answered(&[(0, Fate::Delivered)])).await;
-    let last = relay.attempt().await;
-    assert_eq!(last.destination.connector(), "internet");
     relay.end(last, answered(&[(1, Fate::Delivered)])).await;
     relay.until_empty().await;
     relay.no_attempt().await;
@@ -106,6 +106,118 @@ async fn what_is_under_way_elsewhere_is_not_sent_by_an_older_entry() {
     relay.end(under_way, answered(&[(0, Fate::Delivered)])).await;
     relay.until_empty().await;
     relay.no_attempt().await;
+    relay.stop().await;
+}
+
+/// A host is slow, and a connector with a rate fills and opens meanwhile: what goes by neither is tried as ever, and what
+/// the connector cannot take goes by the next one at once.
+#[tokio::test]
+async fn a_slow_host_does_not_hold_up_the_rest_of_a_message() {
+    let folder = tempfile::tempdir().unwrap();
+    let rate_max = Some("1/10s".parse().unwrap());
+    let limited = OutboundConnector { rate_max, ..connector("a", "x.example") };
+    let shape = Shape { further: vec![limited], ..Shape::default() };
+    let mut relay = Relay::start(folder.path(), &clock(), shape);
+    let to = ["slow@z.example", "two@y.example"];
+    relay.accept("a@a.example", &to).await;
+    let mut both = [relay.attempt().await, relay.attempt().await];
+    both.sort_by(|one, two| one.destination.cmp(&two.destination));
+    let [by_y, slow] = both;
+    relay.end(by_y, answered(&[(1, Fate::Deferred)])).await;
+    relay.until("one that rests", |it| (it.resting, it.in_flight) == (1, 1)).await;
+    delivered(&mut relay, "r@x.example", "a").await;
+    delivered(&mut relay, "r@x.example", "internet").await;
+    relay.advance(7 * MINUTE);
+    let again = relay.attempt().await;
+    assert_eq!((again.destination.to_string().as_str(), again.tries), ("internet/y.example", 1));
+    relay.end(again, answered(&[(1, Fate::Delivered)])).await;
+    relay.end(slow, answered(&[(0, Fate::Delivered)])).await;
+    relay.until_empty().await;
+
+    let to = ["slow@z.example", "two@x.example"];
+    delivered(&mut relay, "r@x.example", "a").await;
+    relay.accept("a@a.example", &to).await;
+    let mut both = [relay.attempt().await, relay.attempt().await];
+    both.sort_by(|one, two| one.destination.cmp(&two.destination));
+    let [spilled, slow] = both;
+    assert_eq!(spilled.destination.to_string(), "internet/x.example");
+    relay.end(spilled, answered(&[(1, Fate::Deferred)])).await;
+    relay.until("one that rests", |it| (it.resting, it.in_flight) == (1, 1)).await;
+    // It is due where it no longer goes.
+    relay.advance(7 * MINUTE);
+    let in_vain = relay.attempt().await;
+    assert_eq!(in_vain.destination.to_string(), "internet/x.example");
+    relay.end(in_vain, Outcome::Elsewhere).await;
+    let again = relay.attempt().await;
+    assert_eq!(again.destination.to_string(), "a/x.example");
+    relay.end(again, answered(&[(1, Fate::Delivered)])).await;
+    relay.end(slow, answered(&[(0, Fate::Delivered)])).await;
+    relay.until_empty().await;
+    relay.no_attempt().await;
+    relay.stop().await;
+}
+
+/// A way opens while its recipient is under way by another one, and a place is kept there for the time after: it is gone
+/// once the recipient was taken, and so is the message.
+#[tokio::test]
+async fn a_place_that_nobody_needs_any_more_is_gone_with_the_message() {
+    let folder = tempfile::tempdir().unwrap();
+    let rate_max = Some("1/10m".parse().unwrap());
+    let limited = OutboundConnector { rate_max, ..connector("a", "x.example") };
+    let shape = Shape { further: vec![limited], ..Shape::default() };
+    let mut relay = Relay::start(folder.path(), &clock(), shape);
+    delivered(&mut relay, "r@x.example", "a").await;
+    delivered(&mut relay, "r@x.example", "internet").await;
+    relay.advance(9 * MINUTE);
+    relay.accept("a@a.example", &["one@x.example", "two@z.example", "three@y.example"]).await;
+    let mut all = [relay.attempt().await, relay.attempt().await, relay.attempt().await];
+    all.sort_by(|one, two| one.destination.cmp(&two.destination));
+    let [by_x, by_y, by_z] = all;
+    assert_eq!(by_x.destination.to_string(), "internet/x.example");
+    relay.end(by_x, answered(&[(0, Fate::Deferred)])).await;
+    relay.end(by_y, answered(&[(2, Fate::Deferred)])).await;
+    relay.until("two that rest", |it| (it.resting, it.in_flight) == (2, 1)).await;
+    let at = |name: &str| Selection { destination: Some(name.into()), ..Selection::default() };
+    relay.queue.retry(at("internet/x.example")).await.unwrap();
+    let under_way = relay.attempt().await;
+    // `a` opens, and whoever looks for the ways of the message finds that it goes there when its time comes.
+    relay.advance(MINUTE);
+    relay.end(by_z, Outcome::Elsewhere).await;
+    let by_z = relay.attempt().await;
+    assert_eq!(by_z.destination.to_string(), "internet/z.example");
+    relay.end(by_z, answered(&[(1, Fate::Delivered)])).await;
+    relay.until("a place that is kept", |it| (it.resting, it.in_flight) == (2, 1)).await;
+    relay.end(under_way, answered(&[(0, Fate::Delivered)])).await;
+    relay.until("nothing is under way", |it| it.in_flight == 0).await;
+    relay.queue.retry(at("internet/y.example")).await.unwrap();
+    let last = relay.attempt().await;
+    relay.end(last, answered(&[(2, Fate::Delivered)])).await;
+    relay.until_empty().await;
+    relay.metric("chasqui_queue_missing_total 0");
+    relay.stop().await;
+}
+
+/// What an attempt held is counted as tried, whatever has filled meanwhile: else it would never be given up.
+#[tokio::test]
+async fn a_try_counts_though_the_ways_have_changed() {
+    let folder = tempfile::tempdir().unwrap();
+    let rate_max = Some("1/1h".parse().unwrap());
+    let limited = OutboundConnector { rate_max, ..connector("a", "x.example") };
+    let shape = Shape { further: vec![limited], ..Shape::default() };
+    let mut relay = Relay::start(folder.path(), &clock(), shape);
+    let id = relay.accept("a@a.example", &["one@y.example", "two@y.example"]).await;
+    let attempt = relay.attempt().await;
+    delivered(&mut relay, "r@x.example", "a").await;
+    delivered(&mut relay, "r@x.example", "internet").await;
+    let held = Some([1].into());
+    relay.tell(AttemptEnd { held, ..end_of(attempt, unreachable()) }).await;
+    relay.until("it rests", |it| (it.resting, it.in_flight) == (1, 0)).await;
+    let tries = |state: &spool::RecipientState| match state {
+        spool::RecipientState::Waiting { tries, .. } => *tries,
+        spool::RecipientState::Settled { .. } => 99,
+    };
+    let stored = relay.spool.load(id).await.unwrap();
+    assert_eq!(stored.recipients.iter().map(tries).collect::<Vec<_>>(), [0, 1]);
     relay.stop().await;
 }
 

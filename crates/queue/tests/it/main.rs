@@ -226,6 +226,7 @@ fn end_of(attempt: Attempt, outcome: Outcome) -> AttemptEnd {
     AttemptEnd {
         attempt,
         outcome,
+        held: None,
         is_further: false,
         connect_wait: Duration::from_millis(30),
         transmit_wait: Duration::from_millis(70),

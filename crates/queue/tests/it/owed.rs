@@ -91,17 +91,19 @@ async fn a_report_does_not_wait_for_ever() {
     until_owed(&relay, id, 10).await;
     relay.advance(16 * MINUTE);
     take(&relay, &attempt, 10..11).await;
+    // The queue may learn of the tenth, which is written, only now.
     let report = relay.attempt().await;
-    assert_eq!(relayed(&relay, &report).await, 11);
+    let early = relayed(&relay, &report).await;
+    assert!(early == 10 || early == 11, "{early}");
     relay.end(report, answered(&[(0, Fate::Delivered)])).await;
     take(&relay, &attempt, 11..12).await;
-    until_owed(&relay, id, 1).await;
+    until_owed(&relay, id, 12 - early).await;
     relay.no_attempt().await;
     let rest: Vec<_> = (12..RECIPIENTS).map(|place| (place, Fate::Delivered)).collect();
     let end = end_of(attempt, answered(&rest));
     relay.tell(AttemptEnd { is_further: true, ..end }).await;
     let report = relay.attempt().await;
-    assert_eq!(relayed(&relay, &report).await, 29);
+    assert_eq!(relayed(&relay, &report).await, 40 - early);
     relay.end(report, answered(&[(0, Fate::Delivered)])).await;
     relay.until_empty().await;
     relay.stop().await;

@@ -183,7 +183,7 @@ impl Schedule {
         let key = self.leaving.pop_front(&mut self.entries)?;
         let entry = &mut self.entries[key];
         // Nothing of it is under way, and it is settled by the ways of now.
-        (entry.at, entry.ways) = (At::Settling, self.ways);
+        (entry.at, entry.ways) = (At::Settling, self.ways.now());
         let place = &self.places[entry.place];
         let why = if entry.is_cancelled() {
             Why::Cancelled
@@ -248,6 +248,16 @@ impl Schedule {
             }
             self.remove(key);
         }
+    }
+
+    /// Whether something of a message is in the list of those that leave.
+    pub fn is_leaving(&self, id: MessageId) -> bool {
+        self.chain(id).any(|key| self.entries[key].at == At::Leaving)
+    }
+
+    /// Whether all that is there of a message is with delivery or the spool.
+    pub fn is_all_in_other_hands(&self, id: MessageId) -> bool {
+        self.chain(id).all(|key| self.entries[key].at.is_in_other_hands())
     }
 
     /// How many entries a message has.

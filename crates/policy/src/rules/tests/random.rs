@@ -241,7 +241,7 @@ fn said(judgement: &Judgement) -> Said {
         routes: judgement.routes.iter().map(|it| it.as_ref().map(text)).collect(),
         class: judgement.class.as_deref().map(str::to_owned),
         held_by: judgement.held.as_deref().and_then(|it| it.split('`').nth(1)).map(str::to_owned),
-        certify: judgement.certify,
+        certify: judgement.certify.is_some(),
         added: addresses(&judgement.added),
         copies: addresses(&judgement.copies),
         edited: edited.collect(),
