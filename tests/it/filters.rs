@@ -343,26 +343,28 @@ fn rspamd_refuses_marks_and_adds() {
     assert!(text.contains("\r\nX-Spam: Yes\r\n"), "{text}");
 }
 
-/// The real opendkim signs as a milter, and its signature holds when the mail arrives.
+/// The real opendkim signs as a milter, as mail comes in or before it leaves, and its signature holds when it arrives.
 #[test]
 fn what_opendkim_signs_arrives_with_a_signature_that_holds() {
     let key = fs::read_to_string(corpus_folder().join("keys/rsa.pkcs8.base64")).expect("a key");
     let key = format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n", key.trim());
     let daemon = opendkim(Signer { domain: "sender.example", selector: "rsa", key: &key });
-    let sink = Sink::start();
     let address = format!("inet:{}", daemon.address);
-    let relay = Relay::start(with_filter(&sink, "milter", &address, ""));
     let letter =
         b"From: a@sender.example\r\nTo: b@x.example\r\nSubject: one\r\n folded\r\n\r\nBody.\r\n";
-    // Two in one session, which the milter has one connection for.
-    let mut session = relay.session();
-    for count in 1..=2 {
-        let reply = session.deliver("a@sender.example", &["b@x.example"], letter);
-        assert_eq!(reply.code, 250, "{reply:?}");
-        let content = sink.wait_accepted(count).remove(count - 1).content;
-        let text = String::from_utf8_lossy(&content);
-        assert_eq!(text.matches("DKIM-Signature: ").count(), 1, "{text}");
-        assert!(text.contains("d=sender.example;") && text.contains("s=rsa;"), "{text}");
-        assert_eq!(verify(&content), [true], "{text}");
+    for stages in ["", LEAVING] {
+        let sink = Sink::start();
+        let relay = Relay::start(with_filter(&sink, "milter", &address, stages));
+        // Two in one session, which the milter has one connection for.
+        let mut session = relay.session();
+        for count in 1..=2 {
+            let reply = session.deliver("a@sender.example", &["b@x.example"], letter);
+            assert_eq!(reply.code, 250, "{reply:?}");
+            let content = sink.wait_accepted(count).remove(count - 1).content;
+            let text = String::from_utf8_lossy(&content);
+            assert_eq!(text.matches("DKIM-Signature: ").count(), 1, "{stages} {text}");
+            assert!(text.contains("d=sender.example;") && text.contains("s=rsa;"), "{text}");
+            assert_eq!(verify(&content), [true], "{stages} {text}");
+        }
     }
 }

@@ -96,6 +96,30 @@ fn with_id<'a>(received: &'a [Received], id: &str) -> Vec<&'a Received> {
     received.iter().filter(|message| message.id().as_deref() == Some(id)).collect()
 }
 
+/// What is tried is the mail that would leave: with its return path, and its header as rules make it.
+#[test]
+fn a_trial_goes_out_as_mail_would() {
+    let (folder, sink) = (tempfile::tempdir().expect("a folder"), Sink::start());
+    let rule = "name = \"mark\"\nthen = { add_header = [{ name = \"X-Mark\", value = \"seen\" }] }";
+    let settings = settings_with_return_paths(folder.path(), &sink, "srs").push("rule", rule);
+    let mut relay = Relay::start(settings);
+    let test = ["connector", "test", "dest", "--from", "ana@sender.example", "--to"];
+    let test = [&test[..], &["bo@dest.example", "--probe"]].concat();
+    let check = |count: usize, text: &str| {
+        let probe = sink.wait_accepted(count).remove(count - 1);
+        assert!(probe.sender.starts_with("SRS0="), "{probe:?}");
+        assert!(text.contains("MAIL names <SRS0="), "{text}");
+        let content = String::from_utf8_lossy(&probe.content);
+        assert!(content.contains("From: <ana@sender.example>\r\n"), "{content}");
+        assert_eq!(content.matches("X-Mark: seen\r\n").count(), 1, "{content}");
+    };
+    check(1, &relay.cli(&test).succeeded());
+    relay.cli(&["connector", "disable", "dest", "--yes"]).succeeded();
+    check(2, &relay.cli(&test).succeeded());
+    relay.terminate();
+    check(3, &relay.cli(&test).succeeded());
+}
+
 /// SRS: the envelope alone is rewritten, a bounce finds its sender from anywhere, and what nobody made leads nowhere.
 #[test]
 fn a_bounce_to_a_rewritten_sender_goes_to_the_sender() {

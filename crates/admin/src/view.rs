@@ -108,7 +108,7 @@ pub struct Queue {
     pub messages: u64,
     /// Of these, the message-destination pairs that may go now.
     pub ready: u64,
-    /// Those that rest until a later try.
+    /// Those that rest until a later try, and those that are held.
     pub resting: u64,
     /// Those being tried now.
     pub in_flight: u64,

@@ -251,13 +251,14 @@ impl Reloading {
             clock: self.clock.clone(),
             resolver: self.resolver.clone(),
             signing: self.signing.clone(),
+            return_paths: self.return_paths.clone(),
         };
         if trial.action.is_none() {
             let policy = self.policy.hold();
             let connector = tryout::find(policy.router.connectors(), &name)?;
             if connector.enabled {
                 let keys = (self.handshakes.clone(), self.logins.clone());
-                return bench.run((&policy.router, connector), keys, &wish).await;
+                return bench.run((&policy, connector), keys, &wish).await;
             }
         }
         let file = self.file()?.to_owned();

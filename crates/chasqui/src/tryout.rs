@@ -4,10 +4,11 @@ use std::path::Path;
 
 use admin::Failure;
 use admin::view::{Edit, Trial, TrialStep, Tried};
+use auth::ReturnPaths;
 use delivery::{Handshakes, Logins, Report, Signing, Step, Tester};
-use mail::Domain;
-use policy::Router;
+use mail::{Directions, Domain, Recipient};
 use policy::config::OutboundConnector;
+use policy::{Admission, Policy, Protection, Router};
 use resolver::Resolver;
 use settings::Settings;
 use telemetry::Registry;
@@ -15,25 +16,27 @@ use units::Clock;
 
 use crate::random::random;
 use crate::refused::{blocking, not_edited, not_loaded, unusable};
-use crate::{given, look, signing};
+use crate::{decisions, given, look, return_paths, signing, trial};
 
 /// What every trial needs.
+#[derive(Clone)]
 pub(crate) struct Bench {
     pub(crate) hostname: Domain,
     pub(crate) clock: Clock,
     pub(crate) resolver: Resolver,
     pub(crate) signing: Signing,
+    pub(crate) return_paths: ReturnPaths,
 }
 
 impl Bench {
-    /// Tries `connector` with these keys.
+    /// Tries `connector` with these keys, for mail that `policy` decides about.
     pub(crate) async fn run(
         &self,
-        (router, connector): (&Router, &OutboundConnector),
+        (policy, connector): (&Policy, &OutboundConnector),
         (handshakes, logins): (Handshakes, Logins),
         wish: &delivery::Trial,
     ) -> Result<Tried, Failure> {
-        let destination = router.by(connector, &wish.recipient).map_err(|error| {
+        let destination = policy.router.by(connector, &wish.recipient).map_err(|error| {
             Failure::wrong(error.to_string(), "name a recipient with a domain in `to`")
         })?;
         let tester = Tester {
@@ -44,8 +47,12 @@ impl Bench {
             handshakes,
             logins,
             signing: Some(self.signing.clone()),
+            return_paths: self.return_paths.clone(),
         };
-        let report = tester.run(connector, &destination, wish).await;
+        let letter = tester.letter(&connector.name, wish);
+        let directions = directions(policy, wish, &letter);
+        let letter = delivery::Letter { directions, ..letter };
+        let report = tester.run(connector, &destination, (wish, &letter)).await;
         tracing::info!(connector = connector.name, verdict = %report.verdict, "connector tried");
         Ok(view(&connector.name, report))
     }
@@ -53,21 +60,50 @@ impl Bench {
     /// Tries the connector called `name` of `settings`, be it enabled or not, with what they say.
     pub(crate) async fn run_of(
         &self,
-        settings: Settings,
+        mut settings: Settings,
         name: &str,
         wish: &delivery::Trial,
     ) -> Result<Tried, Failure> {
-        let found = find(&settings.outbound, name)?;
-        let connector = OutboundConnector { enabled: true, ..found.clone() };
+        find(&settings.outbound, name)?;
+        let named = settings.outbound.iter_mut().filter(|it| it.name == name);
+        named.for_each(|it| it.enabled = true);
+        let connector = find(&settings.outbound, name)?.clone();
         let (clock, only) = (self.clock.clone(), vec![connector.clone()]);
+        let hostname = self.hostname.clone();
         let opened = blocking(move || -> anyhow::Result<_> {
             let keys = (Handshakes::open(&settings.tls, &only)?, Logins::open(&only, &clock)?);
-            Ok((Router::new(only)?, keys))
+            // Where rules are wrong they change nothing; the connector is tried all the same.
+            let policy = if let Ok(policy) = decisions::policy(&settings, &hostname) {
+                policy
+            } else {
+                let router = Router::new(only)?.with_hostname(hostname);
+                Policy::new(Admission::new(Vec::new()), router)
+            };
+            Ok((policy, keys, return_paths::open(&settings)?))
         });
-        let (router, keys) = opened.await?.map_err(|error| unusable(&error))?;
-        let router = router.with_hostname(self.hostname.clone());
-        self.run((&router, &connector), keys, wish).await
+        let (policy, keys, return_paths) = opened.await?.map_err(|error| unusable(&error))?;
+        let bench = Self { return_paths, ..self.clone() };
+        bench.run((&policy, &connector), keys, wish).await
     }
+}
+
+/// What would change in a message of `wish` when it leaves.
+fn directions(
+    policy: &Policy,
+    wish: &delivery::Trial,
+    letter: &delivery::Letter,
+) -> Option<Box<Directions>> {
+    let message = trial::Trial {
+        client: None,
+        listener: "",
+        connector: "",
+        sender: wish.sender.clone(),
+        recipients: vec![Recipient::from(wish.recipient.clone())],
+        header: letter.content.to_vec(),
+        // Nothing is looked up for it.
+        protection: Some(Protection::Open),
+    };
+    message.decide(policy).directions
 }
 
 /// Tries a connector of the settings in `file`, while no relay runs.
@@ -83,7 +119,8 @@ pub(crate) async fn of_file(file: &Path, name: &str, trial: Trial) -> Result<Tri
     let (clock, registry) = (Clock::system(), Registry::new());
     let signing = signing::open(&settings, &clock, &registry)
         .map_err(|error| Failure::wrong(format!("{error:#}"), "correct `[[dkim]]`"))?;
-    let bench = Bench { hostname, clock, resolver, signing };
+    let return_paths = ReturnPaths::default();
+    let bench = Bench { hostname, clock, resolver, signing, return_paths };
     bench.run_of(settings, name, &wish).await
 }
 

@@ -44,4 +44,4 @@ pub use login::{LoginError, Logins};
 pub use service::{Parts, run};
 pub use signing::Signing;
 pub use trail::{Step, Verdict};
-pub use trial::{Report, Tester, Trial};
+pub use trial::{Letter, Report, Tester, Trial};

@@ -1,9 +1,8 @@
 //! The address in MAIL under which a message leaves.
 
 use auth::ReturnPaths;
-use mail::{MessageId, ReversePath, Timestamp};
+use mail::{Directions, MessageId, ReversePath, Timestamp};
 use policy::config::{OutboundConnector, ReturnPath};
-use spool::Stored;
 
 /// How many recipients one transaction has at most.
 pub(crate) fn recipients_max(connector: &OutboundConnector) -> usize {
@@ -18,14 +17,13 @@ pub(crate) fn recipients_max(connector: &OutboundConnector) -> usize {
 
 /// Who stands in MAIL where a message goes to the recipients at these places of its envelope.
 pub(crate) fn of(
-    (id, stored): (MessageId, &Stored),
+    (id, sender, directions): (MessageId, &ReversePath, Option<&Directions>),
     places: &[usize],
     (connector, paths): (&OutboundConnector, &ReturnPaths),
     now: Timestamp,
 ) -> ReversePath {
-    let envelope = &stored.envelope;
     // Reports stay without a sender (RFC 5321 §4.5.5).
-    if let Some(sender) = envelope.sender.address() {
+    if let Some(sender) = sender.address() {
         let place = places.first().and_then(|place| u32::try_from(*place).ok()).unwrap_or_default();
         let rewritten = match connector.return_path {
             ReturnPath::Keep => None,
@@ -40,6 +38,6 @@ pub(crate) fn of(
             None => {}
         }
     }
-    let other = envelope.directions.as_ref().and_then(|it| it.sender.clone());
-    other.map_or_else(|| envelope.sender.clone(), ReversePath::Address)
+    let other = directions.and_then(|it| it.sender.clone());
+    other.map_or_else(|| sender.clone(), ReversePath::Address)
 }

@@ -7,7 +7,12 @@ mod words;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mail::{Address, BodyType, Destination, Recipient, ReversePath, Timestamp, Wishes};
+use auth::ReturnPaths;
+use bytes::Bytes;
+use mail::{
+    Address, BodyType, Destination, Directions, MessageId, Recipient, ReversePath, Timestamp,
+    Wishes,
+};
 use policy::config::{OutboundConnector, Timeouts};
 use resolver::{Dice, Resolver};
 use smtp_session::client::{Outgoing, envelope_commands};
@@ -24,6 +29,7 @@ use crate::means::Means;
 use crate::metrics::{ConnectorMetrics, Metrics};
 use crate::open::{Opened, Opener};
 use crate::rests::Rests;
+use crate::return_path;
 use crate::signing::{Desk, Signing};
 use crate::trail::{Step, Trail, Verdict};
 
@@ -51,6 +57,8 @@ pub struct Tester {
     pub logins: Logins,
     /// Who signs the small message, if anybody does.
     pub signing: Option<Signing>,
+    /// Who stands in MAIL in place of the sender, where the connector wants it.
+    pub return_paths: ReturnPaths,
 }
 
 /// What is tried.
@@ -62,6 +70,15 @@ pub struct Trial {
     pub recipient: Address,
     /// Whether a small message is sent in the end.
     pub probe: bool,
+}
+
+/// The small message, and what was decided about it.
+#[derive(Clone, Debug)]
+pub struct Letter {
+    /// Its content, as if it had come in.
+    pub content: Bytes,
+    /// What changes when it leaves; none if nothing does.
+    pub directions: Option<Box<Directions>>,
 }
 
 /// What came of it.
@@ -81,7 +98,7 @@ impl Tester {
         &self,
         connector: &OutboundConnector,
         destination: &Destination,
-        trial: &Trial,
+        (trial, letter): (&Trial, &Letter),
     ) -> Report {
         let connector = hurried(connector);
         let begun = self.clock.now();
@@ -104,6 +121,9 @@ impl Tester {
             desk: &Desk::new(self.signing.clone()),
             trail: &trail,
             trial,
+            letter,
+            id: MessageId::new(self.clock.unix_millis(), means.dice.roll().into()),
+            return_paths: &self.return_paths,
         };
         let is_wanted = |name: &&str| match *name {
             "probe" => trial.probe,
@@ -161,6 +181,10 @@ struct Walk<'a> {
     desk: &'a Desk,
     trail: &'a Trail,
     trial: &'a Trial,
+    letter: &'a Letter,
+    /// What the small message is called, in return paths and in the log.
+    id: MessageId,
+    return_paths: &'a ReturnPaths,
 }
 
 impl Walk<'_> {
@@ -262,7 +286,10 @@ impl Walk<'_> {
         for (line, (step, wait, advice)) in lines.iter().zip(steps) {
             match opened.hello.command(line, wait.as_duration()).await {
                 Ok(reply) if reply.is_success() => {
-                    self.trail.note(step, Verdict::Pass, &reply.to_string());
+                    let other = Some(&outgoing.sender).filter(|it| **it != self.trial.sender);
+                    let other = other.filter(|_| step == "mail");
+                    let other = other.map(|it| format!("; MAIL names {it}")).unwrap_or_default();
+                    self.trail.note(step, Verdict::Pass, &format!("{reply}{other}"));
                 }
                 Ok(reply) => {
                     let advice = if reply.is_permanent() { advice } else { words::LATER };
@@ -292,16 +319,19 @@ impl Walk<'_> {
 
     fn outgoing(&self, octets: u64) -> Outgoing {
         let Trial { sender, recipient, .. } = self.trial;
+        let now = Timestamp::from_millis(self.means.clock.unix_millis());
+        let mailed = (self.id, sender, self.letter.directions.as_deref());
+        let sender = return_path::of(mailed, &[0], (self.connector, self.return_paths), now);
         let is_wide =
             !recipient.is_ascii() || sender.address().is_some_and(|address| !address.is_ascii());
         Outgoing {
-            sender: sender.clone(),
+            sender,
             recipients: vec![Recipient::from(recipient.clone())],
             octets,
             body_type: if is_wide { BodyType::EightBitMime } else { BodyType::SevenBit },
             needs_smtputf8: is_wide,
             wishes: Box::new(Wishes::default()),
-            now: Timestamp::from_millis(self.means.clock.unix_millis()),
+            now,
         }
     }
 

@@ -46,7 +46,7 @@ fn text(status: &Status) -> String {
     let oldest =
         queue.oldest_seconds.map_or(String::new(), |age| format!(", oldest {}", output::span(age)));
     lines.push(format!(
-        "queue      {} messages for {} destinations: {} ready, {} in flight, {} resting{oldest}",
+        "queue      {} messages for {} destinations: {} ready, {} in flight, {} resting or held{oldest}",
         queue.messages, queue.destinations, queue.ready, queue.in_flight, queue.resting,
     ));
     for channel in &status.channels {
@@ -112,7 +112,7 @@ mod tests {
              health     refuses mail: no space left\n\
              listener   smtp on 127.0.0.1:25\n\
              spool      2 messages, 1.5 KiB in /spool; bodies by io-uring\n\
-             queue      2 messages for 0 destinations: 0 ready, 0 in flight, 0 resting, oldest 5s\n\
+             queue      2 messages for 0 destinations: 0 ready, 0 in flight, 0 resting or held, oldest 5s\n\
              channel    accepted 1/8\n\
              inbound    acme: 0 connections, 3 of 9 messages and 0 recipients today\n\
              refusing   message_rate of smtp: last 3s ago, 12 times since the start"

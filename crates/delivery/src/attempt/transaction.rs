@@ -121,12 +121,12 @@ impl Sending<'_> {
     }
 
     fn outgoing(&self, batch: &[usize]) -> Outgoing {
-        let stored = &self.message.stored;
-        let envelope = &stored.envelope;
+        let envelope = &self.message.stored.envelope;
         let now = Timestamp::from_millis(self.shared.clock.unix_millis());
         let way = (self.connector, &self.shared.return_paths);
+        let mailed = (self.attempt.id, &envelope.sender, envelope.directions.as_deref());
         Outgoing {
-            sender: return_path::of((self.attempt.id, stored), batch, way, now),
+            sender: return_path::of(mailed, batch, way, now),
             recipients: batch
                 .iter()
                 .filter_map(|place| envelope.recipients.get(*place).cloned())

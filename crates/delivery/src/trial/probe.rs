@@ -1,11 +1,12 @@
 //! A small message that is really sent.
 
 use bytes::Bytes;
-use mail::{Fate, MessageId, Notify, Ret, Timestamp};
+use mail::header::apply;
+use mail::{Fate, Notify, Ret, Timestamp};
 use policy::config::Protocol;
 use smtp_session::client::Transaction;
 
-use super::{Walk, words};
+use super::{Letter, Tester, Trial, Walk, words};
 use crate::attempt::transaction::timeouts;
 use crate::body::Body;
 use crate::connection::Connection;
@@ -15,7 +16,8 @@ use crate::trail::Verdict;
 impl Walk<'_> {
     /// Sends one, and asks for a report of its delivery where the host promises reports.
     pub(super) async fn probe(&self, connection: &mut Connection) {
-        let content = self.content();
+        let edits = self.letter.directions.as_ref().map_or(&[][..], |it| &it.edits);
+        let content = Bytes::from(apply(&self.letter.content, edits));
         let signatures = self.signatures(content.clone()).await;
         let octets = content.len() + signatures.len();
         let mut outgoing = self.outgoing(u64::try_from(octets).unwrap_or(u64::MAX));
@@ -51,29 +53,29 @@ impl Walk<'_> {
 
     /// The fields that a delivery would put on top.
     async fn signatures(&self, content: Bytes) -> Bytes {
-        let millis = self.means.clock.unix_millis();
-        let id = MessageId::new(millis, self.means.dice.roll().into());
-        let now = Timestamp::from_millis(millis);
+        let now = Timestamp::from_millis(self.means.clock.unix_millis());
         // What is in memory can be read.
-        self.desk.signatures(id, Body::of(content), now).await.unwrap_or_default()
+        self.desk.signatures(self.id, Body::of(content), now).await.unwrap_or_default()
     }
+}
 
-    fn content(&self) -> Bytes {
-        let (hostname, millis) = (&self.means.hostname, self.means.clock.unix_millis());
+impl Tester {
+    /// The message that `trial` sends by `connector`; nothing is decided about it yet.
+    pub fn letter(&self, connector: &str, trial: &Trial) -> Letter {
+        let (hostname, millis) = (&self.hostname, self.clock.unix_millis());
         let now = Timestamp::from_millis(millis);
         let postmaster = format!("postmaster@{hostname}");
-        let sender = self.trial.sender.address().map_or(&*postmaster, |address| address.as_str());
-        let (name, lot) = (&self.connector.name, self.means.dice.roll());
-        let recipient = self.trial.recipient.as_str();
-        let text = format!(
+        let sender = trial.sender.address().map_or(&*postmaster, |address| address.as_str());
+        let (recipient, lot) = (trial.recipient.as_str(), self.seed);
+        let content = format!(
             "Date: {}\r\nFrom: <{sender}>\r\nTo: <{recipient}>\r\n\
-             Subject: Probe of outbound connector {name}\r\n\
+             Subject: Probe of outbound connector {connector}\r\n\
              Message-ID: <probe-{millis:x}-{lot:x}@{hostname}>\r\nAuto-Submitted: auto-generated\r\n\
              MIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n\
-             An operator of {hostname} tries whether mail leaves by the connector {name}.\r\n\
+             An operator of {hostname} tries whether mail leaves by the connector {connector}.\r\n\
              Nothing needs to be done.\r\n",
             now.rfc5322()
         );
-        text.into()
+        Letter { content: content.into(), directions: None }
     }
 }
