@@ -3,6 +3,7 @@
 //! Nothing here uses the product's own crates, so that a mistake in them cannot hide itself.
 
 pub(crate) mod accounts;
+pub(crate) mod application;
 pub(crate) mod disk;
 pub(crate) mod dns;
 pub(crate) mod dovecot;

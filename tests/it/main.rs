@@ -13,6 +13,8 @@
 mod harness;
 
 #[cfg(test)]
+mod applications;
+#[cfg(test)]
 mod bound_logins;
 #[cfg(test)]
 mod client_certificates;

@@ -1,4 +1,5 @@
-//! The return paths of mail that leaves under a domain of ours, and the senders to whom its bounces go.
+//! Addresses of ours that mail comes back to: return paths, whose bounces go to senders, and those that people reply to
+//! in threads of applications.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -6,22 +7,40 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
-use mail::{Address, MessageId, Timestamp};
+use mail::{Address, MessageId, ThreadName, Timestamp};
 
 use crate::dns::a_labels;
 use crate::secret_file::{self, Unusable};
 use crate::srs::{ReverseError, RewriteError, Srs};
+use crate::threads::{ForgedThread, Thread, Threads};
 use crate::token::{SecretError, Secrets};
 use crate::verp::{About, Verp};
 
 const DAY: Duration = Duration::from_hours(24);
 
-/// Makes return paths and reads them. Cheap to clone; all clones see a change at once. Without secrets it makes none.
+/// Makes such addresses and reads them. Cheap to clone; all clones see a change at once. Without secrets it makes none.
 #[derive(Clone, Debug, Default)]
 pub struct ReturnPaths(Arc<ArcSwapOption<Ready>>);
 
+/// What is to be made.
+#[derive(Clone, Debug, Default)]
+pub struct Wanted<'a> {
+    /// The domain of return paths; without one there are none.
+    pub domain: Option<&'a str>,
+    /// How long bounces come back.
+    pub age_max: Duration,
+    /// The addresses of applications, by their names.
+    pub applications: Vec<(Box<str>, Address)>,
+}
+
 #[derive(Debug)]
 struct Ready {
+    paths: Option<Paths>,
+    threads: Threads,
+}
+
+#[derive(Debug)]
+struct Paths {
     domain: String,
     srs: Srs,
     verp: Verp,
@@ -82,21 +101,26 @@ impl ReturnPaths {
     ///
     /// # Errors
     /// What is wrong with the domain or the file.
-    pub fn open(domain: &str, file: &Path, age_max: Duration) -> Result<Self, ReturnPathsError> {
-        let labels = a_labels(domain).filter(|it| it.contains('.'));
-        let domain = labels.ok_or_else(|| ReturnPathsError::Domain(domain.to_owned()))?;
+    pub fn open(wanted: &Wanted<'_>, file: &Path) -> Result<Self, ReturnPathsError> {
+        let known = |domain: &str| {
+            let labels = a_labels(domain).filter(|it| it.contains('.'));
+            labels.ok_or_else(|| ReturnPathsError::Domain(domain.to_owned()))
+        };
+        let domain = wanted.domain.map(known).transpose()?;
         let octets = secret_file::read(file).map_err(|unusable| unusable_file(file, unusable))?;
         let lines = octets.split(|octet| *octet == b'\n').map(<[u8]>::trim_ascii);
         let lines: Vec<_> = lines.filter(|line| !line.is_empty()).collect();
         let secrets = Secrets::new(&lines)
             .map_err(|source| ReturnPathsError::Secret { file: file.to_owned(), source })?;
-        let days = age_max.as_secs().div_ceil(DAY.as_secs());
-        let ready = Ready {
-            srs: Srs::new(secrets.clone(), &domain, u16::try_from(days).unwrap_or(u16::MAX)),
-            verp: Verp::new(secrets, &domain, age_max),
+        let days = wanted.age_max.as_secs().div_ceil(DAY.as_secs());
+        let days = u16::try_from(days).unwrap_or(u16::MAX);
+        let paths = domain.map(|domain| Paths {
+            srs: Srs::new(secrets.clone(), &domain, days),
+            verp: Verp::new(secrets.clone(), &domain, wanted.age_max),
             domain,
-        };
-        Ok(Self(Arc::new(ArcSwapOption::from_pointee(ready))))
+        });
+        let threads = Threads::new(secrets, &wanted.applications);
+        Ok(Self(Arc::new(ArcSwapOption::from_pointee(Ready { paths, threads }))))
     }
 
     /// Uses what `other` was opened with from now on, as do all clones.
@@ -110,8 +134,8 @@ impl ReturnPaths {
     /// When there can be none; the mail goes with the return path that it has.
     pub fn srs(&self, sender: &Address, now: Timestamp) -> Result<Address, RewriteError> {
         let ready = self.0.load();
-        let ready = ready.as_ref().ok_or(RewriteError::NoSecret)?;
-        address(&ready.srs.forward(sender.as_str(), now)?)
+        let paths = ready.as_ref().and_then(|ready| ready.paths.as_ref());
+        address(&paths.ok_or(RewriteError::NoSecret)?.srs.forward(sender.as_str(), now)?)
     }
 
     /// The return path by which bounces find `sender` and say what they are about (VERP); where that is too long,
@@ -126,9 +150,10 @@ impl ReturnPaths {
         now: Timestamp,
     ) -> Result<Address, RewriteError> {
         let ready = self.0.load();
-        let ready = ready.as_ref().ok_or(RewriteError::NoSecret)?;
-        match ready.verp.forward(sender.as_str(), about) {
-            Err(RewriteError::TooLong) => address(&ready.srs.forward(sender.as_str(), now)?),
+        let paths = ready.as_ref().and_then(|ready| ready.paths.as_ref());
+        let paths = paths.ok_or(RewriteError::NoSecret)?;
+        match paths.verp.forward(sender.as_str(), about) {
+            Err(RewriteError::TooLong) => address(&paths.srs.forward(sender.as_str(), now)?),
             rewritten => address(&rewritten?),
         }
     }
@@ -143,16 +168,17 @@ impl ReturnPaths {
         now: Timestamp,
     ) -> Result<Option<Origin>, ReverseError> {
         let ready = self.0.load();
-        let Some(ready) = ready.as_ref() else { return Ok(None) };
+        let paths = ready.as_ref().and_then(|ready| ready.paths.as_ref());
+        let Some(paths) = paths else { return Ok(None) };
         let domain = recipient.as_str().rsplit_once('@').map_or("", |(_, domain)| domain);
-        let is_ours = domain.eq_ignore_ascii_case(&ready.domain)
-            || (!domain.is_ascii() && a_labels(domain).as_deref() == Some(&ready.domain));
+        let is_ours = domain.eq_ignore_ascii_case(&paths.domain)
+            || (!domain.is_ascii() && a_labels(domain).as_deref() == Some(&paths.domain));
         if !is_ours {
             return Ok(None);
         }
         let local = recipient.local_part();
-        let read = match ready.verp.reverse(local, now) {
-            Err(ReverseError::NotOurs) => ready.srs.reverse(local, now).map(|text| (text, None)),
+        let read = match paths.verp.reverse(local, now) {
+            Err(ReverseError::NotOurs) => paths.srs.reverse(local, now).map(|text| (text, None)),
             read => read.map(|(text, about)| (text, Some(about))),
         };
         match read {
@@ -164,6 +190,19 @@ impl ReturnPaths {
                 Ok(Some(Origin { sender, about }))
             }
         }
+    }
+
+    /// The address by which replies find a thread of `application`; none if nobody knows the application.
+    pub fn thread_address(&self, application: &str, thread: &ThreadName) -> Option<Address> {
+        self.0.load().as_ref()?.threads.address(application, thread)
+    }
+
+    /// The thread, or the application, that an address stands for, if it does.
+    ///
+    /// # Errors
+    /// When it looks like one and is none.
+    pub fn thread(&self, recipient: &Address) -> Result<Option<Thread>, ForgedThread> {
+        self.0.load().as_ref().map_or(Ok(None), |ready| ready.threads.read(recipient))
     }
 }
 
@@ -199,7 +238,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let open = |text: &str| {
             let file = secrets(folder.path(), text, 0o640);
-            ReturnPaths::open("Alias.example", &file, 21 * DAY).unwrap()
+            let age_max = 21 * DAY;
+            let wanted = Wanted { domain: Some("Alias.example"), age_max, ..Wanted::default() };
+            ReturnPaths::open(&wanted, &file).unwrap()
         };
         let (old, new) = ("the first secret of all", "the second secret of all");
         let first = open(&format!("{old}\n"));
@@ -236,7 +277,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let open = |domain: &str, text: &str, mode: u32| {
             let file = secrets(folder.path(), text, mode);
-            telemetry::Causes(&ReturnPaths::open(domain, &file, DAY).unwrap_err()).to_string()
+            let wanted = Wanted { domain: Some(domain), age_max: DAY, ..Wanted::default() };
+            telemetry::Causes(&ReturnPaths::open(&wanted, &file).unwrap_err()).to_string()
         };
         for (domain, text, mode, words) in [
             ("a b", "sixteen octets are enough", 0o600, "`a b` is no domain for return paths"),
@@ -247,7 +289,7 @@ mod tests {
             let said = open(domain, text, mode);
             assert!(said.contains(words) && !said.contains("enough"), "{said}");
         }
-        let missing = ReturnPaths::open("alias.example", &folder.path().join("none"), DAY);
+        let missing = ReturnPaths::open(&Wanted::default(), &folder.path().join("none"));
         assert!(missing.unwrap_err().to_string().ends_with("none cannot be read"));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use delivery::{Handshakes, Logins, Wrong};
+use delivery::{Applications, Handshakes, Logins, Wrong};
 use settings::{Finding, Settings};
 use telemetry::Causes;
 use tls::client::Connectors;
@@ -55,6 +55,11 @@ pub(crate) fn findings(settings: &Settings) -> Vec<Finding> {
             let finding =
                 Finding::in_item("outbound", number, &error.key, Causes(&error.source).to_string());
             findings.push(finding.hint(error.hint()));
+        }
+        if let Err(error) = Applications::open(std::slice::from_ref(outbound), &Clock::system()) {
+            let key = format!("application.{}", error.key);
+            let finding = Finding::in_item("outbound", number, &key, error.words);
+            findings.push(finding.hint("see `application` in docs/reference/settings.md"));
         }
         if let Err(error) = Handshakes::look(outbound) {
             let finding =

@@ -9,7 +9,7 @@ use admin::view::{
     Changes, Connectors, Direction, DomainReport, Edit, ExportFormat, Reloaded, Run, Trial, Tried,
 };
 use auth::{ReturnPaths, Signer};
-use delivery::{Handshakes, Logins, Signing};
+use delivery::{Applications, Handshakes, Logins, Signing};
 use mail::Domain;
 use policy::{Live, Policy};
 use resolver::Resolver;
@@ -24,7 +24,7 @@ use crate::domains::{self, Known};
 use crate::files::{Failed, Files};
 use crate::metrics::Metrics;
 use crate::refused::{blocking, not_edited, not_loaded};
-use crate::tryout::{self, Bench};
+use crate::tryout::{self, Bench, Keys};
 use crate::{logins, look, return_paths};
 
 /// Sections and tables in them that take effect without a restart.
@@ -55,6 +55,7 @@ pub(crate) struct Reloading {
     pub(crate) policy: Live,
     pub(crate) handshakes: Handshakes,
     pub(crate) logins: Logins,
+    pub(crate) applications: Applications,
     pub(crate) return_paths: ReturnPaths,
     pub(crate) signing: Signing,
     pub(crate) files: Files,
@@ -71,6 +72,7 @@ struct Opened {
     policy: Policy,
     handshakes: Handshakes,
     logins: Logins,
+    applications: Applications,
     signer: Signer,
     return_paths: ReturnPaths,
 }
@@ -87,11 +89,13 @@ struct Opening {
 impl Opening {
     fn open(&self, settings: &Settings, policy: Policy) -> Result<Opened, Vec<Finding>> {
         let logins = Logins::open(&settings.outbound, &self.clock);
+        let applications = Applications::open(&settings.outbound, &self.clock);
         let signer = self.signer.reopened(&settings.mail_auth.signing, &settings.dkim);
         Ok(Opened {
             policy,
             handshakes: Handshakes::open(&settings.tls, &settings.outbound).map_err(of("tls"))?,
             logins: logins.map_err(of("outbound"))?,
+            applications: applications.map_err(of("outbound"))?,
             signer: signer.map_err(of("dkim"))?,
             return_paths: return_paths::open(settings).map_err(of("rewrite"))?,
         })
@@ -149,9 +153,10 @@ impl Reloading {
 
     /// The one place where other settings take effect.
     fn take(&self, settings: &Settings, opened: Opened) -> Reloaded {
-        let Opened { policy, handshakes, logins, signer, return_paths } = opened;
+        let Opened { policy, handshakes, logins, applications, signer, return_paths } = opened;
         self.handshakes.replace(&handshakes);
         self.logins.replace(&logins);
+        self.applications.replace(&applications);
         self.signing.replace(signer);
         self.return_paths.replace(&return_paths);
         // Last, so that no connector is used before what it needs is there.
@@ -257,7 +262,11 @@ impl Reloading {
             let policy = self.policy.hold();
             let connector = tryout::find(policy.router.connectors(), &name)?;
             if connector.enabled {
-                let keys = (self.handshakes.clone(), self.logins.clone());
+                let keys = Keys {
+                    handshakes: self.handshakes.clone(),
+                    logins: self.logins.clone(),
+                    applications: self.applications.clone(),
+                };
                 return bench.run((&policy, connector), keys, &wish).await;
             }
         }

@@ -5,7 +5,7 @@ use std::path::Path;
 use admin::Failure;
 use admin::view::{Edit, Trial, TrialStep, Tried};
 use auth::ReturnPaths;
-use delivery::{Handshakes, Logins, Report, Signing, Step, Tester};
+use delivery::{Applications, Handshakes, Logins, Report, Signing, Step, Tester};
 use mail::{Directions, Domain, Recipient};
 use policy::config::OutboundConnector;
 use policy::{Admission, Policy, Protection, Router};
@@ -28,12 +28,19 @@ pub(crate) struct Bench {
     pub(crate) return_paths: ReturnPaths,
 }
 
+/// What shows next hops who the relay is.
+pub(crate) struct Keys {
+    pub(crate) handshakes: Handshakes,
+    pub(crate) logins: Logins,
+    pub(crate) applications: Applications,
+}
+
 impl Bench {
     /// Tries `connector` with these keys, for mail that `policy` decides about.
     pub(crate) async fn run(
         &self,
         (policy, connector): (&Policy, &OutboundConnector),
-        (handshakes, logins): (Handshakes, Logins),
+        keys: Keys,
         wish: &delivery::Trial,
     ) -> Result<Tried, Failure> {
         let destination = policy.router.by(connector, &wish.recipient).map_err(|error| {
@@ -44,8 +51,9 @@ impl Bench {
             clock: self.clock.clone(),
             seed: random(),
             resolver: self.resolver.clone(),
-            handshakes,
-            logins,
+            handshakes: keys.handshakes,
+            logins: keys.logins,
+            applications: keys.applications,
             signing: Some(self.signing.clone()),
             return_paths: self.return_paths.clone(),
         };
@@ -71,7 +79,11 @@ impl Bench {
         let (clock, only) = (self.clock.clone(), vec![connector.clone()]);
         let hostname = self.hostname.clone();
         let opened = blocking(move || -> anyhow::Result<_> {
-            let keys = (Handshakes::open(&settings.tls, &only)?, Logins::open(&only, &clock)?);
+            let keys = Keys {
+                handshakes: Handshakes::open(&settings.tls, &only)?,
+                logins: Logins::open(&only, &clock)?,
+                applications: Applications::open(&only, &clock)?,
+            };
             // Where rules are wrong they change nothing; the connector is tried all the same.
             let policy = if let Ok(policy) = decisions::policy(&settings, &hostname) {
                 policy

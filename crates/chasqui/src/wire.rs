@@ -14,7 +14,7 @@ use admin::view;
 use anyhow::{Context, Result};
 use auth::ReturnPaths;
 use channel::{Receiver, Sender};
-use delivery::{Handshakes, Logins, Signing};
+use delivery::{Applications, Handshakes, Logins, Signing};
 use filters::Filters;
 use mail::{Accepted, Attempt, AttemptEnd, Domain};
 use policy::{Live, Policy};
@@ -207,6 +207,7 @@ fn delivery(
         resolver: common.resolver.clone(),
         handshakes: Handshakes::open(&settings.tls, &settings.outbound)?,
         logins: Logins::open(&settings.outbound, &common.clock)?,
+        applications: Applications::open(&settings.outbound, &common.clock)?,
         return_paths: common.return_paths.clone(),
         filters: Arc::clone(&common.filters),
         signing: Some(signing.clone()),
@@ -227,6 +228,7 @@ fn reloading(
         policy: common.policy.clone(),
         handshakes: delivery.handshakes.clone(),
         logins: delivery.logins.clone(),
+        applications: delivery.applications.clone(),
         return_paths: common.return_paths.clone(),
         signing,
         files: Files::new(server.certificates(), &delivery.handshakes),

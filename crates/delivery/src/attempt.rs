@@ -1,5 +1,6 @@
 //! One attempt: a message, a destination, an outcome per recipient.
 
+mod application;
 mod outcome;
 pub(crate) mod transaction;
 
@@ -8,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use channel::Sender;
-use mail::{Attempt, AttemptEnd, Fate, Outcome, RecipientOutcome, Reply};
+use mail::{Attempt, AttemptEnd, Envelope, Fate, Outcome, RecipientOutcome, Reply};
 use policy::Policy;
 use policy::config::OutboundConnector;
 use spool::{LoadError, ReadError, Stored};
@@ -149,10 +150,14 @@ impl<'a> Sending<'a> {
                 Asked::Stopping => return Finished { end: None, connection: None },
             }
         }
+        if self.connector.application.is_some() {
+            // Boxed likewise.
+            return Box::pin(self.hand_over()).await;
+        }
         while let Some(batch) = self.batches.pop_front() {
             if !self.outcomes.is_empty() {
                 // Boxed: it is rare, and each attempt would hold room for it.
-                Box::pin(self.tell_taken()).await;
+                Box::pin(self.tell_taken(None)).await;
             }
             let connection = match self.connect().await {
                 Ok(connection) => connection,
@@ -192,13 +197,13 @@ impl<'a> Sending<'a> {
     }
 
     /// Tells the queue whom hosts have taken, as the rest may take long and a crash would have them sent twice. What failed
-    /// or waits is told at the end, in one report.
-    async fn tell_taken(&mut self) {
+    /// or waits is told at the end, in one report. `copy` is the envelope of a copy that is to be stored with it.
+    async fn tell_taken(&mut self, copy: Option<Box<Envelope>>) {
         let is_taken = |outcome: &mut RecipientOutcome| outcome.fate == Fate::Delivered;
         let taken: Vec<_> = self.outcomes.extract_if(.., is_taken).collect();
         if !taken.is_empty() {
             let envelope = Arc::clone(&self.message.stored.envelope);
-            let end = self.end(Outcome::Taken { outcomes: taken, envelope });
+            let end = self.end(Outcome::Taken { outcomes: taken, envelope, copy });
             self.is_further = true;
             // Without a queue the message waits for the scan at the next start.
             drop(self.ends.send(end).await);

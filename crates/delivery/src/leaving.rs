@@ -28,13 +28,7 @@ impl Head {
 
     /// Makes these changes.
     pub(crate) async fn changed(stored: &Stored, edits: &[Edit]) -> Result<Self, ReadError> {
-        let (mut before, mut content) = (Beginning::default(), stored.content());
-        while let Some(piece) = content.next().await? {
-            before.push(&piece);
-            if before.body_at().is_some() || before.octets().len() > HEADER_OCTETS_MAX {
-                break;
-            }
-        }
+        let before = Leaving { stored, head: None }.beginning().await?;
         let before = before.octets();
         Ok(Self { octets: apply(before, edits).into(), replaced: before.len() })
     }
@@ -60,6 +54,18 @@ impl Leaving<'_> {
         self.head.map_or(stored, |head| {
             stored.saturating_sub(wide(head.replaced)).saturating_add(wide(head.octets.len()))
         })
+    }
+
+    /// Reads as much of it as holds its header.
+    pub(crate) async fn beginning(&self) -> Result<Beginning, ReadError> {
+        let (mut beginning, mut pieces) = (Beginning::default(), self.pieces());
+        while let Some(piece) = pieces.next().await? {
+            beginning.push(&piece);
+            if beginning.body_at().is_some() || beginning.octets().len() > HEADER_OCTETS_MAX {
+                break;
+            }
+        }
+        Ok(beginning)
     }
 
     /// Reads it from its beginning.

@@ -7,6 +7,7 @@
 //! RFC 5321 §3.3, §4.2.1, §4.5.3.2, §5.1, RFC 2920, RFC 3207, RFC 4954, RFC 7435, RFC 7672, RFC 2033.
 
 mod address;
+mod application;
 mod asking;
 mod attempt;
 mod body;
@@ -38,6 +39,7 @@ mod trail;
 mod trial;
 mod words;
 
+pub use application::{ApplicationError, Applications};
 pub use config::Config;
 pub use handshakes::{DemandError, Handshakes, HandshakesError, Wrong};
 pub use login::{LoginError, Logins};

@@ -17,6 +17,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use units::Clock;
 
+use crate::application::Applications;
 use crate::attempt::{self, Finished, end_of};
 use crate::config::Config;
 use crate::connection::Connection;
@@ -61,6 +62,8 @@ pub struct Parts {
     pub handshakes: Handshakes,
     /// How to log in to smart hosts.
     pub logins: Logins,
+    /// Who takes messages without a mail server.
+    pub applications: Applications,
     /// What makes return paths.
     pub return_paths: ReturnPaths,
     /// Who is asked before a message leaves.
@@ -95,6 +98,7 @@ pub async fn run(parts: Parts, stop: watch::Receiver<bool>) {
         clock: parts.clock,
         spool: parts.spool,
         return_paths: parts.return_paths,
+        applications: parts.applications,
         pool: Pool::new(idle_max),
         rests: Rests::new(config.host_rest.as_duration()),
         policy,

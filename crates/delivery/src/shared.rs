@@ -10,6 +10,7 @@ use tokio::sync::{Semaphore, watch};
 use units::Clock;
 
 use crate::address::Address;
+use crate::application::Applications;
 use crate::config::Config;
 use crate::means::Means;
 use crate::metrics::Metrics;
@@ -26,6 +27,7 @@ pub(crate) struct Shared {
     pub(crate) spool: Spool,
     pub(crate) policy: Live,
     pub(crate) return_paths: ReturnPaths,
+    pub(crate) applications: Applications,
     pub(crate) metrics: Metrics,
     pub(crate) pool: Pool,
     pub(crate) rests: Rests<Address>,

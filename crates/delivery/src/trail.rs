@@ -62,10 +62,23 @@ pub struct Step {
 
 impl Step {
     /// All steps, in their order; with implicit TLS, `tls` goes before `greeting`.
-    pub const NAMES: [&str; 12] = [
-        "source", "dns", "tlsa", "tcp", "greeting", "tls", "ehlo", "auth", "mail", "rcpt", "reset",
+    pub const NAMES: [&str; 13] = [
+        "source",
+        "dns",
+        "tlsa",
+        "tcp",
+        "greeting",
+        "tls",
+        "ehlo",
+        "auth",
+        "mail",
+        "rcpt",
+        "reset",
         "probe",
+        Self::APPLICATION,
     ];
+    /// The only step where an application takes the mail.
+    pub const APPLICATION: &str = "application";
 }
 
 /// Notes what is done on the way to a host. Deliveries have none.

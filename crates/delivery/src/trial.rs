@@ -1,5 +1,6 @@
 //! A connector is tried as mail would use it, step by step, and nothing is sent.
 
+mod application;
 mod probe;
 mod tlsa;
 mod words;
@@ -20,6 +21,7 @@ use telemetry::Registry;
 use units::{Clock, Span};
 
 use crate::address::{Address as Place, Candidate};
+use crate::application::Applications;
 use crate::connect::{bind, plain};
 use crate::dane::Demand;
 use crate::handshakes::Handshakes;
@@ -59,6 +61,8 @@ pub struct Tester {
     pub signing: Option<Signing>,
     /// Who stands in MAIL in place of the sender, where the connector wants it.
     pub return_paths: ReturnPaths,
+    /// Who takes messages without a mail server.
+    pub applications: Applications,
 }
 
 /// What is tried.
@@ -124,8 +128,12 @@ impl Tester {
             letter,
             id: MessageId::new(self.clock.unix_millis(), means.dice.roll().into()),
             return_paths: &self.return_paths,
+            applications: &self.applications,
         };
+        let has_application = connector.application.is_some();
         let is_wanted = |name: &&str| match *name {
+            Step::APPLICATION => has_application,
+            _ if has_application => false,
             "probe" => trial.probe,
             "source" => !connector.source_addresses.is_empty(),
             "auth" => connector.login.is_some(),
@@ -185,10 +193,14 @@ struct Walk<'a> {
     /// What the small message is called, in return paths and in the log.
     id: MessageId,
     return_paths: &'a ReturnPaths,
+    applications: &'a Applications,
 }
 
 impl Walk<'_> {
     async fn hosts(&self, destination: &Destination) {
+        if self.connector.application.is_some() {
+            return self.application().await;
+        }
         self.sources();
         let found = match hosts(destination, self.connector, self.means).await {
             Ok(found) => found,

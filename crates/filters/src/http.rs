@@ -33,6 +33,10 @@ impl Http {
     pub(crate) fn post(&self, url: &Url) -> RequestBuilder {
         self.0.post(url.clone())
     }
+
+    pub(crate) fn head(&self, url: &Url) -> RequestBuilder {
+        self.0.head(url.clone())
+    }
 }
 
 /// The content of a good answer; others are none.

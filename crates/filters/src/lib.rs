@@ -18,6 +18,7 @@ mod http;
 mod memory;
 mod metrics;
 mod milter;
+pub mod poster;
 mod question;
 mod rspamd;
 mod secret;

@@ -16,6 +16,7 @@ mod network;
 mod outcome;
 mod reply;
 mod status;
+mod thread;
 mod time;
 mod wishes;
 
@@ -30,6 +31,7 @@ pub use network::{HOST_BITS_V6, host_of, network_of};
 pub use outcome::{Fate, Outcome, Peer, RecipientOutcome};
 pub use reply::Reply;
 pub use status::EnhancedStatus;
+pub use thread::{ThreadName, ThreadNameError};
 pub use time::Timestamp;
 pub use wishes::{
     ByMode, DeliverBy, EnvelopeId, Notify, OriginalRecipient, Priority, Ret, Submitter, Wishes,

@@ -90,6 +90,9 @@ pub enum Outcome {
         outcomes: Vec<RecipientOutcome>,
         /// Who they are, so that nobody has to read it again for each of many recipients.
         envelope: Arc<Envelope>,
+        /// If an application wants others to have the message too: the envelope of a copy, which is stored in the same
+        /// write.
+        copy: Option<Box<Envelope>>,
     },
     /// What became of these recipients was decided here, and no host was asked: nothing is known of the destination.
     Decided(Vec<RecipientOutcome>),

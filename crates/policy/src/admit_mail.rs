@@ -121,6 +121,11 @@ impl Admission {
         self.is_one(connector, |it| it.names_connector)
     }
 
+    /// The outbound connector of the application whose threads a connector's mail may belong to.
+    pub fn threads(&self, connector: &str) -> Option<&str> {
+        self.enabled().find(|(it, _)| it.name == connector)?.0.threads.as_deref()
+    }
+
     fn is_one(&self, connector: &str, has: impl Fn(&InboundConnector) -> bool) -> bool {
         self.entry(connector).is_some_and(|(it, _)| has(it))
     }

@@ -1,5 +1,6 @@
 //! The connectors as an operator writes them.
 
+mod application;
 mod entries;
 mod expect;
 mod group;
@@ -17,6 +18,7 @@ mod rule;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use application::Application;
 pub use expect::Expect;
 pub use group::Group;
 pub use header_from::HeaderFrom;
@@ -111,6 +113,10 @@ pub struct InboundConnector {
     /// one is used whatever the priority, and the field is removed. Mail that it cannot take is refused with 550 5.7.1: it is
     /// disabled or not there, left to rules, or its `recipient_domains` or `from_filter` do not fit.
     pub names_connector: bool,
+    /// The `[[outbound]]` of the application whose clients these are, if it has an `application`: a message with a field
+    /// `X-Chasqui-Thread: NAME` belongs to its thread of that name. The field is removed, and Reply-To gets the address by
+    /// which replies find the thread. What is no name of a thread is refused with 550 5.6.0.
+    pub threads: Option<String>,
     /// The `[[plan]]` of the customer whose connector this is. Left out, nothing is lacking.
     pub plan: Option<String>,
     /// Connections open at once that have begun a message which this connector takes, on all listeners together. MAIL on
@@ -200,6 +206,7 @@ impl Default for InboundConnector {
             checks_mail_auth: false,
             cloud_services_mail_enabled: None,
             names_connector: false,
+            threads: None,
             plan: None,
             connections_max: None,
             daily_messages_max: None,

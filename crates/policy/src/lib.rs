@@ -22,6 +22,7 @@ mod router;
 mod rules;
 mod sender;
 mod suffix;
+mod thread;
 
 pub use admission::{Admission, Attribute};
 pub use admit_mail::{Admitted, Answers, Lookup};
@@ -38,3 +39,4 @@ pub use rules::{
 };
 pub use sender::{Denied, Who};
 pub use suffix::SuffixError;
+pub use thread::{THREAD_FIELD, automatic, copy_edits, followers, named_thread, thread_edits};

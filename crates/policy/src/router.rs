@@ -449,7 +449,7 @@ fn beyond_sources(connector: &OutboundConnector) -> Option<IpAddr> {
 }
 
 fn destination(connector: &OutboundConnector, domain: Domain) -> Destination {
-    if connector.smart_hosts.is_empty() {
+    if connector.smart_hosts.is_empty() && connector.application.is_none() {
         Destination::exchangers(&connector.name, domain)
     } else {
         Destination::smart_host(&connector.name)

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::metrics::Stages;
 use crate::plan::Status;
-use crate::work::{Reported, Settled};
+use crate::work::{Kind, Reported, Settled};
 
 impl Settled {
     /// Where the time of the message went up to this outcome.
@@ -49,7 +49,10 @@ impl Settled {
 impl Reported {
     /// Writes what the log says of a report.
     pub(crate) fn log(&self) {
-        if let Some(report) = &self.report {
+        if let Some(copy) = self.report.as_ref().filter(|_| self.kind == Kind::Copy) {
+            let recipients = copy.envelope.recipients.len();
+            tracing::info!(message = %self.id, copy = %copy.id, recipients, "copy for followers stored");
+        } else if let Some(report) = &self.report {
             let action = self.plan.action().map(dsn::Action::name);
             tracing::info!(message = %self.id, report = %report.id, action, "report to the sender stored");
         }
@@ -57,7 +60,7 @@ impl Reported {
             let recipients = self.plan.unwanted;
             tracing::info!(message = %self.id, recipients, "no report, the sender wants none");
         }
-        if self.is_dropped {
+        if self.kind == Kind::Dropped {
             tracing::info!(message = %self.id, "report dropped, the sender is null");
         }
     }

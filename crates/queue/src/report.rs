@@ -1,5 +1,6 @@
 //! Reports to senders: from what a plan has to tell and the head of the original.
 
+use bytes::Bytes;
 use dsn::Original;
 use mail::Timestamp;
 use spool::{ReadError, Report, Stored};
@@ -14,6 +15,8 @@ pub(crate) enum Told {
     Nothing,
     /// This report.
     Report(Box<Report>),
+    /// Nothing; but this copy is to be stored.
+    Copy(Box<Report>),
     /// Something, but the sender is null: a report is never answered by a report (RFC 5321 §6.1).
     Dropped,
 }
@@ -47,7 +50,7 @@ pub(crate) async fn write(shared: &Shared, stored: &Stored, plan: &Plan, now: Ti
     report.write(&stored.envelope.sender).map_or(Told::Dropped, |written| {
         Told::Report(Box::new(Report {
             envelope: written.envelope,
-            content: written.content.into(),
+            content: Bytes::from(written.content).into(),
             received_at: now,
         }))
     })

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mail::{Accepted, Destination, Envelope, MessageId, Recipient, Timestamp};
-use spool::{LoadError, SettleError, Settlement, Stored, Tally, Times};
+use spool::{
+    LoadError, ReadError, Report, ReportContent, SettleError, Settlement, Stored, Tally, Times,
+};
 
 use crate::entries::Found;
 use crate::plan::{Answer, Facts, Known, Plan};
@@ -55,6 +57,8 @@ pub(crate) struct Settle {
 pub(crate) struct Going {
     pub(crate) envelope: Arc<Envelope>,
     pub(crate) received_at: Timestamp,
+    /// The envelope of a copy for others, if an application wants one.
+    pub(crate) copy: Option<Box<Envelope>>,
 }
 
 /// A report that is owed.
@@ -72,7 +76,18 @@ pub(crate) struct Ready {
     plan: Plan,
     received_at: Timestamp,
     is_exact: bool,
-    is_report_dropped: bool,
+    kind: Kind,
+}
+
+/// What is stored with a settlement, if anything is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// A report to the sender.
+    Report,
+    /// A copy for others.
+    Copy,
+    /// Nothing: a report was due to the null sender.
+    Dropped,
 }
 
 /// Where the time of an attempt went.
@@ -116,8 +131,8 @@ pub(crate) struct Reported {
     pub(crate) plan: Plan,
     /// The report, stored with it.
     pub(crate) report: Option<Accepted>,
-    /// Whether a report was due to the null sender.
-    pub(crate) is_dropped: bool,
+    /// What that is.
+    pub(crate) kind: Kind,
 }
 
 impl Work {
@@ -133,8 +148,8 @@ impl Work {
     /// spool of an attempt that goes on is one piece of work, however fast its outcomes come.
     pub(crate) fn join(&mut self, other: Self) -> Option<Self> {
         if let (Self::Settle(one), Self::Settle(next)) = (&mut *self, &other)
-            && one.goes_on()
-            && next.goes_on()
+            && one.going.as_ref().is_some_and(|going| going.copy.is_none())
+            && next.going.as_ref().is_some_and(|going| going.copy.is_none())
             && one.destination == next.destination
             && let (Answer::Each(known), Answer::Each(more)) =
                 (&mut one.facts.answer, &next.facts.answer)
@@ -213,7 +228,7 @@ impl Settle {
     }
 
     async fn carry_out(mut self: Box<Self>, shared: &Shared) -> Done {
-        let ready = match self.ready.take() {
+        let mut ready = match self.ready.take() {
             Some(ready) => ready,
             None => match self.prepare(shared).await {
                 Ok(ready) => ready,
@@ -227,6 +242,11 @@ impl Settle {
                 Done::Settled(Box::new(Settled { settle: *self, received_at, is_exact, reported }))
             }
             Err(error) => {
+                if matches!(error, SettleError::Unreadable(ReadError::Corrupt(_))) {
+                    // The application has the message; nobody can have more of it.
+                    tracing::error!(message = %self.id, %error, "no copy for followers");
+                    ready.settlement.report = None;
+                }
                 self.ready = Some(ready);
                 again(Work::Settle(self), &error)
             }
@@ -235,7 +255,18 @@ impl Settle {
 
     async fn prepare(&self, shared: &Shared) -> Result<Ready, LoadError> {
         if let Some(going) = &self.going {
-            return Ok(self.of_taken(shared, going));
+            let told = match &going.copy {
+                Some(envelope) => {
+                    let original = shared.spool.load(self.id).await?;
+                    Told::Copy(Box::new(Report {
+                        envelope: Envelope::clone(envelope),
+                        content: ReportContent::Of(Box::new(original)),
+                        received_at: self.facts.now,
+                    }))
+                }
+                None => Told::Nothing,
+            };
+            return Ok(self.of_taken(shared, going, told));
         }
         let stored = shared.spool.load(self.id).await?;
         let policy = shared.policy.hold();
@@ -259,13 +290,13 @@ impl Settle {
     }
 
     /// Prepares without a look at the spool: there may be as many settlements of one attempt as it has recipients.
-    fn of_taken(&self, shared: &Shared, going: &Going) -> Ready {
-        let Going { envelope, received_at } = going;
+    fn of_taken(&self, shared: &Shared, going: &Going, told: Told) -> Ready {
+        let Going { envelope, received_at, .. } = going;
         let moments = shared.terms.moments(*received_at, Times::from(&envelope.wishes));
         let moments = moments.later_by(self.facts.grace);
         let plan = Plan::of_taken(envelope, moments, &self.facts);
         let when = (*received_at, moments.are_exact());
-        Ready::new(self.id, plan, (Told::Nothing, self.tally.clone()), when)
+        Ready::new(self.id, plan, (told, self.tally.clone()), when)
     }
 }
 
@@ -306,14 +337,15 @@ impl Ready {
         (told, tally): (Told, Option<Box<Tally>>),
         (received_at, is_exact): (Timestamp, bool),
     ) -> Self {
-        let is_report_dropped = matches!(told, Told::Dropped);
-        let report = match told {
-            Told::Report(report) => Some(*report),
-            Told::Nothing | Told::Dropped => None,
+        let (report, kind) = match told {
+            Told::Report(report) => (Some(*report), Kind::Report),
+            Told::Copy(copy) => (Some(*copy), Kind::Copy),
+            Told::Nothing => (None, Kind::Report),
+            Told::Dropped => (None, Kind::Dropped),
         };
         let (recipients, is_finished) = (plan.changes.clone(), plan.is_finished);
         let settlement = Settlement { id, recipients, is_finished, report, tally };
-        Self { settlement, plan, received_at, is_exact, is_report_dropped }
+        Self { settlement, plan, received_at, is_exact, kind }
     }
 
     /// Writes it down; gives the report as it is stored.
@@ -326,7 +358,7 @@ impl Ready {
     }
 
     fn reported(self, id: MessageId, report: Option<Accepted>) -> Reported {
-        Reported { id, plan: self.plan, report, is_dropped: self.is_report_dropped }
+        Reported { id, plan: self.plan, report, kind: self.kind }
     }
 
     /// Whether the spool need be asked at all.

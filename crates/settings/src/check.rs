@@ -1,5 +1,6 @@
 //! What must hold across sections.
 
+mod applications;
 mod dane;
 mod filters;
 mod free_mail;
@@ -32,6 +33,7 @@ pub(crate) fn check(settings: &Settings, places: &Places<'_>) -> Vec<Finding> {
     check.plans(settings);
     check.logins(settings);
     check.outbound(settings);
+    check.applications(settings);
     check.foreign_from(settings);
     check.return_paths(settings);
     check.mail_auth(settings);

@@ -163,7 +163,7 @@ impl Connection {
         };
         // Each sees the header as those before it left it.
         let found = match &mut content {
-            Some(content) => self.find_out(received, (content, spf)).await,
+            Some(content) => self.find_out(received, (content, spf)).await?,
             None => FoundOut::default(),
         };
         let octets = received.octets;

@@ -92,21 +92,31 @@ impl Connection {
     }
 
     /// Finds out what the connector wants to know of a message, and changes the header that others see next.
+    ///
+    /// # Errors
+    /// What the client is told when the message names a thread that there cannot be.
     pub(crate) async fn find_out(
         &mut self,
         received: &server::Transaction,
         (content, found_at_mail): (&mut Finished, Option<SpfFinding>),
-    ) -> FoundOut {
+    ) -> Result<FoundOut, Reply> {
         let mut found = FoundOut::default();
         let policy = self.reception.policy.load();
         let connector = self.client.connector.as_deref().unwrap_or_default();
         let strips = policy.admission.strips_internal_fields(connector);
         let checks = policy.admission.checks_mail_auth(connector);
         let names_connector = policy.admission.names_connector(connector);
-        let spared = names_connector.then_some(policy::CONNECTOR_FIELD);
+        let threads = policy.admission.threads(connector).map(Box::<str>::from);
+        let spared = [
+            names_connector.then_some(policy::CONNECTOR_FIELD),
+            threads.is_some().then_some(policy::THREAD_FIELD),
+        ];
         drop(policy);
         if strips {
             found.edits.extend(internal_fields(&content.header, spared));
+        }
+        if let Some(application) = threads {
+            found.edits.extend(self.thread_edits(&application, &content.header)?);
         }
         if checks && let Some(authenticator) = self.reception.authenticator.clone() {
             let client = self.asking(&received.helo, &received.sender);
@@ -123,7 +133,7 @@ impl Connection {
         if !found.edits.is_empty() {
             content.header = apply(&content.header, &found.edits);
         }
-        found
+        Ok(found)
     }
 
     /// Whether the owner of a domain wants others kept from its name.
@@ -162,10 +172,10 @@ impl Connection {
     }
 }
 
-/// Removes each field that speaks inside an organisation, but for the one that policy still asks for, and removes.
-fn internal_fields(header: &[u8], spared: Option<&str>) -> Vec<Edit> {
+/// Removes each field that speaks inside an organisation, but for those that are asked for later, and removed then.
+fn internal_fields(header: &[u8], spared: [Option<&str>; 2]) -> Vec<Edit> {
     let mut names: Vec<FieldName> = Vec::new();
-    let is_spared = |field: &Field<'_>| spared.is_some_and(|name| field.is(name));
+    let is_spared = |field: &Field<'_>| spared.into_iter().flatten().any(|name| field.is(name));
     for field in Header::read(header).fields.iter().filter(|field| !is_spared(field)) {
         let lower = field.name().to_ascii_lowercase();
         let is_internal = INTERNAL.iter().any(|start| lower.starts_with(start));

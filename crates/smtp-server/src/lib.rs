@@ -45,6 +45,7 @@ mod slot;
 mod stranger;
 mod stream;
 mod table;
+mod threads;
 mod trace;
 mod transaction;
 mod verdict;

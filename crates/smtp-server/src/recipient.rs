@@ -1,5 +1,6 @@
 //! RCPT: who may have mail, and for whom an address stands.
 
+use auth::Thread;
 use mail::{Address, EnhancedStatus, Reply, ReversePath};
 
 use crate::connection::Connection;
@@ -8,15 +9,19 @@ use crate::stranger::Stranger;
 
 /// Delivery not authorized (RFC 3463 §3.8).
 const DENIED: EnhancedStatus = EnhancedStatus::new(5, 7, 1);
+/// There is no such mailbox (RFC 3463 §3.2).
+const NO_MAILBOX: EnhancedStatus = EnhancedStatus::new(5, 1, 1);
 const ONLY_BOUNCES: &str = "only reports, from <>, are taken for this address";
 
 impl Connection {
-    /// RCPT: only listed clients relay, and only where a connector leads; but everybody may bring back a bounce.
+    /// RCPT: only listed clients relay, and only where a connector leads; but everybody may bring back a bounce, and reply
+    /// in a thread.
     pub(crate) fn may_have(&mut self, address: &Address) -> Result<(), Reply> {
         let instead = self.stands_for(address)?;
         if self.client.connector.is_none() {
             match &instead {
                 Some(instead) if instead.is_return() => self.may_return()?,
+                _ if self.takes_everybody(address)? => {}
                 _ => return Err(self.relay_denied()),
             }
         }
@@ -33,6 +38,22 @@ impl Connection {
             self.transaction.found_mut().instead.push(instead);
         }
         Ok(())
+    }
+
+    /// Whether an application takes mail for an address from everybody.
+    ///
+    /// # Errors
+    /// What the client is told if the address looks like that of a thread and is none.
+    fn takes_everybody(&mut self, address: &Address) -> Result<bool, Reply> {
+        let thread = self.reception.return_paths.thread(address).map_err(|error| {
+            self.transaction.found_mut().reason = Some(error.to_string().into());
+            Reply::new(550, Some(NO_MAILBOX), error.to_string())
+        })?;
+        let Some(Thread { application, name }) = thread else { return Ok(false) };
+        let policy = self.reception.policy.load();
+        let connector = policy.router.connector(&application);
+        let takes_new = || connector?.application.as_ref().map(|it| it.takes_new_threads);
+        Ok(name.is_some() || takes_new().unwrap_or_default())
     }
 
     /// What a client that may not relay is told.

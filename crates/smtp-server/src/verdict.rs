@@ -175,6 +175,7 @@ impl Connection {
         policy.wants_header()
             || admission.strips_internal_fields(connector)
             || admission.names_connector(connector)
+            || admission.threads(connector).is_some()
             || admission.header_from(connector).is_some()
     }
 

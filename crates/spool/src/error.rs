@@ -169,6 +169,9 @@ pub enum SettleError {
     /// The report could not be stored; nothing of the settlement was done: try again later.
     #[error("the report could not be stored: {0}")]
     Report(Box<str>),
+    /// The report was to be a copy of a message whose content could not be read; nothing of the settlement was done.
+    #[error("the copy could not be made: {0}")]
+    Unreadable(ReadError),
 }
 
 /// Why the spool cannot be opened.

@@ -10,6 +10,7 @@ mod spool;
 
 mod config;
 mod error;
+mod settlement;
 mod state;
 
 mod place;
@@ -51,9 +52,8 @@ pub use faults::Faults;
 #[doc(hidden)]
 pub use filler::Filler;
 pub use place::{Counts, Health, Place};
+pub use settlement::{Report, ReportContent, Settlement};
 pub use spool::Spool;
-pub use state::{
-    Owed, RecipientState, Recovered, Recovery, Report, Settlement, Tally, Times, Waiting,
-};
+pub use state::{Owed, RecipientState, Recovered, Recovery, Tally, Times, Waiting};
 pub use stored::{Content, Stored};
 pub use writer::Writer;

@@ -26,8 +26,9 @@ use crate::record::extent::CONTENT_OCTETS_MAX;
 use crate::record::tally;
 use crate::request::{Claim, Request, Settle};
 use crate::segments::Segments;
+use crate::settlement::{Report, ReportContent, Settlement};
 use crate::shared::Shared;
-use crate::state::{Recovered, Recovery, Report, Settlement, Tally};
+use crate::state::{Recovered, Recovery, Tally};
 use crate::stored::{self, Stored};
 use crate::warm::Warm;
 use crate::writer::Writer;
@@ -234,7 +235,15 @@ impl Spool {
         let failed =
             |error: crate::error::WriteError| SettleError::Report(error.to_string().into());
         let mut writer = self.writer(Place::force(&self.inner.shared.accounts));
-        writer.write(report.content).await.map_err(failed)?;
+        match report.content {
+            ReportContent::Written(octets) => writer.write(octets).await.map_err(failed)?,
+            ReportContent::Of(original) => {
+                let mut content = original.content();
+                while let Some(piece) = content.next().await.map_err(SettleError::Unreadable)? {
+                    writer.write(piece).await.map_err(failed)?;
+                }
+            }
+        }
         writer.prepare(report.envelope, report.received_at).await.map_err(failed)
     }
 

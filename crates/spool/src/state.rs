@@ -1,7 +1,6 @@
 //! What the spool knows of a message besides its envelope and content.
 
-use bytes::Bytes;
-use mail::{DeliverBy, Envelope, Fate, MessageId, Peer, Priority, Timestamp, Wishes};
+use mail::{DeliverBy, Fate, MessageId, Peer, Priority, Timestamp, Wishes};
 
 /// Where one recipient stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -124,32 +123,6 @@ pub struct Recovery {
     pub octets: u64,
     /// Records set aside because they could not be read.
     pub corrupt: u64,
-}
-
-/// A change to what is written about a message.
-#[derive(Clone, Debug)]
-pub struct Settlement {
-    /// The message.
-    pub id: MessageId,
-    /// New states, by the recipient's place in the envelope.
-    pub recipients: Vec<(u32, RecipientState)>,
-    /// Whether no recipient waits any more: the message is removed and its space reclaimed.
-    pub is_finished: bool,
-    /// A message to store in the same write, such as the DSN about this one.
-    pub report: Option<Report>,
-    /// What is counted with it.
-    pub tally: Option<Box<Tally>>,
-}
-
-/// A message that the relay itself wrote.
-#[derive(Clone, Debug)]
-pub struct Report {
-    /// Its envelope.
-    pub envelope: Envelope,
-    /// Its content, trace headers included.
-    pub content: Bytes,
-    /// When it was written.
-    pub received_at: Timestamp,
 }
 
 /// How many of something were counted on a day. Written twice, or in another order, the largest count of the last day

@@ -18,6 +18,7 @@ pub(super) const INSECURE: &str = "the zone is not signed, or the servers of `[r
 pub(super) const UNUSABLE: &str = "only the usages 2 and 3 count for SMTP, with the selectors 0 and 1 and the matching types 0 to 2: tell who runs the host";
 pub(super) const NO_RECORDS: &str =
     "with `tls = \"dane\"` mail goes to a host without them, with `tls = \"dane-only\"` it waits";
+pub(super) const APPLICATION: &str = "look at `application`: its address and path, its token, whether it runs, and what it wrote to its log";
 const DANE: &str = "the host's certificate was changed and its TLSA records were not, or somebody stands in between: tell who runs the host; mail waits meanwhile";
 const TCP: &str =
     "look at host and port, at a firewall in between, and at whether the host listens";

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use channel::{Receiver, Sender};
-use delivery::{Config, Handshakes, Logins, Parts};
+use delivery::{Applications, Config, Handshakes, Logins, Parts};
 use mail::{
     Address, Attempt, AttemptEnd, BodyType, Destination, Domain, Envelope, Fate, MessageId, Origin,
     Outcome, Recipient, RecipientOutcome, Reply, ReversePath, Timestamp,
@@ -140,6 +140,7 @@ impl Relay {
             resolver,
             handshakes: handshakes.clone(),
             logins,
+            applications: Applications::default(),
             return_paths: auth::ReturnPaths::default(),
             filters: Arc::default(),
             signing: None,

@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use units::{Rate, Span};
 
+use crate::config::application::Application;
 use crate::config::entries::entries;
 use crate::config::login::Login;
 
@@ -40,6 +41,8 @@ pub struct OutboundConnector {
     /// The smart hosts that take this mail. Empty: the mail exchangers (MX) of the recipient's
     /// domain take it.
     pub smart_hosts: Vec<SmartHost>,
+    /// The application that takes this mail, in place of any host.
+    pub application: Option<Application>,
     /// How to log in to the smart hosts; left out, nobody logs in.
     pub login: Option<Login>,
     /// The port of mail exchangers; smart hosts name their own.
@@ -98,6 +101,7 @@ impl Default for OutboundConnector {
             is_transport_rule_scoped: false,
             protocol: Protocol::default(),
             smart_hosts: Vec::new(),
+            application: None,
             login: None,
             port: 25,
             tls: TlsLevel::default(),

@@ -3,7 +3,7 @@
 use mail::{Address, Domain};
 
 /// An address in lower case, with its domain in ASCII.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Canonical {
     text: Box<str>,
     /// Where the `@` stands.

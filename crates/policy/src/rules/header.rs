@@ -37,8 +37,13 @@ pub(crate) fn decoded<'a>(field: &Field<'a>) -> Cow<'a, str> {
 
 /// The mailboxes of all fields called `From`.
 pub(crate) fn from(fields: &[Field<'_>]) -> Vec<Mailbox> {
+    mailboxes(fields, "from")
+}
+
+/// The mailboxes of all fields of a name.
+pub(crate) fn mailboxes(fields: &[Field<'_>], name: &str) -> Vec<Mailbox> {
     let mut mailboxes = Vec::new();
-    for field in fields.iter().filter(|field| field.is("from")) {
+    for field in fields.iter().filter(|field| field.is(name)) {
         let value = ended(field.value());
         if let HeaderValue::Address(list) = MessageStream::new(&value).parse_address() {
             mailboxes.extend(list.iter().filter_map(mailbox));

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mail::{
-    Attempt, AttemptEnd, Destination, EnhancedStatus, Envelope, Fate, MessageId, Outcome,
-    RecipientOutcome, Reply, Timestamp,
+    Attempt, AttemptEnd, Destination, EnhancedStatus, Fate, MessageId, Outcome, RecipientOutcome,
+    Reply, Timestamp,
 };
 use schedule::{After, Due, End, Ended, Leaving, State, Why};
 use spool::{RecipientState, Tally};
@@ -14,7 +14,7 @@ use spool::{RecipientState, Tally};
 use super::{Queue, TROUBLE_WAIT};
 use crate::entries::Now;
 use crate::plan::{Answer, Facts, Status};
-use crate::work::{Done, Going, Reported, Settle, Settled, Waits, Work};
+use crate::work::{Done, Going, Kind, Reported, Settle, Settled, Waits, Work};
 
 const NO_ROUTE_STATUS: EnhancedStatus = EnhancedStatus::new(4, 4, 4);
 
@@ -27,11 +27,12 @@ impl Queue {
         let is_tried = !matches!(outcome, Outcome::Decided(_) | Outcome::Discarded);
         let mut tally = None;
         let (how, answer) = match outcome {
-            Outcome::Taken { outcomes, envelope } => {
+            Outcome::Taken { outcomes, envelope, copy } => {
                 if !is_further {
                     tally = self.allowances.sent(destination.connector(), now);
                 }
-                return self.taken((attempt, envelope, outcomes), (waits, tally), now);
+                let going = Going { envelope, received_at: attempt.received_at, copy };
+                return self.taken((attempt, going, outcomes), (waits, tally), now);
             }
             Outcome::Answered(outcomes) => {
                 if !is_further && outcomes.iter().any(|it| it.fate == Fate::Delivered) {
@@ -79,12 +80,12 @@ impl Queue {
     /// schedule it is under way as before.
     fn taken(
         &mut self,
-        (attempt, envelope, outcomes): (Attempt, Arc<Envelope>, Vec<RecipientOutcome>),
+        (attempt, going, outcomes): (Attempt, Going, Vec<RecipientOutcome>),
         (waits, tally): (Waits, Option<Box<Tally>>),
         now: Now,
     ) {
         let grace = self.grace(attempt.received_at);
-        let Attempt { id, destination, tries, received_at, .. } = attempt;
+        let Attempt { id, destination, tries, .. } = attempt;
         let facts = Facts {
             answer: Answer::Each(outcomes),
             is_cancelled: false,
@@ -95,7 +96,7 @@ impl Queue {
             grace,
         };
         let settle = Settle::new((id, destination), facts, waits).counting(tally);
-        self.begin(Work::Settle(Box::new(settle.going_on(Going { envelope, received_at }))));
+        self.begin(Work::Settle(Box::new(settle.going_on(going))));
     }
 
     /// Ends the try of a message that no connector takes: it waits for the settings to be mended.
@@ -239,7 +240,7 @@ impl Queue {
     /// Logs and counts a report, and sends it.
     fn reported(&mut self, reported: Reported, now: Now) {
         reported.log();
-        if reported.is_dropped {
+        if reported.kind == Kind::Dropped {
             self.metrics.report_dropped();
         }
         if let Some(report) = reported.report {

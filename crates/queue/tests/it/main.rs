@@ -185,7 +185,7 @@ impl Relay {
         let envelope = self.spool.load(attempt.id).await.unwrap().envelope;
         let fates: Vec<_> = places.iter().map(|place| (*place, Fate::Delivered)).collect();
         let outcomes = outcomes(&fates);
-        end_of(attempt.clone(), Outcome::Taken { outcomes, envelope })
+        end_of(attempt.clone(), Outcome::Taken { outcomes, envelope, copy: None })
     }
 
     /// Waits until the queue stands so.

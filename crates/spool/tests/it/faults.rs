@@ -133,7 +133,7 @@ async fn a_report_in_doubt_is_stored_once() {
             is_finished: true,
             report: Some(Report {
                 envelope: envelope(1),
-                content: content(400, seed),
+                content: content(400, seed).into(),
                 received_at: Timestamp::from_millis(9),
             }),
             tally: None,

@@ -71,7 +71,7 @@ async fn a_report_and_the_end_of_its_message_are_one() {
     for (n, octets) in [(2, 300), (3, 100_000)] {
         let report = Report {
             envelope: envelope(1),
-            content: content(octets, n),
+            content: content(octets, n).into(),
             received_at: Timestamp::from_millis(NOW + 7),
         };
         let settlement = Settlement {

@@ -27,6 +27,7 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("inbound.registered_senders", "[\"sales@example.com\"]"),
     ("inbound.auth", "\"spf\""),
     ("inbound.plan", "\"basic\""),
+    ("inbound.threads", "\"desk\""),
     ("inbound.connections_max", "50"),
     ("inbound.daily_messages_max", "10000"),
     ("inbound.daily_recipients_max", "50000"),
@@ -94,6 +95,10 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("outbound.login.token.refresh_token_file", "\"/var/lib/chasqui/refresh.token\""),
     ("outbound.daily_messages_max", "10000"),
     ("outbound.rate_max", "\"600/1h\""),
+    ("outbound.application.address", "\"reply@desk.example.com\""),
+    ("outbound.application.url", "\"http://127.0.0.1:8069/mail\""),
+    ("outbound.application.token_file", "\"/etc/chasqui/desk.token\""),
+    ("outbound.application.signature_key_file", "\"/etc/chasqui/desk.key\""),
     ("outbound.tls_domain", "\"*.partner.example\""),
     ("outbound.ca_file", "\"/etc/chasqui/partner-ca.pem\""),
     ("outbound.client_certificate.certificate", "\"/etc/chasqui/relay.example.com.pem\""),
@@ -102,6 +107,10 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("outbound.client_certificate.password_file", "\"/etc/chasqui/relay.pfx.password\""),
     ("outbound.smart_hosts.host", "\"mx.partner.example\""),
 ];
+/// What cannot stand beside all else, and is not tried with it.
+const APART_TABLE: &str = "[outbound.application]";
+/// What needs that.
+const APART_KEY: &str = "threads = ";
 const LINE_MAX: usize = 100;
 
 /// The file. Without the `#` before each key it can be read; this is tried here.
@@ -122,8 +131,12 @@ pub(crate) fn file(sections: &[Section]) -> Result<String> {
             setting(&mut text, &section.path, key);
         }
     }
-    let plain: String =
-        text.lines().filter_map(uncommented).flat_map(|line| [line, "\n"]).collect();
+    let sections = text
+        .split("\n\n")
+        .filter(|section| !section.lines().filter_map(uncommented).any(|line| line == APART_TABLE));
+    let lines = sections.flat_map(str::lines).filter_map(uncommented);
+    let lines = lines.filter(|line| !line.starts_with(APART_KEY));
+    let plain: String = lines.flat_map(|line| [line, "\n"]).collect();
     ::settings::parse(&plain, Path::new("config/chasqui.toml without `#`"))
         .context("the example is not a settings file")?;
     Ok(text)
