@@ -235,6 +235,15 @@ impl Schedule {
         })
     }
 
+    /// Whether an entry has been in other hands since before the ways changed last: recipients that belong to its destination
+    /// now need not be among those that are under way.
+    pub fn is_from_before(&self, id: MessageId, destination: &Destination) -> bool {
+        self.find(id, destination).is_some_and(|key| {
+            let entry = &self.entries[key];
+            entry.at.is_in_other_hands() && entry.ways != self.ways.now()
+        })
+    }
+
     /// Takes back an entry that could not be handed on; it goes first when its destination is next.
     pub fn put_back(&mut self, id: MessageId, destination: &Destination) {
         let Some(key) = self.find(id, destination) else { return };

@@ -12,7 +12,7 @@ use schedule::{After, Due, End, Ended, Leaving, State, Why};
 use spool::{RecipientState, Tally};
 
 use super::{Queue, TROUBLE_WAIT};
-use crate::entries::Now;
+use crate::entries::{Found, Now};
 use crate::plan::{Answer, Facts, Status};
 use crate::work::{Done, Going, Kind, Reported, Settle, Settled, Waits, Work};
 
@@ -186,25 +186,10 @@ impl Queue {
                 self.end_work(id);
             }
             Done::Finished(id) => self.end_work(id),
-            Done::Found(found) if self.schedule.is_leaving(found.id) => {
-                // What leaves does not go another way first.
-                self.unreviewed.insert(found.id);
-                self.end_work(found.id);
-            }
-            Done::Found(mut found) => {
-                // Whoever is under way is found too; by another way than that nobody is sent before it ends: see
-                // `Schedule::may_be_elsewhere`. What rests elsewhere of the same message has its own time.
-                found.is_due &= self.schedule.is_all_in_other_hands(found.id);
-                self.unreviewed.remove(&found.id);
-                let entries = self.maker.found(&found, &self.shared.policy.load().router, now);
-                let destinations = entries.iter().map(|it| it.destination.clone()).collect();
-                if entries.is_empty() && found.recipients.iter().any(RecipientState::is_owed) {
-                    self.report_owed(found.id);
-                } else {
-                    self.add(found.id, entries, now);
-                    self.hold_full(destinations, now);
-                }
-                self.end_work(found.id);
+            Done::Found(found) => {
+                let id = found.id;
+                self.found(found, now);
+                self.end_work(id);
             }
             Done::Gone(work, error) => {
                 let id = work.id();
@@ -223,6 +208,33 @@ impl Queue {
                 self.again.push(work);
             }
         }
+    }
+
+    /// Adds a message where its recipients go by now.
+    fn found(&mut self, mut found: Found, now: Now) {
+        let id = found.id;
+        if self.schedule.is_leaving(id) {
+            // What leaves does not go another way first.
+            self.unreviewed.insert(id);
+            return;
+        }
+        // Whoever is under way is found too; by another way than that nobody is sent before it ends: see
+        // `Schedule::may_be_elsewhere`. What rests elsewhere of the same message has its own time.
+        found.is_due &= self.schedule.is_all_in_other_hands(id);
+        self.unreviewed.remove(&id);
+        let entries = self.maker.found(&found, &self.shared.policy.load().router, now);
+        if entries.is_empty() && found.recipients.iter().any(RecipientState::is_owed) {
+            return self.report_owed(id);
+        }
+        // By these ways, or later ones, it is told what is under way from before.
+        self.look_at_ways();
+        if entries.iter().any(|it| self.schedule.is_from_before(id, &it.destination)) {
+            // What is under way there need not hold all that go there by now, and keeps them from getting an entry.
+            self.unreviewed.insert(id);
+        }
+        let destinations = entries.iter().map(|it| it.destination.clone()).collect();
+        self.add(id, entries, now);
+        self.hold_full(destinations, now);
     }
 
     fn settled(&mut self, settled: Settled, now: Now) {

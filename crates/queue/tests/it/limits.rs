@@ -1,6 +1,6 @@
 //! Connectors with limits, whose mail goes another way once they are full.
 
-use policy::config::OnLimit;
+use policy::config::{OnLimit, SmartHost};
 
 use super::*;
 
@@ -11,6 +11,10 @@ fn connector(name: &str, domain: &str) -> OutboundConnector {
         on_limit: OnLimit::Spill,
         ..OutboundConnector::default()
     }
+}
+
+fn at(destination: &str) -> Selection {
+    Selection { destination: Some(destination.into()), ..Selection::default() }
 }
 
 async fn delivered(relay: &mut Relay, to: &str, by: &str) {
@@ -96,8 +100,7 @@ async fn what_is_under_way_elsewhere_is_not_sent_by_an_older_entry() {
     assert_eq!(other.destination.to_string(), "internet/z.example");
     relay.end(other, answered(&[(1, Fate::Delivered)])).await;
     relay.until("two that rest", |it| (it.resting, it.in_flight) == (2, 0)).await;
-    let destination = Some("internet/x.example".into());
-    relay.queue.retry(Selection { destination, ..Selection::default() }).await.unwrap();
+    relay.queue.retry(at("internet/x.example")).await.unwrap();
     let under_way = relay.attempt().await;
     assert_eq!(under_way.destination.to_string(), "internet/x.example");
 
@@ -177,7 +180,6 @@ async fn a_place_that_nobody_needs_any_more_is_gone_with_the_message() {
     relay.end(by_x, answered(&[(0, Fate::Deferred)])).await;
     relay.end(by_y, answered(&[(2, Fate::Deferred)])).await;
     relay.until("two that rest", |it| (it.resting, it.in_flight) == (2, 1)).await;
-    let at = |name: &str| Selection { destination: Some(name.into()), ..Selection::default() };
     relay.queue.retry(at("internet/x.example")).await.unwrap();
     let under_way = relay.attempt().await;
     // `a` opens, and whoever looks for the ways of the message finds that it goes there when its time comes.
@@ -218,6 +220,87 @@ async fn a_try_counts_though_the_ways_have_changed() {
     };
     let stored = relay.spool.load(id).await.unwrap();
     assert_eq!(stored.recipients.iter().map(tries).collect::<Vec<_>>(), [0, 1]);
+    relay.stop().await;
+}
+
+/// The parts of a message with three recipients: one that goes by a smart host for all, one by a connector with a rate, and
+/// one that neither takes.
+async fn three_ways(relay: &mut Relay) -> (MessageId, [Attempt; 3]) {
+    let to = ["one@z.example", "two@x.example", "three@y.example"];
+    let id = relay.accept("a@a.example", &to).await;
+    let mut all = [relay.attempt().await, relay.attempt().await, relay.attempt().await];
+    all.sort_by(|one, two| one.destination.cmp(&two.destination));
+    let names = all.each_ref().map(|it| it.destination.to_string());
+    assert_eq!(names, ["a/x.example", "internet/y.example", "smart"]);
+    (id, all)
+}
+
+fn three_ways_of(rate: &str) -> Shape {
+    let host = SmartHost { host: "smart.example".to_owned(), ..SmartHost::default() };
+    let smart = OutboundConnector { smart_hosts: vec![host], ..connector("smart", "*") };
+    let limited =
+        OutboundConnector { rate_max: Some(rate.parse().unwrap()), ..connector("a", "x.example") };
+    let domains = vec!["y.example".to_owned()];
+    Shape { domains, further: vec![limited, smart], ..Shape::default() }
+}
+
+/// A recipient now goes where another one of its message has long been under way, and a third one rests: it is sent as soon
+/// as that has ended, whatever rests.
+#[tokio::test]
+async fn who_joins_one_that_is_under_way_is_sent_after_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut relay = Relay::start(folder.path(), &clock(), three_ways_of("1/1h"));
+    let (id, [limited, third, by_smart]) = three_ways(&mut relay).await;
+    relay.end(third, answered(&[(2, Fate::Deferred)])).await;
+    relay.until("one that rests", |it| (it.resting, it.in_flight) == (1, 2)).await;
+    relay.queue.retry(at("internet/y.example")).await.unwrap();
+    // It rests for longer than the other.
+    let third = relay.attempt().await;
+    relay.end(third, answered(&[(2, Fate::Deferred)])).await;
+    relay.end(limited, answered(&[(1, Fate::Deferred)])).await;
+    relay.until("two that rest", |it| (it.resting, it.in_flight) == (2, 1)).await;
+    relay.advance(7 * MINUTE);
+    relay.until("one that rests", |it| (it.ready, it.resting, it.in_flight) == (0, 1, 1)).await;
+    relay.end(by_smart, answered(&[(0, Fate::Delivered)])).await;
+    let joined = relay.attempt().await;
+    assert_eq!((joined.id, joined.destination.to_string().as_str()), (id, "smart"));
+    relay.end(joined, answered(&[(1, Fate::Delivered)])).await;
+    relay.queue.retry(at("internet/y.example")).await.unwrap();
+    let third = relay.attempt().await;
+    relay.end(third, answered(&[(2, Fate::Delivered)])).await;
+    relay.until_empty().await;
+    relay.no_attempt().await;
+    relay.stop().await;
+}
+
+/// Somebody is to be looked for again once what may hold it has ended; that is not forgotten where another part ends first.
+#[tokio::test]
+async fn an_end_that_frees_nobody_leaves_the_others_to_be_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut relay = Relay::start(folder.path(), &clock(), three_ways_of("2/1h"));
+    let (id, [limited, third, by_smart]) = three_ways(&mut relay).await;
+    relay.end(limited, answered(&[(1, Fate::Deferred)])).await;
+    relay.until("one that rests", |it| (it.resting, it.in_flight) == (1, 2)).await;
+    for by in ["a", "smart"] {
+        relay.accept("a@a.example", &["r@x.example"]).await;
+        let attempt = relay.attempt().await;
+        assert_eq!(attempt.destination.connector(), by);
+        relay.end(attempt, answered(&[(0, Fate::Delivered)])).await;
+        relay.until("its end to be written", |it| (it.ready, it.in_flight) == (0, 2)).await;
+    }
+    relay.advance(7 * MINUTE);
+    relay.until("none that rests", |it| (it.ready, it.resting, it.in_flight) == (0, 0, 2)).await;
+    relay.end(third, answered(&[(2, Fate::Deferred)])).await;
+    relay.until("one that rests", |it| (it.resting, it.in_flight) == (1, 1)).await;
+    relay.no_attempt().await;
+    relay.end(by_smart, answered(&[(0, Fate::Delivered)])).await;
+    let joined = relay.attempt().await;
+    assert_eq!((joined.id, joined.destination.to_string().as_str()), (id, "smart"));
+    relay.end(joined, answered(&[(1, Fate::Delivered)])).await;
+    relay.queue.retry(at("internet/y.example")).await.unwrap();
+    let third = relay.attempt().await;
+    relay.end(third, answered(&[(2, Fate::Delivered)])).await;
+    relay.until_empty().await;
     relay.stop().await;
 }
 
