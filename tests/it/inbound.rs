@@ -1,11 +1,13 @@
 //! Whom inbound connectors let in, for how long, by which way, and under whose From.
 
+use std::sync::{Mutex, mpsc};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use mail::Timestamp;
 use toml::Value;
 
 use crate::daily_limits::within_an_hour;
+use crate::harness::hook::Hook;
 use crate::harness::relay::Relay;
 use crate::harness::settings::Settings;
 use crate::harness::sink::Sink;
@@ -342,29 +344,44 @@ fn ee_24_certified_mail_needs_the_plan_for_it() {
     sink.wait_accepted(3);
 }
 
-/// A limit of the day is known without a look-up, so nobody asks the DNS for mail that is not taken anyway.
+/// A limit of the day is known without a look-up, so nobody asks the DNS for mail that is not taken anyway. Who asks is not
+/// known yet: it hears of no number, and the connector is not counted as one that sheds.
 #[test]
 fn a_full_day_is_found_before_spf_is_looked_up() {
     within_an_hour(|| {
         let sink = Sink::start();
-        let dns = std::net::UdpSocket::bind("127.0.0.1:0").expect("a port");
-        dns.set_nonblocking(true).expect("a socket");
-        let address = dns.local_addr().expect("an address").to_string();
-        let connector = "name = \"acme\"\nsender_ip_addresses = [\"127.0.0.1\"]\nauth = \"spf\"\n\
-            registered_senders = [\"own.example\"]\ndaily_messages_max = 1";
-        let settings = only(&sink, connector)
-            .set("resolver.servers", vec![address])
-            .set("resolver.answer_wait_max", "100ms");
-        let relay = Relay::start(settings);
-        let asked = || dns.recv_from(&mut [0; 512]).is_ok();
-        assert!(mail(&mut open(&relay, 2)).starts_with("451 4.4.3 SPF temperror"));
-        assert!(asked());
-        while asked() {}
-        relay.submit("ana@own.example", &["bo@x.example"], &content("Subject: x\r\n"));
-        let full = mail(&mut open(&relay, 2));
-        assert!(full.starts_with("45") && !full.contains("SPF"), "{full}");
-        assert_eq!(full, mail(&mut open(&relay, 1)));
-        assert!(!asked());
+        for limit in ["daily_messages_max = 1\nconnections_max = 1", "daily_recipients_max = 1"] {
+            let dns = std::net::UdpSocket::bind("127.0.0.1:0").expect("a port");
+            dns.set_nonblocking(true).expect("a socket");
+            let address = dns.local_addr().expect("an address").to_string();
+            let connector = format!(
+                "name = \"acme\"\nsender_ip_addresses = [\"127.0.0.1\"]\nauth = \"spf\"\n\
+                registered_senders = [\"own.example\"]\n{limit}"
+            );
+            let settings = only(&sink, &connector)
+                .set("resolver.servers", vec![address])
+                .set("resolver.answer_wait_max", "100ms");
+            let relay = Relay::start(settings);
+            let asked = || dns.recv_from(&mut [0; 512]).is_ok();
+            assert!(mail(&mut open(&relay, 2)).starts_with("451 4.4.3 SPF temperror"));
+            assert!(asked());
+            while asked() {}
+            relay.submit("ana@own.example", &["bo@x.example"], &content("Subject: x\r\n"));
+            let full =
+                "452 4.7.1 Too much mail for this sender's connector today, come back at 00:00 UTC";
+            assert_eq!(mail(&mut open(&relay, 2)), full);
+            assert!(!asked());
+            relay.log_with("connector acme has taken all of its day, until ");
+            assert!(relay.metric_sum("chasqui_load_shed_total") < 0.5);
+            // Who is known to be of the connector hears what is full.
+            let mut known = open(&relay, 1);
+            let mut told = mail(&mut known);
+            if limit.starts_with("daily_recipients_max") {
+                known.expect("MAIL FROM:<ana@own.example>", 250);
+                told = known.expect("RCPT TO:<bo@x.example>", 452).text();
+            }
+            assert!(told.contains("for your connector, 1 a day at most, come back at"), "{told}");
+        }
     });
 }
 
@@ -409,4 +426,38 @@ fn settings_that_change_while_content_comes_count_at_its_end() {
     assert_eq!(end(&mut session), again);
     relay.log_with("connector app is gone since the content began");
     sink.wait_accepted(2);
+}
+
+/// Settings change while a filter is asked: who let the client in is gone when it answers.
+#[test]
+fn settings_that_change_while_others_are_asked_count_too() {
+    let sink = Sink::start();
+    let (ask, asked) = mpsc::sync_channel(1);
+    let (answer, answered) = mpsc::sync_channel::<()>(1);
+    let answered = Mutex::new(answered);
+    let hook = Hook::start(move |_| {
+        ask.send(()).expect("a test that waits");
+        answered.lock().expect("one at a time").recv().expect("a word");
+        r#"{"action":"continue"}"#.to_owned()
+    });
+    let filter = format!(
+        "name = \"check\"\nkind = \"http\"\naddress = \"{}\"\nstages = [\"data\"]",
+        hook.address()
+    );
+    let settings = only(&sink, "name = \"app\"\nsender_ip_addresses = [\"127.0.0.1\"]");
+    let relay = Relay::start(settings.push("filter", &filter));
+    for (words, want) in [("comment=\"other\"", 250), ("enabled=false", 451)] {
+        let mut session = open(&relay, 1);
+        session.expect("MAIL FROM:<ana@own.example>", 250);
+        session.expect("RCPT TO:<bo@x.example>", 250);
+        session.expect("DATA", 354);
+        session.send(b"Subject: x\r\n\r\nBody.\r\n.\r\n");
+        asked.recv().expect("a question");
+        relay.cli(&["connector", "set", "app", words, "--yes"]).succeeded();
+        answer.send(()).expect("a filter that waits");
+        let reply = session.read_reply();
+        assert_eq!(reply.code, want, "{reply:?}");
+    }
+    relay.log_with("connector app is gone since the content began");
+    sink.wait_accepted(1);
 }

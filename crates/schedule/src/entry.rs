@@ -92,7 +92,7 @@ pub(crate) enum Cancelled {
     No,
     /// While it waited: it leaves without a further try.
     Waiting,
-    /// While it was tried or settled: it leaves afterwards, if anything of it still waits.
+    /// While it, or what may hold the same recipients, was tried or settled: it leaves afterwards, if anything of it still waits.
     UnderWay,
 }
 

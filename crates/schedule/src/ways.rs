@@ -5,7 +5,9 @@ use std::collections::HashMap;
 use mail::Destination;
 
 /// When which recipients belong to which destination changed, counted in changes: a number tells before from after as
-/// long as there were fewer than 65,536 since; then it may look later than it is, which costs no more than a wait.
+/// long as there were fewer than 65,536 since. A change that is longer ago may look later than it is, which costs no more
+/// than a wait. So may the mark of an entry, and then what has changed since is missed: its attempt would have to last for
+/// all these changes, which with one connector whose rate is of a second are nine hours.
 #[derive(Debug, Default)]
 pub(crate) struct Ways {
     /// How many changes there were; zero only as long as there was none.

@@ -16,7 +16,7 @@ use crate::filtered::Filtered;
 use crate::find_out::FoundOut;
 use crate::instead;
 use crate::reply;
-use crate::seen::{Finished, Seen};
+use crate::seen::{Finished, Kept, Seen};
 
 impl Connection {
     /// The filters that are asked about this client; none if there are none.
@@ -143,11 +143,34 @@ impl Connection {
         }
     }
 
+    /// Decides about a message whose content is there by the settings of now, which may change while others are asked; none if
+    /// it is to be forgotten.
+    ///
+    /// # Errors
+    /// What the client is told if the message is not taken.
+    pub(crate) async fn decide_now(
+        &mut self,
+        received: &mut server::Transaction,
+        (seen, spf): (Option<Box<Seen>>, Option<SpfFinding>),
+        generation: Option<u64>,
+    ) -> Result<Option<Decided>, Reply> {
+        let kept = Kept::of(seen.as_deref());
+        self.may_be_decided(generation, kept)?;
+        if seen.is_none() && self.filters.is_none() {
+            return Ok(Some(Decided::plain(received)));
+        }
+        let decided = self.ask_all(received, (seen, spf)).await?;
+        if decided.is_some() {
+            self.may_be_decided(generation, kept)?;
+        }
+        Ok(decided)
+    }
+
     /// Asks mail authentication, filters, then policy, about a message whose content is there; none if it is to be forgotten.
     ///
     /// # Errors
     /// What the client is told if the message is not taken.
-    pub(crate) async fn ask_all(
+    async fn ask_all(
         &mut self,
         received: &mut server::Transaction,
         (seen, spf): (Option<Box<Seen>>, Option<SpfFinding>),

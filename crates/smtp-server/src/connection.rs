@@ -235,13 +235,7 @@ impl Connection {
         let recipients_given = u64::try_from(received.recipients.len()).unwrap_or(u64::MAX);
         let is_certified = instead::readdress(&mut received.recipients, &instead);
         let seen = transaction.take_seen();
-        let asked = match self.may_be_decided(transaction.generation(), seen.as_deref()) {
-            Err(reply) => Err(reply),
-            Ok(()) if seen.is_none() && self.filters.is_none() => {
-                Ok(Some(Decided::plain(&mut received)))
-            }
-            Ok(()) => self.ask_all(&mut received, (seen, spf)).await,
-        };
+        let asked = self.decide_now(&mut received, (seen, spf), transaction.generation()).await;
         let Decided { recipients, mut directions } = match asked {
             Ok(Some(decided)) => decided,
             Ok(None) => {

@@ -1,14 +1,12 @@
 //! What a connection hands over by an inbound connector with limits.
 
-use std::sync::Arc;
-
 use mail::{Reply, ReversePath};
 use spool::Tally;
 
 use crate::connection::Connection;
 use crate::metrics::Limit;
-use crate::quotas::Intakes;
 use crate::rates::Kind;
+use crate::reply;
 
 impl Connection {
     /// MAIL: takes a message of what the connector may, then looks whether there is room.
@@ -38,19 +36,12 @@ impl Connection {
     pub(crate) fn may_come_by_lookup(&mut self, sender: &ReversePath) -> Result<(), Reply> {
         let policy = self.reception.policy.load();
         let Some(connector) = policy.admission.by_lookup(sender) else { return Ok(()) };
-        let lines = Intakes(Arc::clone(&self.reception.quotas)).lines();
-        let is_full =
-            lines.iter().any(|it| it.connector == connector.name && it.full_until.is_some());
-        if !is_full {
-            return Ok(());
-        }
-        // It says no, and why; unless there is room by now.
-        let mut held = None;
-        let begun = self.reception.quotas.begin(&connector.name, &mut held);
-        if let Some(held) = &mut held {
-            held.give_back(Kind::Messages);
-        }
-        self.counted(begun)
+        let Some(until) = self.reception.quotas.full_until(&connector.name) else { return Ok(()) };
+        let why = format!("connector {} has taken all of its day, until {until}", connector.name);
+        drop(policy);
+        self.transaction.found_mut().reason = Some(why.into());
+        // Who this is nobody knows yet: it hears no numbers, and is not counted as the connector's.
+        Err(reply::day_full())
     }
 
     /// RCPT: takes a recipient of what the connector and the rates of the listener allow.

@@ -126,6 +126,11 @@ impl Quotas {
         Ok(())
     }
 
+    /// Until when the connector called `connector` takes no more, if a limit of the day is reached. Takes nothing.
+    pub(crate) fn full_until(&self, connector: &str) -> Option<Timestamp> {
+        self.with(connector, |quota, limits, _| quota.full_until(limits)).flatten()
+    }
+
     /// What operators are told, in the order of the settings.
     fn lines(&self) -> Vec<Intake> {
         let now = self.now();

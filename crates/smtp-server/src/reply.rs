@@ -105,6 +105,12 @@ pub(crate) fn spool_slow() -> Reply {
     reply(451, EnhancedStatus::new(4, 3, 0), words)
 }
 
+/// A connector that may let the client in takes no more today; said to whoever names one of its senders.
+pub(crate) fn day_full() -> Reply {
+    let words = "Too much mail for this sender's connector today, come back at 00:00 UTC";
+    reply(452, EnhancedStatus::new(4, 7, 1), words)
+}
+
 /// The settings have changed while the message came, so that it cannot be decided about.
 pub(crate) fn settings_changed() -> Reply {
     let words = "The settings have changed while the message came, try again";

@@ -17,16 +17,29 @@ pub(crate) struct Seen {
     shown: Option<Shown>,
 }
 
+/// How much was kept of content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kept {
+    Nothing,
+    Header,
+    All,
+}
+
+impl Kept {
+    pub(crate) fn of(seen: Option<&Seen>) -> Self {
+        match seen {
+            None => Self::Nothing,
+            Some(seen) if seen.shown.is_none() => Self::Header,
+            Some(_) => Self::All,
+        }
+    }
+}
+
 impl Seen {
     /// Nothing yet. The session refuses larger headers; what it lets through while it waits for the end is not kept.
     pub(crate) fn new(header_octets_max: usize, room: Option<(u64, Arc<Semaphore>)>) -> Self {
         let beginning = Beginning::default();
         Self { beginning, header_octets_max, octets: 0, shown: room.map(Shown::new) }
-    }
-
-    /// Whether not just the header is kept.
-    pub(crate) const fn keeps_body(&self) -> bool {
-        self.shown.is_some()
     }
 
     /// Takes the next piece.

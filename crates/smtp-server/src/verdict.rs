@@ -12,7 +12,7 @@ use crate::connection::Connection;
 use crate::metrics::Limit;
 use crate::rates::Kind;
 use crate::reply;
-use crate::seen::Seen;
+use crate::seen::{Kept, Seen};
 use crate::trace::{Protocol, Received};
 use crate::transaction::Transaction;
 
@@ -127,14 +127,14 @@ impl Connection {
     }
 
     /// The end of content: whether it can be decided about by the settings of now, though they may have changed since it
-    /// began. `seen` is what was kept of it.
+    /// began.
     ///
     /// # Errors
     /// What the client is told if its connector is gone, or what is asked now was not kept.
     pub(crate) fn may_be_decided(
         &mut self,
         generation: Option<u64>,
-        seen: Option<&Seen>,
+        kept: Kept,
     ) -> Result<(), Reply> {
         let policy = self.reception.policy.load();
         if generation == Some(policy.generation()) {
@@ -142,9 +142,10 @@ impl Connection {
         }
         let connector = self.client.connector.as_deref();
         let is_gone = connector.filter(|name| !policy.admission.has(name));
-        let is_unseen = || match seen {
-            None => self.wants_header() || self.shown_octets_max().is_some(),
-            Some(seen) => !seen.keeps_body() && self.shown_octets_max().is_some(),
+        let is_unseen = || match kept {
+            Kept::Nothing => self.wants_header() || self.shown_octets_max().is_some(),
+            Kept::Header => self.shown_octets_max().is_some(),
+            Kept::All => false,
         };
         let why = match is_gone {
             Some(name) => format!("connector {name} is gone since the content began"),
@@ -152,6 +153,9 @@ impl Connection {
             None => return Ok(()),
         };
         self.transaction.found_mut().reason = Some(why.into());
+        if let Some(filters) = &mut self.filters {
+            filters.session.abort();
+        }
         Err(reply::settings_changed())
     }
 

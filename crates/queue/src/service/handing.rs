@@ -11,6 +11,9 @@ use crate::entries::Now;
 use crate::shared::NO_ROUTE;
 use crate::work::Work;
 
+/// Entries that cannot leave yet, from which on those behind them wait for the next time.
+const LATER_MAX: usize = 16;
+
 impl Queue {
     /// Hands out what is due, as far as delivery, the limits and the spool allow.
     pub(super) fn hand_out(&mut self, now: Now) {
@@ -19,11 +22,14 @@ impl Queue {
         if self.again.len() >= AGAIN_MAX || !self.is_spool_ready() {
             return;
         }
+        let mut later = 0..LATER_MAX;
         // What is late or too old may come by the million; half of the room stays for tries.
         while self.works < self.works_max.div_ceil(2)
             && let Some(leaving) = self.schedule.next_leaving()
         {
-            self.leave(leaving, now);
+            if !self.leave(leaving, now) && later.next().is_none() {
+                break;
+            }
         }
         while self.attempts.is_some()
             && !self.is_full

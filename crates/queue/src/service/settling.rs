@@ -9,7 +9,7 @@ use mail::{
     Reply, Timestamp,
 };
 use schedule::{After, Due, End, Ended, Leaving, State, Why};
-use spool::{RecipientState, Tally};
+use spool::{LoadError, RecipientState, Tally};
 
 use super::{Queue, TROUBLE_WAIT};
 use crate::entries::{Found, Now};
@@ -115,12 +115,18 @@ impl Queue {
         self.begin(Work::Settle(Box::new(Settle::new((id, destination), facts, waits))));
     }
 
-    /// Settles what leaves without a further try, or tells its sender that it waits.
-    pub(super) fn leave(&mut self, leaving: Leaving, now: Now) {
+    /// Settles what leaves without a further try, or tells its sender that it waits; false if it cannot leave yet.
+    pub(super) fn leave(&mut self, leaving: Leaving, now: Now) -> bool {
         let Leaving { id, destination, tries, why, received_at } = leaving;
-        if matches!(why, Why::Late(_)) && self.schedule.may_be_elsewhere(id, &destination) {
+        if self.schedule.may_be_elsewhere(id, &destination) {
             // It may not be late, but being sent. The entry is in nobody's hands.
-            return self.find_anew_later(id, &destination, now);
+            let is_late = matches!(why, Why::Late(_));
+            if is_late {
+                self.find_anew_later(id, &destination, now);
+            } else {
+                self.schedule.leave_later(id, &destination);
+            }
+            return is_late;
         }
         let (reply, is_cancelled) = match why {
             Why::Late(reply) => (reply, false),
@@ -132,6 +138,7 @@ impl Queue {
         let facts = Facts { answer, is_cancelled, is_tried, tries, next_try_at, now, grace };
         let waits = Waits::default();
         self.begin(Work::Settle(Box::new(Settle::new((id, destination), facts, waits))));
+        true
     }
 
     /// How much older a message seems than it is.
@@ -193,7 +200,12 @@ impl Queue {
             }
             Done::Gone(work, error) => {
                 let id = work.id();
-                tracing::warn!(message = %id, %error, "message dropped from the queue");
+                if matches!((&work, &error), (Work::Report(_), LoadError::Missing(_))) {
+                    // It was told by an end that was written before.
+                    tracing::debug!(message = %id, %error, "nothing is owed any more");
+                } else {
+                    tracing::warn!(message = %id, %error, "message dropped from the queue");
+                }
                 if let Work::Settle(settle) = &work {
                     self.allowances_end(settle);
                     self.drop_missing(id, &settle.destination, now);

@@ -75,24 +75,17 @@ async fn what_is_under_way_is_not_sent_by_a_way_that_opens_again() {
     relay.stop().await;
 }
 
-/// A message has an entry that rests at a connector, and is sent by another one while that is full. When it has room
-/// again, the entry there is not sent as well.
-#[tokio::test]
-async fn what_is_under_way_elsewhere_is_not_sent_by_an_older_entry() {
-    let folder = tempfile::tempdir().unwrap();
-    let rate_max = Some("2/10m".parse().unwrap());
-    let limited = OutboundConnector { rate_max, ..connector("a", "x.example") };
-    let shape = Shape { further: vec![limited], ..Shape::default() };
-    let mut relay = Relay::start(folder.path(), &clock(), shape);
-    relay.accept("a@a.example", &["one@x.example", "two@z.example"]).await;
+/// A message has an entry that rests at `a`, whose rate is full, and its recipient is under way by another connector.
+async fn under_way_elsewhere(relay: &mut Relay) -> (MessageId, Attempt) {
+    let id = relay.accept("a@a.example", &["one@x.example", "two@z.example"]).await;
     let mut both = [relay.attempt().await, relay.attempt().await];
     both.sort_by(|one, two| one.destination.connector().cmp(two.destination.connector()));
     let [by_a, other] = both;
     assert_eq!(by_a.destination.connector(), "a");
     relay.end(by_a, answered(&[(0, Fate::Deferred)])).await;
     relay.until("one that rests", |it| (it.resting, it.in_flight) == (1, 1)).await;
-    delivered(&mut relay, "r@x.example", "a").await;
-    delivered(&mut relay, "r@x.example", "internet").await;
+    delivered(relay, "r@x.example", "a").await;
+    delivered(relay, "r@x.example", "internet").await;
 
     // Handed out before that, it is told apart anew, and the recipient that rests at `a` now rests here too.
     relay.end(other, Outcome::Elsewhere).await;
@@ -103,6 +96,19 @@ async fn what_is_under_way_elsewhere_is_not_sent_by_an_older_entry() {
     relay.queue.retry(at("internet/x.example")).await.unwrap();
     let under_way = relay.attempt().await;
     assert_eq!(under_way.destination.to_string(), "internet/x.example");
+    (id, under_way)
+}
+
+/// A message has an entry that rests at a connector, and is sent by another one while that is full. When it has room
+/// again, the entry there is not sent as well.
+#[tokio::test]
+async fn what_is_under_way_elsewhere_is_not_sent_by_an_older_entry() {
+    let folder = tempfile::tempdir().unwrap();
+    let rate_max = Some("2/10m".parse().unwrap());
+    let limited = OutboundConnector { rate_max, ..connector("a", "x.example") };
+    let shape = Shape { further: vec![limited], ..Shape::default() };
+    let mut relay = Relay::start(folder.path(), &clock(), shape);
+    let (_, under_way) = under_way_elsewhere(&mut relay).await;
 
     relay.advance(Duration::from_mins(10));
     relay.no_attempt().await;
@@ -110,6 +116,40 @@ async fn what_is_under_way_elsewhere_is_not_sent_by_an_older_entry() {
     relay.until_empty().await;
     relay.no_attempt().await;
     relay.stop().await;
+}
+
+/// An operator takes out what rests at a connector while its recipient is under way by another one: it leaves once that has
+/// ended, if anything of it still waits.
+#[tokio::test]
+async fn what_is_under_way_elsewhere_is_not_cancelled() {
+    for (fate, line) in [
+        (Fate::Delivered, "{connector=\"internet\",result=\"delivered\"} 3"),
+        (Fate::Deferred, "{connector=\"a\",result=\"cancelled\"} 1"),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let rate_max = Some("2/1m".parse().unwrap());
+        let limited = OutboundConnector { rate_max, ..connector("a", "x.example") };
+        let shape = Shape { further: vec![limited], ..Shape::default() };
+        let mut relay = Relay::start(folder.path(), &clock(), shape);
+        let (id, under_way) = under_way_elsewhere(&mut relay).await;
+        relay.advance(MINUTE);
+        let cancelled = relay.queue.cancel(at("a/x.example")).await.unwrap();
+        assert_eq!((cancelled.cancelled, cancelled.after_this_try), (0, 1));
+        relay.no_attempt().await;
+        // Behind whatever was to be written of it.
+        let one = relay.accept("a@a.example", &["r@z.example"]).await;
+        let attempt = relay.attempt().await;
+        assert_eq!(attempt.id, one);
+        relay.end(attempt, answered(&[(0, Fate::Failed)])).await;
+        let report = relay.attempt().await;
+        relay.end(report, answered(&[(0, Fate::Failed)])).await;
+        relay.until("it waits", |it| it.messages == 1).await;
+        assert!(relay.spool.load(id).await.unwrap().recipients[0].is_waiting());
+        relay.end(under_way, answered(&[(0, fate)])).await;
+        relay.until_empty().await;
+        relay.metric(&format!("chasqui_delivery_total{line}"));
+        relay.stop().await;
+    }
 }
 
 /// A host is slow, and a connector with a rate fills and opens meanwhile: what goes by neither is tried as ever, and what

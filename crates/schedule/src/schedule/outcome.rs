@@ -77,7 +77,8 @@ pub enum Why {
 pub enum Cancel {
     /// It leaves.
     Leaves,
-    /// It is being tried or settled: it leaves afterwards, if anything of it still waits.
+    /// It, or what may hold the same recipients, is being tried or settled: it leaves afterwards, if anything of it still
+    /// waits.
     AfterThisTry,
 }
 
@@ -199,9 +200,19 @@ impl Schedule {
         })
     }
 
-    /// Takes an entry out: at once, or after the try that is under way. None if it is not there.
+    /// Puts back what [`Self::next_leaving`] gave, behind all that leaves.
+    pub fn leave_later(&mut self, id: MessageId, destination: &Destination) {
+        let Some(key) = self.find(id, destination) else { return };
+        if self.entries[key].at == At::Settling {
+            self.entries[key].at = At::Leaving;
+            self.leaving.push_back(key, &mut self.entries);
+        }
+    }
+
+    /// Takes an entry out: at once, or after the try that is under way, be it elsewhere. None if it is not there.
     pub fn cancel(&mut self, id: MessageId, destination: &Destination) -> Option<Cancel> {
         let key = self.find(id, destination)?;
+        let is_elsewhere = self.may_be_elsewhere(id, destination);
         let entry = &mut self.entries[key];
         match entry.at {
             At::Resting | At::RestingLong => {
@@ -219,6 +230,12 @@ impl Schedule {
             }
         }
         let entry = &mut self.entries[key];
+        if is_elsewhere {
+            if !entry.is_cancelled() {
+                entry.cancelled = Cancelled::UnderWay;
+            }
+            return Some(Cancel::AfterThisTry);
+        }
         if entry.cancelled != Cancelled::Waiting {
             entry.cancelled = Cancelled::Waiting;
             self.cancelled = self.cancelled.saturating_add(1);
