@@ -12,6 +12,7 @@ use crate::harness::relay::Relay;
 use crate::harness::settings::Settings;
 use crate::harness::sink::{Received, Sink, Stage, say};
 use crate::harness::smtp::{Reply, Smtp};
+use crate::harness::wait::wait_until;
 
 const TICKET: &[u8] =
     b"From: Desk <desk@own.example>\r\nTo: ana@x.example\r\nReply-To: nobody@own.example\r\n\
@@ -36,13 +37,18 @@ fn with_url(folder: &Path, sink: &Sink, application: &Application) -> Settings {
     settings(folder, sink, &format!("url = \"{}\"", application.address()))
 }
 
-/// Mail of somebody who may not relay.
-fn from_outside(relay: &Relay, sender: &str, recipient: &str, content: &str) -> Reply {
-    let stranger = "127.0.0.9".parse().expect("an address");
-    let mut session = Smtp::connect_from(stranger, relay.smtp()).expect("a connection");
+/// Somebody who may not relay.
+fn stranger(relay: &Relay) -> Smtp {
+    let address = "127.0.0.9".parse().expect("an address");
+    let mut session = Smtp::connect_from(address, relay.smtp()).expect("a connection");
     assert_eq!(session.read_reply().code, 220);
     session.expect("EHLO stranger.example", 250);
-    session.deliver(sender, &[recipient], content.as_bytes())
+    session
+}
+
+/// Mail of somebody who may not relay.
+fn from_outside(relay: &Relay, sender: &str, recipient: &str, content: &str) -> Reply {
+    stranger(relay).deliver(sender, &[recipient], content.as_bytes())
 }
 
 /// The value of a field of what came, on one line.
@@ -102,7 +108,10 @@ fn da_18_a_reply_goes_to_the_application_and_to_followers() {
     let reply = format!(
         "From: Ana <ana@x.example>\r\nTo: Desk <{to}>\r\nCc: cy@y.example\r\nX-Letter: reply\r\n\r\nIt is broken.\r\n"
     );
-    assert_eq!(from_outside(&relay, "ana@x.example", &to, &reply).code, 250);
+    // Two spellings of one address are one thread.
+    let mut session = stranger(&relay);
+    let recipients = [to.as_str(), &to.to_uppercase()];
+    assert_eq!(session.deliver("ana@x.example", &recipients, reply.as_bytes()).code, 250);
     let copy = sink.wait_accepted(2).remove(1);
     let post = application.posted().remove(0);
     for (name, want) in [
@@ -203,6 +212,20 @@ fn threads_cannot_be_made_up() {
         (550, true),
         "{reply:?}"
     );
+    // `route` says the same as RCPT.
+    let route = |to: &str| {
+        relay.cli(&["route", "--ip", "127.0.0.9", "--from", "ana@x.example", "--to", to])
+    };
+    let good = route(&to).succeeded();
+    assert!(
+        good.contains("goes by `desk`") && good.contains("the application at http://"),
+        "{good}"
+    );
+    let bad = route(&forged);
+    assert!(!bad.status.success() && bad.stdout.contains("550 5.1.1"), "{bad:?}");
+    // Nobody can, whoever it is.
+    let reply = relay.session().deliver("desk@own.example", &[&forged], b"\r\n");
+    assert_eq!((reply.code, reply.text().contains("made up")), (550, true), "{reply:?}");
     let reply = from_outside(&relay, "eve@x.example", "reply@desk.example", "\r\n");
     assert_eq!(
         (reply.code, reply.text().contains("Relay access denied")),
@@ -226,6 +249,16 @@ fn threads_cannot_be_made_up() {
     let reply = from_outside(&open, "ana@x.example", "Reply@Desk.example", "Subject: help\r\n\r\n");
     assert_eq!(reply.code, 250);
     assert_eq!(application.wait_posted(2)[1].field("x-chasqui-thread"), "");
+    // An application that is off takes nothing, and nobody else does in its place.
+    let off = Relay::start(open.settings().clone().set("outbound.1.enabled", false));
+    for address in [to.as_str(), "reply@desk.example"] {
+        let reply = from_outside(&off, "ana@x.example", address, "\r\n");
+        assert_eq!(
+            (reply.code, reply.text().contains("takes no mail now")),
+            (451, true),
+            "{reply:?}"
+        );
+    }
     // A thread of another relay's secret is none here.
     let other = tempfile::tempdir().expect("a folder");
     let secrets = other.path().join("secrets");
@@ -248,8 +281,8 @@ fn an_application_that_fails_keeps_nobodys_mail() {
             (503, "in maintenance".to_owned())
         } else if post.body.contains("X-Letter: odd") {
             (422, "ticket is closed".to_owned())
-        } else if post.field("x-chasqui-tries") == "1" {
-            (200, r#"{"follower": []}"#.to_owned())
+        } else if post.body.contains("X-Letter: garbled") {
+            (200, r#"{"followers": 3}"#.to_owned())
         } else {
             (200, followers(&["bo@y.example"]))
         }
@@ -290,6 +323,13 @@ fn an_application_that_fails_keeps_nobodys_mail() {
     );
     let text = String::from_utf8_lossy(&report.content).into_owned();
     assert!(text.contains("ticket is closed"), "{text}");
+
+    // What was taken is taken, whatever is answered besides.
+    let posts = application.posted().len();
+    assert_eq!(from_outside(&relay, "ana@x.example", &to, &letter("garbled")).code, 250);
+    relay.log_with("answer of the application passed over");
+    relay.log_with("taken by the application (HTTP 200)");
+    assert_eq!(application.posted().len(), posts + 1);
 }
 
 /// A program takes the place of a host: what it says by its exit code counts, and no shell sees what it is told.
@@ -335,6 +375,32 @@ fn a_program_gets_messages_on_its_standard_input() {
     };
     assert!(text("ana@x.example").contains("who is that?"));
     assert!(text("-oops@x.example").contains("begins with a hyphen"));
+}
+
+/// A program that is too slow is killed with all that it has begun; what it leaves behind once it has ended counts for nothing.
+#[test]
+fn a_program_that_does_not_end_is_killed() {
+    let (folder, sink) = (tempfile::tempdir().expect("a folder"), Sink::start());
+    let (program, begun) = (folder.path().join("gate"), folder.path().join("begun"));
+    let text = format!(
+        "#!/bin/sh\nif grep -q 'X-Letter: quick'; then sleep 5 & exit 0; fi\nsleep 60 &\necho $! >> '{}'\nwait\n",
+        begun.display()
+    );
+    fs::write(&program, text).expect("a program");
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).expect("its mode");
+    let command = format!("command = [\"{}\"]\nanswer_wait_max = \"2s\"", program.display());
+    let relay = Relay::start(settings(folder.path(), &sink, &command));
+    let to = reply_address(&relay, &sink);
+    let letter = |id: &str| format!("From: ana@x.example\r\nX-Letter: {id}\r\n\r\nhello\r\n");
+    assert_eq!(from_outside(&relay, "ana@x.example", &to, &letter("quick")).code, 250);
+    relay.log_with("taken by the application (exit code 0)");
+    assert_eq!(from_outside(&relay, "ana@x.example", &to, &letter("slow")).code, 250);
+    relay.log_with("the application took longer than 2s");
+    let all = fs::read_to_string(&begun).expect("what it has begun");
+    let first = all.lines().next().expect("a process").to_owned();
+    wait_until("what it had begun to be gone", || {
+        fs::read(format!("/proc/{first}/cmdline")).map_or(true, |words| words.is_empty())
+    });
 }
 
 /// A test of the connector looks whether anybody is there, and hands nothing over.
@@ -383,7 +449,15 @@ fn what_an_application_lacks_is_told() {
             good.clone().set("outbound.1.application.command", vec!["gate".to_owned()]),
             "stands beside `url`",
         ),
+        (
+            settings(folder.path(), &sink, "command = [\"/bin/cat\", \"{thred}\"]"),
+            "outbound.application.command: `{thred}` is not known; write one of {message},",
+        ),
         (at("return_path", "srs"), "outbound.return_path: has no effect beside `application`"),
+        (
+            good.clone().set("outbound.0.recipient_domains", vec!["desk.example".to_owned()]),
+            "desk.example is that of the application at reply@desk.example",
+        ),
         (
             good.clone().set("inbound.0.threads", "next-hop"),
             "no outbound connector `next-hop` with an `application`",

@@ -129,7 +129,12 @@ fn a_hook_holds_or_discards() {
         relay.submit("a@own.example", &["b@x.example"], LETTER);
         if action == "hold" {
             relay.log_with("message accepted");
-            assert_eq!(relay.cli_json(&["queue", "retry", "--all"])["messages"], 1);
+            let queued = || relay.cli_json(&["queue", "list"])["messages"][0]["id"].clone();
+            wait_until("the queue has it", || queued().is_string());
+            assert_eq!(relay.cli_json(&["queue", "retry", "--all"])["held"], 1);
+            let id = queued();
+            let id = id.as_str().expect("an id");
+            assert_eq!(relay.cli_json(&["queue", "retry", id])["messages"], 1);
             sink.wait_accepted(1);
         } else {
             let log = relay.log_with("message discarded");

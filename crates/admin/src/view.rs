@@ -297,6 +297,9 @@ impl Default for Filter {
 pub struct Changed {
     /// Messages changed.
     pub messages: u64,
+    /// Held messages that stay as they are, since the request did not name them.
+    #[serde(default)]
+    pub held: u64,
 }
 
 /// An account or a client that may not log in for a while.

@@ -69,7 +69,7 @@ impl Relay for Fake {
     }
 
     async fn retry(&self, selection: Selection) -> Result<Changed, Failure> {
-        Ok(Changed { messages: selection.ids.len() as u64 })
+        Ok(Changed { messages: selection.ids.len() as u64, held: 0 })
     }
 
     async fn cancel(&self, _: Selection) -> Result<Changed, Failure> {
@@ -195,7 +195,7 @@ async fn the_client_gets_what_the_relay_says() {
     };
     assert!(client.list(&filter).await.unwrap().more);
     let ids = Selection { ids: vec!["a".to_owned(), "b".to_owned()], ..Selection::default() };
-    assert_eq!(client.retry(&ids).await.unwrap(), Changed { messages: 2 });
+    assert_eq!(client.retry(&ids).await.unwrap(), Changed { messages: 2, held: 0 });
 }
 
 #[tokio::test]

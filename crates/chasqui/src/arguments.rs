@@ -219,7 +219,7 @@ pub enum Queue {
     List(QueueList),
     /// Show one message with its recipients
     Show(QueueShow),
-    /// Try messages now, whatever their rest
+    /// Try messages now, whatever their rest; held ones only if their ids are named
     Retry(QueueSelect),
     /// Take messages out of the queue for good; nobody is told
     Cancel(QueueSelect),

@@ -32,6 +32,12 @@ pub(crate) fn raise(settings: &Settings) {
 fn wanted(settings: &Settings) -> u64 {
     let reception: usize = settings.listener.iter().map(|listener| listener.connections_max).sum();
     let delivery = &settings.delivery;
-    let outgoing = u64::from(delivery.transactions_max) + u64::from(delivery.idle_connections_max);
+    // A program has three pipes where a host has one socket.
+    let programs = settings.outbound.iter().filter(|outbound| {
+        outbound.application.as_ref().is_some_and(|application| !application.command.is_empty())
+    });
+    let pipes: u64 = programs.map(|it| 2 * u64::from(it.limits.connections_max)).sum();
+    let outgoing =
+        u64::from(delivery.transactions_max) + u64::from(delivery.idle_connections_max) + pipes;
     u64::try_from(reception).unwrap_or(u64::MAX).saturating_add(outgoing).saturating_add(OTHERS)
 }

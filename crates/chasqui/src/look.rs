@@ -53,6 +53,14 @@ pub(crate) fn decided(settings: &Settings, hostname: &Domain) -> Result<Policy, 
     Finding::none_of(unexpected(&settings.expect, &policy)).map(|()| policy)
 }
 
+/// As [`decisions`], whatever ways are expected: to find out why one is not gone.
+///
+/// # Errors
+/// All that is wrong.
+pub(crate) fn without_expectations(settings: &Settings) -> Result<Policy, Vec<Finding>> {
+    decisions::policy(settings, &hostname(settings)?)
+}
+
 fn hostname(settings: &Settings) -> Result<Domain, Vec<Finding>> {
     Domain::parse(&settings.hostname)
         .map_err(|error| vec![Finding::about("hostname", error.to_string())])

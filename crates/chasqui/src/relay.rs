@@ -231,12 +231,13 @@ impl Relay for Operated {
 
     async fn retry(&self, selection: view::Selection) -> Result<view::Changed, Failure> {
         let tried = self.asked(self.queue.retry(read_selection(selection)?)).await?;
-        Ok(view::Changed { messages: count(tried) })
+        Ok(view::Changed { messages: count(tried.retried), held: count(tried.held) })
     }
 
     async fn cancel(&self, selection: view::Selection) -> Result<view::Changed, Failure> {
         let cancelled = self.asked(self.queue.cancel(read_selection(selection)?)).await?;
-        Ok(view::Changed { messages: count(cancelled.cancelled + cancelled.after_this_try) })
+        let messages = count(cancelled.cancelled + cancelled.after_this_try);
+        Ok(view::Changed { messages, held: 0 })
     }
 
     fn bans(&self) -> view::Bans {

@@ -117,7 +117,8 @@ pub(crate) fn missed(policy: &Policy, expect: &Expect) -> Option<(&'static str, 
         Ok(way) if way.connector() == connector => None,
         Ok(way) => {
             let other = way.connector();
-            Some(("connector", format!("mail from {from} to {to} goes by `{other}`")))
+            let words = format!("mail from {from} to {to} goes by `{other}`, not by `{connector}`");
+            Some(("connector", words))
         }
         Err(error) => Some(("connector", format!("mail from {from} to {to}: {error}"))),
     }

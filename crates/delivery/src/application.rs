@@ -4,6 +4,7 @@ mod answer;
 mod command;
 mod copy;
 mod handed;
+mod line;
 mod post;
 
 use std::collections::HashMap;
@@ -18,10 +19,10 @@ use policy::config::{self, OutboundConnector};
 use spool::ReadError;
 use units::Clock;
 
-use crate::words::{NOT_NOW, later, span};
+use crate::words::{OUR_SIDE, later, span};
 
 pub(crate) use answer::Answer;
-pub(crate) use copy::Original;
+pub(crate) use copy::copy;
 pub(crate) use handed::{Handed, Said, Seen, Verdict};
 
 /// The applications of the outbound connectors. Cheap to clone; all clones see a change at once.
@@ -128,16 +129,20 @@ impl Application {
     pub(crate) async fn ask(&self, handed: &Handed<'_>) -> Result<Said, ReadError> {
         let followers_max = self.settings.followers_max;
         let wait = self.settings.answer_wait_max.as_duration();
-        let asking = async {
-            match &self.way {
-                Way::Post(poster) => post::post(poster, handed, followers_max).await,
-                Way::Command(program) => program.run(handed, followers_max).await,
-            }
-        };
-        tokio::time::timeout(wait, asking).await.unwrap_or_else(|_| {
+        let late = || {
             let words = format!("the application took longer than {}", span(wait));
-            Ok(Said { verdict: Verdict::Later(later(NOT_NOW, words)), peer: None })
-        })
+            Said { verdict: Verdict::Later(later(OUR_SIDE, words)), peer: None }
+        };
+        match &self.way {
+            Way::Post(poster) => {
+                let posting = post::post(poster, handed, followers_max);
+                tokio::time::timeout(wait, posting).await.unwrap_or_else(|_| Ok(late()))
+            }
+            Way::Command(program) => {
+                let said = program.run(handed, (followers_max, wait)).await?;
+                Ok(said.unwrap_or_else(late))
+            }
+        }
     }
 }
 

@@ -23,9 +23,6 @@ pub(crate) const NO_TLS: EnhancedStatus = EnhancedStatus::new(4, 7, 5);
 /// The host does not take our login, or none may be sent (RFC 3463 §3.8).
 pub(crate) const NO_LOGIN: EnhancedStatus = EnhancedStatus::new(4, 7, 0);
 
-/// An application did not take it (RFC 3463 §3.6).
-pub(crate) const NOT_NOW: EnhancedStatus = EnhancedStatus::new(4, 5, 0);
-
 /// A 451 in our own words.
 pub(crate) fn later(status: EnhancedStatus, text: impl Into<String>) -> Reply {
     Reply::new(451, Some(status), text)

@@ -84,6 +84,11 @@ impl Poster {
         }
     }
 
+    /// Whether nobody else reads what is posted: it is encrypted, or stays on this machine.
+    pub fn is_private(&self) -> bool {
+        is_private(&self.url)
+    }
+
     /// The name of the host that is posted to.
     pub fn host(&self) -> &str {
         self.url.host_str().unwrap_or_default()

@@ -111,8 +111,12 @@ impl Admission {
         self.is_one(connector, |it| it.checks_mail_auth)
     }
 
-    /// Whether fields that speak inside the organisation are removed from a connector's mail.
+    /// Whether fields that speak inside the organisation are removed from a connector's mail; without a connector, it is
+    /// that of strangers, and they are.
     pub fn strips_internal_fields(&self, connector: &str) -> bool {
+        if connector.is_empty() {
+            return true;
+        }
         self.is_one(connector, InboundConnector::strips_internal_fields)
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use mail::header::{Edit, Field, FieldName, FieldValue, Header, Which};
+use mail::header::{Edit, Field, FieldName, FieldValue, Header, Place, Which};
 use mail::{Address, EnhancedStatus, Reply, ReversePath, ThreadName};
 
 use crate::rules::{Canonical, encoded, header};
@@ -11,8 +11,19 @@ use crate::rules::{Canonical, encoded, header};
 pub const THREAD_FIELD: &str = "X-Chasqui-Thread";
 /// Something in the content is wrong (RFC 3463 §3.7).
 const CONTENT: EnhancedStatus = EnhancedStatus::new(5, 6, 0);
-/// Fields that followers shall not see: receipts would tell the author who they are.
-const LEFT_OUT: [&str; 3] = ["Sender", "Disposition-Notification-To", "Return-Receipt-To"];
+/// The field that shows a copy as such wherever it comes back from; lists on the way leave it alone, as they do not `List-Id`.
+const LOOP_FIELD: &str = "X-Loop";
+/// Fields that copies do not have: receipts would tell the author who the followers are, and signatures of others hold
+/// no longer.
+const LEFT_OUT: [&str; 7] = [
+    "Sender",
+    "Disposition-Notification-To",
+    "Return-Receipt-To",
+    "DKIM-Signature",
+    "ARC-Seal",
+    "ARC-Message-Signature",
+    "ARC-Authentication-Results",
+];
 
 /// The thread that an application's message names, if it does.
 ///
@@ -43,6 +54,7 @@ pub fn automatic(
     header: &[u8],
     sender: &ReversePath,
     application: &Address,
+    is_application: impl Fn(&Address) -> bool,
 ) -> Option<&'static str> {
     let fields = Header::read(header).fields;
     let words = |name: &str| {
@@ -51,11 +63,15 @@ pub fn automatic(
     };
     let first_word = |text: String| text.split([';', ' ', '\t']).next().map(str::to_owned);
     let list = list_id(application).to_ascii_lowercase();
-    if fields
-        .iter()
-        .filter(|it| it.is("List-Id"))
-        .any(|it| header::decoded(it).to_ascii_lowercase().contains(&list))
-    {
+    let is_copy = fields.iter().any(|field| {
+        let value = || header::decoded(field).to_ascii_lowercase();
+        let own = application.as_str().to_ascii_lowercase();
+        (field.is("List-Id") && value().contains(&list))
+            || (field.is(LOOP_FIELD) && value().trim() == own)
+    });
+    let from = header::from(&fields);
+    let mut authors = from.iter().filter_map(|it| Address::parse(&it.address).ok());
+    if is_copy || authors.any(|author| is_application(&author)) {
         Some("loop")
     } else if sender.address().is_none() {
         Some("report")
@@ -68,16 +84,18 @@ pub fn automatic(
     }
 }
 
-/// Those of the `named` who get a copy of a reply: each once, and neither its author, nor who has it already by To and Cc,
-/// nor an address of the application.
-pub fn followers(
+/// Those of the `named` who get a copy of a reply: each once, and neither its author, nor who `has` it already or by To and Cc,
+/// nor an address of an application.
+pub fn followers<'a>(
     header: &[u8],
     sender: &ReversePath,
     named: &[Address],
+    has: impl Iterator<Item = &'a Address>,
     is_application: impl Fn(&Address) -> bool,
 ) -> Vec<Address> {
     let fields = Header::read(header).fields;
-    let mut known: HashSet<Canonical> = sender.address().map(Canonical::of).into_iter().collect();
+    let mut known: HashSet<Canonical> = has.map(Canonical::of).collect();
+    known.extend(sender.address().map(Canonical::of));
     for name in ["From", "Sender", "Reply-To", "To", "Cc"] {
         let mailboxes = header::mailboxes(&fields, name);
         known.extend(mailboxes.into_iter().map(|mailbox| mailbox.canonical));
@@ -110,7 +128,14 @@ pub fn copy_edits(header: &[u8], thread: &Address, application: &Address) -> Vec
         set("List-Id", &list_id(application)),
         set("Precedence", "list"),
     ];
-    edits.chain(set.into_iter().flatten()).collect()
+    edits.chain(set.into_iter().flatten()).chain(loop_mark(application)).collect()
+}
+
+/// It is added, so that those of others stay.
+fn loop_mark(application: &Address) -> Option<Edit> {
+    let name = FieldName::parse(LOOP_FIELD).ok()?;
+    let value = FieldValue::parse(application.as_str().as_bytes()).ok()?;
+    Some(Edit::Add { name, value, at: Place::Bottom })
 }
 
 /// What its copies are known by (RFC 2919 §3).
@@ -177,9 +202,17 @@ mod tests {
             ("Auto-Submitted: auto-replied; owner-email=x\r\n", &person, Some("auto-submitted")),
             ("precedence: Bulk\r\n", &person, Some("bulk")),
             ("List-Id: Desk <REPLY.desk.example>\r\n", &person, Some("loop")),
+            ("X-Loop: other@x.example\r\nX-Loop: Reply@desk.example\r\n", &person, Some("loop")),
+            ("X-Loop: other@x.example\r\n", &person, None),
+            ("From: A <reply+2.x@crm.example>\r\n", &person, Some("loop")),
         ] {
+            let is_application = |it: &Address| it.as_str().ends_with("@crm.example");
             let header = format!("{header}\r\n");
-            assert_eq!(automatic(header.as_bytes(), sender, &application), want, "{header}");
+            assert_eq!(
+                automatic(header.as_bytes(), sender, &application, is_application),
+                want,
+                "{header}"
+            );
         }
     }
 
@@ -198,11 +231,18 @@ mod tests {
             "reply@desk.example",
             "reply+2.b@desk.example",
             "postmaster",
+            "fay@x.example",
             "ed@x.example",
         ];
         let named: Vec<_> = named.iter().map(|it| address(it)).collect();
         let is_application = |it: &Address| it.as_str().ends_with("@desk.example");
-        let got = followers(header.as_bytes(), &sender, &named, is_application);
+        let got = followers(
+            header.as_bytes(),
+            &sender,
+            &named,
+            [address("Fay@x.example")].iter(),
+            is_application,
+        );
         let got: Vec<_> = got.iter().map(Address::as_str).collect();
         assert_eq!(got, ["di@x.example", "ed@x.example"]);
     }
@@ -221,10 +261,12 @@ mod tests {
             seen,
             "From: =?utf-8?q?J=C3=B6rg?= <reply+1.a@desk.example>\r\nReply-To: <reply+1.a@desk.example>\r\n\
              Subject: Re: 1\r\nList-Id: <reply.desk.example>\r\n\
-             X-Original-From: =?utf-8?q?J=C3=B6rg?= <j@x.example>\r\nPrecedence: list\r\n\r\nbody\r\n"
+             X-Original-From: =?utf-8?q?J=C3=B6rg?= <j@x.example>\r\nPrecedence: list\r\nX-Loop: reply@desk.example\r\n\r\nbody\r\n"
         );
         assert_eq!(
-            automatic(seen.as_bytes(), &ReversePath::Address(thread.clone()), &application),
+            automatic(seen.as_bytes(), &ReversePath::Address(thread.clone()), &application, |_| {
+                false
+            }),
             Some("loop")
         );
         assert!(

@@ -27,7 +27,7 @@ pub use config::{Config, RetryConnect, RetryReply};
 pub use party::Party;
 pub use request::{
     Cancelled, DestinationLine, Gone, Handle, LimitLine, Line, Listing, Look, Parties, Request,
-    Selection, Shown, ShownRecipient, Summary,
+    Retried, Selection, Shown, ShownRecipient, Summary,
 };
 pub use schedule::State;
 pub use service::{Parts, run};

@@ -128,6 +128,15 @@ pub struct ShownRecipient {
     pub is_held: bool,
 }
 
+/// How many are tried now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Retried {
+    /// Messages at a destination that are.
+    pub retried: usize,
+    /// Those that are not, as they are held until an operator names them.
+    pub held: usize,
+}
+
 /// How many were cancelled.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Cancelled {
@@ -220,7 +229,7 @@ pub enum Request {
         /// Which.
         selection: Selection,
         /// Takes how many are tried now.
-        reply: oneshot::Sender<usize>,
+        reply: oneshot::Sender<Retried>,
     },
     /// Takes messages out of the queue; the sender is not told, the log is.
     Cancel {
@@ -277,8 +286,8 @@ impl Handle {
         self.ask(|reply| Request::Show { id, reply }).await
     }
 
-    /// Ends the rests of what fits `selection`; returns how many are tried now.
-    pub async fn retry(&self, selection: Selection) -> Result<usize, Gone> {
+    /// Ends the rests of what fits `selection`, but for what is held until an operator names it.
+    pub async fn retry(&self, selection: Selection) -> Result<Retried, Gone> {
         self.ask(|reply| Request::Retry { selection, reply }).await
     }
 

@@ -56,3 +56,4 @@ pub use quotas::Intakes;
 pub use server::{BindError, Certificates, Parts, Server};
 pub use shedding::{Limits, Shed};
 pub use stranger::Stranger;
+pub use threads::Writers;

@@ -1,16 +1,14 @@
 //! RCPT: who may have mail, and for whom an address stands.
 
-use auth::Thread;
 use mail::{Address, EnhancedStatus, Reply, ReversePath};
 
 use crate::connection::Connection;
 use crate::instead::Instead;
 use crate::stranger::Stranger;
+use crate::threads::Writers;
 
 /// Delivery not authorized (RFC 3463 §3.8).
 const DENIED: EnhancedStatus = EnhancedStatus::new(5, 7, 1);
-/// There is no such mailbox (RFC 3463 §3.2).
-const NO_MAILBOX: EnhancedStatus = EnhancedStatus::new(5, 1, 1);
 const ONLY_BOUNCES: &str = "only reports, from <>, are taken for this address";
 
 impl Connection {
@@ -18,10 +16,11 @@ impl Connection {
     /// in a thread.
     pub(crate) fn may_have(&mut self, address: &Address) -> Result<(), Reply> {
         let instead = self.stands_for(address)?;
+        let writers = if instead.is_none() { self.writers(address)? } else { Writers::Relaying };
         if self.client.connector.is_none() {
             match &instead {
                 Some(instead) if instead.is_return() => self.may_return()?,
-                _ if self.takes_everybody(address)? => {}
+                _ if writers == Writers::Everybody => {}
                 _ => return Err(self.relay_denied()),
             }
         }
@@ -40,20 +39,16 @@ impl Connection {
         Ok(())
     }
 
-    /// Whether an application takes mail for an address from everybody.
+    /// Who may write to an address as one of an application.
     ///
     /// # Errors
-    /// What the client is told if the address looks like that of a thread and is none.
-    fn takes_everybody(&mut self, address: &Address) -> Result<bool, Reply> {
-        let thread = self.reception.return_paths.thread(address).map_err(|error| {
-            self.transaction.found_mut().reason = Some(error.to_string().into());
-            Reply::new(550, Some(NO_MAILBOX), error.to_string())
-        })?;
-        let Some(Thread { application, name }) = thread else { return Ok(false) };
+    /// What the client is told, whoever it is.
+    fn writers(&mut self, address: &Address) -> Result<Writers, Reply> {
         let policy = self.reception.policy.load();
-        let connector = policy.router.connector(&application);
-        let takes_new = || connector?.application.as_ref().map(|it| it.takes_new_threads);
-        Ok(name.is_some() || takes_new().unwrap_or_default())
+        let writers = Writers::of(address, &self.reception.return_paths, &policy.router);
+        writers.inspect_err(|reply| {
+            self.transaction.found_mut().reason = Some(reply.text().into());
+        })
     }
 
     /// What a client that may not relay is told.

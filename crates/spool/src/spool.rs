@@ -204,16 +204,23 @@ impl Spool {
     /// the call failed is returned instead of a second one.
     pub async fn settle(&self, settlement: Settlement) -> Result<Option<Accepted>, SettleError> {
         let Settlement { id, recipients, is_finished, report, tally } = settlement;
-        let deadline = tokio::time::Instant::now() + self.inner.commit_wait_max;
         let has_report = report.is_some();
         let failed = |words: &str| {
             let kind = if has_report { SettleError::Report } else { SettleError::Engine };
             kind(words.into())
         };
+        let (report, copy) = match report {
+            // However large the original is, its octets are copied: that takes its time.
+            Some(copy @ Report { content: ReportContent::Of(_), .. }) => {
+                (None, Some(self.prepare_report(copy).await?))
+            }
+            report => (report, None),
+        };
+        let deadline = tokio::time::Instant::now() + self.inner.commit_wait_max;
         let work = async {
             let report = match report {
                 Some(report) => Some(self.prepare_report(report).await?),
-                None => None,
+                None => copy,
             };
             let (answer, answered) = oneshot::channel();
             let answer = Some(answer);

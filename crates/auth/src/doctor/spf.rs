@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::check::{Check, Grade};
+use super::check::{Check, Grade, Party};
 use super::relay::Relay;
 use crate::dns::{Dns, LookupError};
 use crate::finding::Verdict;
@@ -108,6 +108,11 @@ async fn look(dns: &Dns, relay: &Relay, domain: &str) -> Result<Check, LookupErr
         [] => {
             let record = format!("{} ~all", merged(&[], &ours));
             let check = Check::new("SPF", Grade::Fail, format!("{domain} has no SPF record"));
+            if ours.is_empty() {
+                // Published, one that names nobody would have the domain's mail refused.
+                let words = "set `source_addresses` of an [[outbound]], or `spf_include`, and ask again for the record to publish";
+                return Ok(check.tell(Party::Operator, words));
+            }
             Ok(check.advise(publish(&record, "publish this record")))
         }
         [record] => single(dns, relay, domain, record).await,

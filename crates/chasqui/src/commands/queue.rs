@@ -37,7 +37,7 @@ fn said(select: &QueueSelect, changed: Changed, what: &str) -> Result {
     if select.ask.json {
         output::json(&changed)?;
     }
-    if changed.messages == 0 && !select.all {
+    if changed.messages == 0 && changed.held == 0 && !select.all {
         return Err(Failure {
             hint: Some("`chasqui queue list` names what is queued".to_owned()),
             ..Failure::from(anyhow!("nothing in the queue is {}", named(select)))
@@ -46,8 +46,16 @@ fn said(select: &QueueSelect, changed: Changed, what: &str) -> Result {
     if select.ask.json {
         return Ok(());
     }
-    let noun = if changed.messages == 1 { "message" } else { "messages" };
-    output::line(format!("{} {noun} {what}", changed.messages))
+    let noun = |count| if count == 1 { "message" } else { "messages" };
+    output::line(format!("{} {} {what}", changed.messages, noun(changed.messages)))?;
+    if changed.held > 0 {
+        let held = changed.held;
+        output::line(format!(
+            "{held} held {} not touched; name their ids to let them go",
+            noun(held)
+        ))?;
+    }
+    Ok(())
 }
 
 /// What a selection names.

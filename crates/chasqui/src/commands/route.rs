@@ -1,17 +1,19 @@
 //! `chasqui route`.
 
 use anyhow::anyhow;
-use mail::{Address, Recipient};
+use auth::ReturnPaths;
+use mail::{Address, Recipient, Reply};
 use policy::config::OutboundConnector;
 use policy::{Decision, Ending, Policy, Protection, Standing, Verdict};
 use serde::Serialize;
 use settings::{Loaded, Settings};
+use smtp_server::Writers;
 
 use super::explain_connection::{self, Admitted, Asking};
 use crate::arguments::{self, Client, Dmarc};
 use crate::failure::{Code, Failure, Result};
 use crate::trial::Trial;
-use crate::{look, output};
+use crate::{look, output, return_paths};
 
 /// What `route --json` says.
 #[derive(Debug, Serialize)]
@@ -76,7 +78,7 @@ struct Other {
 /// Does it.
 pub(crate) fn run(route: &arguments::Route) -> Result {
     let Loaded { settings, made: policy, .. } =
-        settings::load_and_make(&route.file.config, look::decisions, |_, _| Vec::new())?;
+        settings::load_and_make(&route.file.config, look::without_expectations, |_, _| Vec::new())?;
     let said = said(route, &settings, &policy)?;
     if route.file.json {
         output::json(&said)?;
@@ -124,7 +126,11 @@ fn said(route: &arguments::Route, settings: &Settings, policy: &Policy) -> Resul
         Dmarc::Quarantine | Dmarc::Reject => Protection::Protected,
     });
     trial.connector = inbound.as_ref().and_then(|it| it.connector.as_deref()).unwrap_or_default();
-    let (refused, by_suffix) = recipients(policy, trial.connector, &mut trial.recipients);
+    let paths = return_paths::open(settings).unwrap_or_default();
+    let to = (policy, &paths);
+    let is_open = |it: &Recipient| writers(to, &it.address) == Ok(Writers::Everybody);
+    let takes_everybody = trial.recipients.iter().all(is_open);
+    let (refused, by_suffix) = recipients(to, trial.connector, &mut trial.recipients);
     let decision = trial.decide(policy);
     let from = trial.from(&decision);
     let mut said = outline(&decision, from.as_ref());
@@ -145,24 +151,44 @@ fn said(route: &arguments::Route, settings: &Settings, policy: &Policy) -> Resul
         said.refused_by = None;
         said.rules.clear();
     }
+    let mut inbound = inbound;
+    if let Some(inbound) = inbound.as_mut().filter(|_| takes_everybody) {
+        // Who may not relay may write to an application all the same.
+        inbound.refusal = None;
+    }
     if let Some(refusal) = inbound.as_ref().and_then(|it| it.refusal.clone()) {
         said.refusal = Some(refusal);
     }
     Ok(Route { inbound, certified: said.certified || by_suffix, ..said })
 }
 
+/// Who may write to an address, as RCPT sees it.
+fn writers(
+    (policy, paths): (&Policy, &ReturnPaths),
+    address: &Address,
+) -> std::result::Result<Writers, Reply> {
+    Writers::of(address, paths, &policy.router)
+}
+
 /// Puts in place of each recipient who gets the mail, as RCPT does; gives those that are refused, and whether one was
 /// named under the suffix for certified mail.
-fn recipients(policy: &Policy, connector: &str, all: &mut Vec<Recipient>) -> (Vec<Way>, bool) {
+fn recipients(
+    (policy, paths): (&Policy, &ReturnPaths),
+    connector: &str,
+    all: &mut Vec<Recipient>,
+) -> (Vec<Way>, bool) {
     let (mut refused, mut is_certified) = (Vec::new(), false);
     all.retain_mut(|it| {
         let certified = policy.admission.certified(connector, &it.address);
         let refusal = match certified.map_err(|error| error.reply()) {
-            Ok(address) => {
-                is_certified |= address.is_some();
-                it.address = address.unwrap_or_else(|| it.address.clone());
+            Ok(Some(address)) => {
+                is_certified = true;
+                it.address = address;
                 policy.router.may_route(&it.address).err().map(|error| error.reply())
             }
+            Ok(None) => writers((policy, paths), &it.address)
+                .err()
+                .or_else(|| policy.router.may_route(&it.address).err().map(|error| error.reply())),
             Err(reply) => Some(reply),
         };
         refused.extend(
@@ -239,6 +265,11 @@ fn way(policy: &Policy, recipient: &Recipient, from: Option<&Address>) -> Way {
     let hosts = connector.map_or(&[][..], |it| &it.smart_hosts).iter();
     let mut next_hops: Vec<_> =
         hosts.map(|host| format!("{} port {}", host.host, host.port)).collect();
+    if let Some(application) = connector.and_then(|it| it.application.as_ref()) {
+        let program = || application.command.first().map(|it| format!("the program {it}"));
+        let url = application.url.as_ref().map(|url| format!("the application at {url}"));
+        next_hops.extend(url.or_else(program));
+    }
     if let Some((domain, connector)) = destination.domain().zip(connector) {
         next_hops.push(format!("the MX of {} port {}", domain.as_str(), connector.port));
     }

@@ -3,6 +3,8 @@
 use mail::{Address, ThreadName};
 use serde::Deserialize;
 
+use super::line::clean;
+
 /// Larger answers are none.
 pub(super) const OCTETS_MAX: usize = 1 << 20;
 
@@ -15,8 +17,8 @@ pub(crate) struct Answer {
     pub(crate) thread: Option<ThreadName>,
 }
 
+/// What else is in it is for others.
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 struct Written {
     #[serde(default)]
     followers: Vec<String>,
@@ -31,21 +33,26 @@ impl Answer {
             return Ok(Self::default());
         }
         if text.len() > OCTETS_MAX {
-            return Err("is larger than 1 MiB".to_owned());
+            return Err("it is larger than 1 MiB".to_owned());
         }
-        let written: Written = serde_json::from_slice(text).map_err(|error| error.to_string())?;
+        let written = serde_json::from_slice(text);
+        let written: Written = written.map_err(|error| clean(Some(&error.to_string())))?;
         let followers_max = usize::try_from(followers_max).unwrap_or(usize::MAX);
         if written.followers.len() > followers_max {
             let found = written.followers.len();
-            return Err(format!("names {found} followers, and followers_max is {followers_max}"));
+            return Err(format!(
+                "it names {found} followers, and followers_max is {followers_max}"
+            ));
         }
         let follower = |text: &String| {
             let address = Address::parse(text).ok().filter(|it| it.domain().is_some());
-            address.ok_or_else(|| format!("names the follower {text:?}, which is no address"))
+            let clean = || clean(Some(text));
+            address
+                .ok_or_else(|| format!("it names the follower `{}`, which is no address", clean()))
         };
         let followers = written.followers.iter().map(follower).collect::<Result<_, _>>()?;
         let thread = written.thread.as_deref().map(ThreadName::parse).transpose();
-        let thread = thread.map_err(|error| format!("names a thread: {error}"))?;
+        let thread = thread.map_err(|error| format!("it names a thread: {error}"))?;
         Ok(Self { followers, thread })
     }
 }
@@ -59,12 +66,13 @@ mod tests {
         let read = |text: &str| Answer::read(text.as_bytes(), 2);
         assert_eq!(read(" \r\n"), Ok(Answer::default()));
         assert_eq!(read("{}"), Ok(Answer::default()));
+        assert_eq!(read(r#"{"status": "ok"}"#), Ok(Answer::default()));
         let full = read(r#"{"followers": ["a@x.example"], "thread": "T-1"}"#).unwrap();
         assert_eq!((full.followers.len(), full.thread.unwrap().as_str()), (1, "t-1"));
         for (bad, words) in [
             ("ok", "expected"),
-            (r#"{"follower": []}"#, "unknown field `follower`"),
-            (r#"{"followers": ["a"]}"#, "\"a\", which is no address"),
+            ("[]", "invalid length"),
+            (r#"{"followers": ["a"]}"#, "`a`, which is no address"),
             (r#"{"followers": ["postmaster"]}"#, "which is no address"),
             (r#"{"followers": ["a@b.c\r\nX: y"]}"#, "which is no address"),
             (

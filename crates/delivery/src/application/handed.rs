@@ -6,7 +6,7 @@ use mail::{Address, EnhancedStatus, MessageId, Peer, Reply, ReversePath, ThreadN
 
 use super::answer::Answer;
 use crate::leaving::Leaving;
-use crate::words::{NOT_NOW, later, never};
+use crate::words::{OUR_SIDE, later, never};
 
 /// The application said that it does not want the message (RFC 3463 §3.3).
 const REFUSED: EnhancedStatus = EnhancedStatus::new(5, 3, 0);
@@ -21,6 +21,8 @@ pub(crate) struct Handed<'a> {
     pub(crate) recipient: &'a Address,
     /// Why it goes to no follower, if a program wrote it.
     pub(crate) automatic: Option<&'static str>,
+    /// Whether it must not go in clear text (RFC 8689).
+    pub(crate) requires_tls: bool,
     pub(crate) tries: u16,
     pub(crate) content: Leaving<'a>,
 }
@@ -51,8 +53,8 @@ pub(crate) struct Said {
 /// What it means.
 #[derive(Debug)]
 pub(crate) enum Verdict {
-    /// It was taken.
-    Taken(Reply, Answer),
+    /// It was taken; what is wrong with the answer, if it cannot be understood.
+    Taken(Reply, Result<Answer, String>),
     /// Not now.
     Later(Reply),
     /// Never.
@@ -64,21 +66,13 @@ pub(crate) enum Verdict {
 impl Verdict {
     /// What was taken, with what was answered.
     pub(super) fn taken(how: &str, answer: &[u8], followers_max: u32) -> Self {
-        match Answer::read(answer, followers_max) {
-            Ok(answer) => {
-                let words = format!("taken by the application ({how})");
-                Self::Taken(Reply::new(250, Some(TAKEN), words), answer)
-            }
-            Err(error) => {
-                let words = format!("the application took it ({how}), but its answer {error}");
-                Self::Later(later(NOT_NOW, words))
-            }
-        }
+        let words = format!("taken by the application ({how})");
+        Self::Taken(Reply::new(250, Some(TAKEN), words), Answer::read(answer, followers_max))
     }
 
-    /// What is to be tried again.
+    /// What is to be tried again; why, is the operator's business.
     pub(super) fn later(how: &str, words: &str) -> Self {
-        Self::Later(later(NOT_NOW, said("did not take it", how, words)))
+        Self::Later(later(OUR_SIDE, said("did not take it", how, words)))
     }
 
     /// What goes back to its sender.
@@ -103,22 +97,4 @@ pub(crate) enum Seen {
     Odd(String),
     /// It is not there, or does not want us.
     Unable(String),
-}
-
-/// The first line of what an application wrote, fit for a reply.
-pub(super) fn first_line(text: &[u8]) -> String {
-    let text = String::from_utf8_lossy(text);
-    clean(text.lines().map(str::trim).find(|line| !line.is_empty()))
-}
-
-/// The last one.
-pub(super) fn last_line(text: &[u8]) -> String {
-    let text = String::from_utf8_lossy(text);
-    clean(text.lines().map(str::trim).rfind(|line| !line.is_empty()))
-}
-
-fn clean(line: Option<&str>) -> String {
-    const CHARS_MAX: usize = 200;
-    let line = line.unwrap_or_default();
-    line.chars().map(|c| if c.is_control() { ' ' } else { c }).take(CHARS_MAX).collect()
 }

@@ -7,19 +7,24 @@ use std::time::Duration;
 use bytes::Bytes;
 use filters::poster::{Poster, SIGNATURE};
 use http_body_util::channel::{Channel, Sender};
-use mail::Peer;
+use mail::{EnhancedStatus, Peer};
 use reqwest::Response;
 use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
 use spool::ReadError;
 use telemetry::Causes;
 
 use super::answer::OCTETS_MAX;
-use super::handed::{Handed, Said, Seen, Verdict, first_line};
+use super::handed::{Handed, Said, Seen, Verdict};
+use super::line::first_line;
 use crate::leaving::Pieces;
-use crate::words::{NO_ANSWER, later};
+use crate::words::{OUR_SIDE, later, never};
 
 /// Statuses that say something of the message, not of the application: it will not be wanted later either.
 const FINAL: [u16; 4] = [406, 413, 415, 422];
+/// REQUIRETLS cannot be kept (RFC 8689 §5).
+const NEEDS_TLS: EnhancedStatus = EnhancedStatus::new(5, 7, 30);
+/// Stands for an answer of which the end is missing.
+const TOO_LONG: &[u8] = b"(an answer larger than 1 MiB)";
 /// Pieces of content on their way at once.
 const PIECES_MAX: usize = 2;
 
@@ -32,6 +37,11 @@ pub(super) async fn post(
     handed: &Handed<'_>,
     followers_max: u32,
 ) -> Result<Said, ReadError> {
+    if handed.requires_tls && !poster.is_private() {
+        let words = "it must not go in clear text (REQUIRETLS), and the application's address begins with http://";
+        let verdict = Verdict::Never(never(550, NEEDS_TLS, words));
+        return Ok(Said { verdict, peer: None });
+    }
     let octets = handed.content.octets();
     let mut request = poster.request().header(CONTENT_TYPE, "message/rfc822");
     request = request.header(CONTENT_LENGTH, octets);
@@ -42,6 +52,10 @@ pub(super) async fn post(
         }
     }
     if let Some(mut signature) = poster.signature() {
+        for (_, value) in handed.facts() {
+            signature.update(value.as_bytes());
+            signature.update(b"\n");
+        }
         let mut pieces = handed.content.pieces();
         while let Some(piece) = pieces.next().await? {
             signature.update(&piece);
@@ -58,7 +72,7 @@ pub(super) async fn post(
             let (is_connect, words) =
                 (error.is_connect(), Causes(&error.without_url()).to_string());
             let words = format!("the application at {} gave no answer: {words}", poster.host());
-            let reply = later(NO_ANSWER, words);
+            let reply = later(OUR_SIDE, words);
             let verdict =
                 if is_connect { Verdict::Unreachable(reply) } else { Verdict::Later(reply) };
             Said { verdict, peer: None }
@@ -76,7 +90,7 @@ pub(super) async fn look(poster: &Poster, wait: Duration) -> Seen {
     match status {
         401 | 403 => Seen::Unable(format!("answers HTTP {status}: it does not take the token")),
         // It may well be that there is nothing but posting.
-        404 | 500.. => Seen::Odd(format!("answers HTTP {status} to HEAD")),
+        404 | 500 | 502.. => Seen::Odd(format!("answers HTTP {status} to HEAD")),
         _ => Seen::Ready(format!("answers HTTP {status} to HEAD")),
     }
 }
@@ -123,25 +137,32 @@ async fn said(poster: &Poster, mut response: Response, followers_max: u32) -> Sa
                 content.extend_from_slice(&piece);
             }
             Ok(Some(_)) => {
-                let verdict = Verdict::later(&how, "its answer is larger than 1 MiB");
-                return Said { verdict, peer: Some(peer) };
+                // Its status counts; what is cut off is no answer.
+                content.clear();
+                content.extend_from_slice(TOO_LONG);
+                break;
             }
             Ok(None) => break,
+            Err(_) if status.is_success() => {
+                content.clear();
+                break;
+            }
             Err(error) => {
                 let words = Causes(&error.without_url()).to_string();
-                return Said { verdict: Verdict::later(&how, &words), peer: Some(peer) };
+                return Said { verdict: Verdict::later(&how, &words), peer: None };
             }
         }
     }
     let words = if is_text { first_line(&content) } else { String::new() };
-    let verdict = if status.is_success() {
+    if status.is_success() {
         // Many answer with a word for people.
         let answer = if is_json { content.as_slice() } else { &[] };
-        Verdict::taken(&how, answer, followers_max)
+        Said { verdict: Verdict::taken(&how, answer, followers_max), peer: Some(peer) }
     } else if FINAL.contains(&status.as_u16()) {
-        Verdict::never(&how, &words)
+        // Which machine it is on is nobody's business elsewhere.
+        Said { verdict: Verdict::never(&how, &words), peer: None }
     } else {
-        Verdict::later(&how, &words)
-    };
-    Said { verdict, peer: Some(peer) }
+        // As from nobody: what is wrong with the application is the operator's business.
+        Said { verdict: Verdict::later(&how, &words), peer: None }
+    }
 }

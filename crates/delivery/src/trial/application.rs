@@ -11,6 +11,10 @@ impl Walk<'_> {
             return self.fail(Step::APPLICATION, "it is not there", words::APPLICATION);
         };
         self.trail.at(application.to_string());
+        if self.trial.probe {
+            let words = "nothing is handed to an application, which would keep it";
+            self.trail.note("probe", Verdict::Skipped, words);
+        }
         match application.look(self.connector.timeouts.connect.as_duration()).await {
             Seen::Ready(words) => self.trail.note(Step::APPLICATION, Verdict::Pass, &words),
             Seen::Odd(words) => {

@@ -34,12 +34,13 @@ pub struct Application {
     /// machine. Read at start and at reload.
     pub token_file: Option<PathBuf>,
     /// A file that holds the key with which posts are signed, on one line: `X-Chasqui-Signature: t=seconds,v1=hex`, the
-    /// HMAC-SHA-256 of the seconds, a dot and the body. Read at start and at reload.
+    /// HMAC-SHA-256 of the seconds, a dot, the values of the fields in this order, each with a line feed behind it, and the body.
+    /// Read at start and at reload.
     pub signature_key_file: Option<PathBuf>,
     /// How long it may take over one message.
     pub answer_wait_max: Span,
     /// How many of the followers that it names for a message get it; it names them by answering with JSON:
-    /// `{"followers": ["ana@example.com"]}`. A message with more is tried again, since the answer cannot be meant. 0: nobody does.
+    /// `{"followers": ["ana@example.com"]}`. An answer with more is passed over. 0: nobody does.
     pub followers_max: u32,
 }
 
@@ -59,6 +60,9 @@ impl Default for Application {
 }
 
 impl Application {
+    /// What stands in braces in `command`, and in the names of the fields of a post.
+    pub const FACTS: [&str; 6] = ["message", "thread", "sender", "recipient", "automatic", "tries"];
+
     /// The longest local part: with a thread's name and its mark there is room for no longer one (RFC 5321 §4.5.3.1.1).
     const LOCAL_OCTETS_MAX: usize = 20;
 

@@ -9,7 +9,7 @@ use spool::RecipientState;
 use super::Queue;
 use super::search::{Places, Search, Wish};
 use crate::entries::Now;
-use crate::request::{Cancelled, Listing, Request, Shown, ShownRecipient, Summary};
+use crate::request::{Cancelled, Listing, Request, Retried, Shown, ShownRecipient, Summary};
 use crate::shared::{Shared, is_held, routed};
 
 /// A list reads each of its messages from the spool.
@@ -39,7 +39,7 @@ impl Queue {
                 }));
             }
             Request::Retry { selection, reply } => {
-                self.begin_search(selection, Wish::Retry { count: 0, reply });
+                self.begin_search(selection, Wish::Retry { retried: Retried::default(), reply });
             }
             Request::Cancel { selection, reply } => {
                 let cancelled = Cancelled::default();

@@ -23,6 +23,11 @@ pub(super) fn line(view: &EntryView<'_>, now: Now) -> Line {
     }
 }
 
+/// Whether an entry waits for an operator's hand.
+pub(super) fn waits_by_hand(view: &EntryView<'_>, now: Now) -> bool {
+    view.next_try.is_some_and(|at| now.wall_of(at).is_by_hand())
+}
+
 /// Adds what only the spool knows, and leaves out whom nobody looks for.
 pub(super) async fn filled(
     shared: &Shared,

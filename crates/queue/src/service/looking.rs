@@ -1,10 +1,10 @@
 //! Questions about the whole queue, looked into slice by slice.
 
 use super::Queue;
-use super::lines::{filled, line};
+use super::lines::{filled, line, waits_by_hand};
 use super::search::{Entries, Places, Search, Wish};
 use crate::entries::Now;
-use crate::request::{Cancelled, DestinationLine, Selection};
+use crate::request::{Cancelled, DestinationLine, Retried, Selection};
 use mail::{Destination, MessageId};
 use schedule::{Cancel, EntryView, PlaceView};
 use std::sync::Arc;
@@ -80,10 +80,10 @@ impl Queue {
             Wish::List { listing, limit, found, .. } => {
                 is_over || (found.is_some() && listing.lines.len() >= *limit)
             }
-            Wish::Retry { count, .. } => {
+            Wish::Retry { retried: Retried { retried, .. }, .. } => {
                 for (id, destination) in &found {
                     let is_retried = self.schedule.retry(*id, destination);
-                    *count = count.saturating_add(usize::from(is_retried));
+                    *retried = retried.saturating_add(usize::from(is_retried));
                 }
                 is_over
             }
@@ -121,6 +121,12 @@ impl Queue {
                     listing.lines.push(line(view, now));
                 }
                 listing.found = listing.found.saturating_add(1);
+            } else if let Wish::Retry { retried, .. } = &mut search.wish
+                && search.selection.ids.is_empty()
+                && waits_by_hand(view, now)
+            {
+                // Whoever has all tried again after an outage does not mean these.
+                retried.held = retried.held.saturating_add(1);
             } else {
                 found.push((view.id, view.destination.clone()));
             }
@@ -168,9 +174,10 @@ impl Queue {
                     drop(reply.send(filled(&shared, listing, parties.as_ref()).await));
                 }));
             }
-            Wish::Retry { count, reply } => {
+            Wish::Retry { retried, reply } => {
                 tracing::info!(
-                    entries = count,
+                    entries = retried.retried,
+                    held = retried.held,
                     ids_count = selection.ids.len(),
                     ids = selection.ids_words(),
                     destination = selection.destination.as_deref(),
@@ -178,7 +185,7 @@ impl Queue {
                     state = selection.state.map(tracing::field::display),
                     "retry by an operator"
                 );
-                let _is_waited_for = reply.send(count).is_ok();
+                let _is_waited_for = reply.send(retried).is_ok();
             }
             Wish::Cancel { cancelled, reply } => {
                 tracing::info!(

@@ -4,7 +4,7 @@ use mail::{Destination, MessageId};
 use schedule::{EntryView, PlaceView, State};
 use tokio::sync::oneshot;
 
-use crate::request::{Cancelled, Listing, Look, Selection, Summary};
+use crate::request::{Cancelled, Listing, Look, Retried, Selection, Summary};
 
 /// Entries or destinations looked at in one slice: some tenths of a millisecond.
 pub(super) const SLICE: usize = 1024;
@@ -41,8 +41,8 @@ pub(super) enum Wish {
         reply: oneshot::Sender<Listing>,
     },
     Retry {
-        count: usize,
-        reply: oneshot::Sender<usize>,
+        retried: Retried,
+        reply: oneshot::Sender<Retried>,
     },
     Cancel {
         cancelled: Cancelled,

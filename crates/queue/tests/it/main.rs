@@ -581,8 +581,8 @@ async fn an_operator_looks_retries_and_cancels() {
     assert_eq!(relay.queue.list(y.clone(), 9).await.unwrap().lines[0].id, ids[1]);
     let none = Selection { destination: Some("internet/q.example".into()), ..Selection::default() };
     assert_eq!(relay.queue.list(none.clone(), 9).await.unwrap().found, 0);
-    assert_eq!(relay.queue.retry(none).await.unwrap(), 0);
-    assert_eq!(relay.queue.retry(y.clone()).await.unwrap(), 1);
+    assert_eq!(relay.queue.retry(none).await.unwrap().retried, 0);
+    assert_eq!(relay.queue.retry(y.clone()).await.unwrap().retried, 1);
     let retried = relay.attempt().await;
     assert_eq!((retried.id, retried.tries), (ids[1], 1));
     // Cancelled while it is tried: what that try leaves waiting goes, and nobody is told.
@@ -637,7 +637,7 @@ async fn a_question_about_a_long_queue_is_answered_whole() {
         summary.destinations.iter().map(|it| (it.destination.to_string(), it.in_flight)).collect();
     let want = ["internet/x.example", "internet/y.example"].map(|it| (it.to_owned(), 4));
     assert_eq!((largest, summary.destinations_total), (want.to_vec(), 3));
-    assert_eq!(relay.queue.retry(ready_at_y).await.unwrap(), MESSAGES - 4);
+    assert_eq!(relay.queue.retry(ready_at_y).await.unwrap().retried, MESSAGES - 4);
     assert_eq!(relay.queue.cancel(ready()).await.unwrap().cancelled, 2 * MESSAGES - 8);
     relay.until("what was not tried is gone", |it| it.ready == 0 && it.messages <= 9).await;
     for _ in 0..9 {

@@ -176,7 +176,7 @@ async fn a_message_waits_for_its_time() {
     assert!(shown.recipients[0].is_held);
     // An operator may release it.
     let named = Selection { ids: vec![sooner], ..Selection::default() };
-    assert_eq!(relay.queue.retry(named).await.unwrap(), 1);
+    assert_eq!(relay.queue.retry(named).await.unwrap().retried, 1);
     let attempt = relay.attempt().await;
     assert_eq!(attempt.id, sooner);
     relay.end(attempt, answered(&[(0, Fate::Delivered)])).await;

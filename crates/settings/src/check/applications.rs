@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use policy::config::{Application, OutboundConnector, Protocol, ReturnPath};
+use mail::Domain;
+use policy::config::{Application, OutboundConnector, Protocol, ReturnPath, TlsLevel};
 
 use super::{Check, item};
 use crate::settings::Settings;
@@ -17,6 +18,7 @@ impl Check<'_> {
             self.application(number, application);
             self.alone(number, outbound);
             self.replies(number, (outbound, application), &mut seen);
+            self.only(number, application, settings);
             if settings.rewrite.secrets_file.is_none() {
                 let error = "needs a secret that reply addresses are signed with";
                 let hint = "put the answer of `openssl rand -base64 32` into a file that only the relay's user may read, \
@@ -52,6 +54,12 @@ impl Check<'_> {
                 self.add(&way(number, "command"), error, "write it from the first `/` on");
             }
             (None, Some(_)) => {
+                for word in application.command.iter().flat_map(|it| unknown(it)) {
+                    let error = format!("`{{{word}}}` is not known");
+                    let facts = Application::FACTS.map(|fact| format!("{{{fact}}}"));
+                    let hint = format!("write one of {}", facts.join(", "));
+                    self.add(&way(number, "command"), error, &hint);
+                }
                 let files = [
                     ("token_file", &application.token_file),
                     ("signature_key_file", &application.signature_key_file),
@@ -74,10 +82,32 @@ impl Check<'_> {
             (outbound.client_certificate.is_some(), "client_certificate"),
             (outbound.implicit_tls, "implicit_tls"),
             (!outbound.source_addresses.is_empty(), "source_addresses"),
+            (outbound.tls != TlsLevel::default(), "tls"),
+            (outbound.tls_domain.is_some(), "tls_domain"),
+            (outbound.ca_file.is_some(), "ca_file"),
+            (!outbound.from_filter.is_empty(), "from_filter"),
+            (outbound.is_transport_rule_scoped, "is_transport_rule_scoped"),
         ];
         for (_, key) in others.into_iter().filter(|(is_there, _)| *is_there) {
             let error = "has no effect beside `application`";
             self.add(&item("outbound", number, key), error, "leave it out");
+        }
+    }
+
+    /// No other connector may lead replies away.
+    fn only(&mut self, number: usize, application: &Application, settings: &Settings) {
+        let Some(domain) = application.parsed().ok().and_then(|address| address.domain()) else {
+            return;
+        };
+        for (other, outbound) in settings.outbound.iter().enumerate() {
+            let mut domains = outbound.recipient_domains.iter();
+            let is_same = |text: &String| Domain::parse(text).is_ok_and(|it| it == domain);
+            if other != number && outbound.application.is_none() && domains.any(is_same) {
+                let error =
+                    format!("{domain} is that of the application at {}", application.address);
+                let hint = "take it out here; replies in its threads would not find it";
+                self.add(&item("outbound", other, "recipient_domains"), error, hint);
+            }
         }
     }
 
@@ -112,6 +142,16 @@ impl Check<'_> {
         }
         seen.push(domain);
     }
+}
+
+/// Words in braces that nothing stands for.
+fn unknown(argument: &str) -> impl Iterator<Item = &str> {
+    let words = argument.split('{').skip(1).filter_map(|rest| rest.split_once('}'));
+    let words = words.map(|(word, _)| word);
+    words.filter(|word| {
+        let is_word = !word.is_empty() && word.bytes().all(|it| it.is_ascii_lowercase());
+        is_word && !Application::FACTS.contains(word)
+    })
 }
 
 fn way(number: usize, name: &'static str) -> [Step; 4] {

@@ -70,17 +70,23 @@ pub(super) fn show(tried: &Tried) -> Result {
 
 fn text(tried: &Tried) -> String {
     let mut text = String::new();
+    let longest = tried.steps.iter().map(|one| one.step.len()).max().unwrap_or_default();
+    let width = longest.saturating_add(1).max(9);
     for one in &tried.steps {
         let (step, verdict) = (&one.step, &one.verdict);
         let host = one.host.as_ref().map(|host| format!("{host}: ")).unwrap_or_default();
         // Writing to a string never fails.
         let _always = if verdict == "skipped" {
-            writeln!(text, "{step:<9}{verdict:<9}          {}", one.text)
+            writeln!(text, "{step:<width$}{verdict:<9}          {}", one.text)
         } else {
-            writeln!(text, "{step:<9}{verdict:<9}{:>6} ms {host}{}", one.milliseconds, one.text)
+            writeln!(
+                text,
+                "{step:<width$}{verdict:<9}{:>6} ms {host}{}",
+                one.milliseconds, one.text
+            )
         };
         if let Some(advice) = &one.advice {
-            let _always = writeln!(text, "{:<28}→ {advice}", "");
+            let _always = writeln!(text, "{:<1$}→ {advice}", "", width.saturating_add(19));
         }
     }
     let Tried { connector, verdict, milliseconds, .. } = tried;
